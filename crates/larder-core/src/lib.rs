@@ -1,0 +1,1 @@
+//! Larder's vocabulary: digests, chunks, compression, errors.

@@ -1,0 +1,1 @@
+//! The messages of the Remote Execution API that Larder stores.

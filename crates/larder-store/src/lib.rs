@@ -1,0 +1,1 @@
+//! Larder's content store: packs, action cache, eviction, event log.

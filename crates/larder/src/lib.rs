@@ -1,0 +1,1 @@
+//! Larder: one cache for every build, as a library.

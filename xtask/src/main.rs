@@ -1,0 +1,3 @@
+//! Development only: benches, layer check, generated docs.
+
+fn main() {}
