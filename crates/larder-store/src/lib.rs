@@ -1,1 +1,3 @@
 //! Larder's content store: packs, action cache, eviction, event log.
+
+pub mod local;

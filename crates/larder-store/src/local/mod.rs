@@ -1,0 +1,3 @@
+//! The local tier.
+
+pub mod index;
