@@ -411,7 +411,6 @@ fn opening_is_fast() {
     times.sort();
     // The goal is 1 ms; a loaded machine that runs unoptimised tests gets slack.
     assert!(times[0] < Duration::from_millis(5), "fastest {:?}, median {:?}", times[0], times[10]);
-    println!("open: fastest {:?}, median {:?}", times[0], times[10]);
 }
 
 #[test]
