@@ -15,6 +15,7 @@
 pub(crate) mod blobs;
 mod gc_lock;
 pub mod home;
+pub mod index;
 mod mapped;
 pub(crate) mod pack;
 mod reader;
