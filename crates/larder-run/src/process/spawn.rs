@@ -67,8 +67,9 @@ pub fn spawn(spec: &CommandSpec<'_>) -> Result<Child, SpawnError> {
     };
     let started = Instant::now();
     let supervisor = fork_supervisor(&plan).map_err(system("start a process"))?;
-    let Ends { read_failure, read_stdout, read_stderr, .. } = ends;
-    drop((theirs, kept));
+    let Ends { null, stdin, stdout, stderr, failure, read_stdout, read_stderr, read_failure } = ends;
+    // Larder's copies of the forked side's ends: while they are open, no pipe comes to its end.
+    drop((theirs, kept, null, stdin, stdout, stderr, failure));
     let child = Child::new(supervisor, control, read_stdout, read_stderr, started, spec.stdin == Stdin::Null);
     for lock in &spec.locks {
         let pid = supervisor.as_raw_nonzero().get().cast_unsigned();
