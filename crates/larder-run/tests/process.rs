@@ -1,7 +1,7 @@
 //! Commands under supervision and the locks they hold, through the public interface, with real processes.
 //!
 //! A test that needs a Larder to kill runs this binary again, as [`role`], told by `LARDER_TEST_ROLE` what to be.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests, which talk through pipes")]
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -211,7 +211,7 @@ fn what_is_left_in_the_background_dies() {
     }
     assert!(exit.wall < Duration::from_secs(5), "{:?}", exit.wall);
     // What ends by itself in time is left to do so.
-    let (exit, out, _) = run("(sleep 0.03; echo late) &");
+    let (exit, out, _) = run("(sleep 0.01; echo late) &");
     assert!(exit.success() && !exit.leftovers);
     assert_eq!(out, "late\n");
 }

@@ -262,3 +262,37 @@ fn each_number(folder: &mut Path, mut with: impl FnMut(pid_t)) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    use super::Descendants;
+
+    #[test]
+    fn both_ways_find_children_and_grandchildren() {
+        let own = std::process::id().cast_signed();
+        let mut child = Command::new("sh")
+            .args(["-c", "sleep 60 & echo $!; read line; kill $!"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let wanted =
+            [(child.id().cast_signed(), own), (line.trim().parse().unwrap(), child.id().cast_signed())];
+        let mut table = Descendants::new(own);
+        table.collect();
+        assert!(wanted.iter().all(|pair| table.found.contains(pair)), "by children");
+        let mut table = Descendants::new(own);
+        table.push(own, 0);
+        table.scan();
+        assert!(wanted.iter().all(|pair| table.found.contains(pair)), "by a scan");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+}
