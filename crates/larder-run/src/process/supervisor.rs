@@ -294,7 +294,16 @@ unsafe fn execute(plan: &Plan<'_>, supervisor: pid_t) -> ! {
             fail(plan, stage::FOLDER);
         }
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL); // Refused for KILL, STOP and libc's own two.
+            // Past libc, which refuses the two that it keeps for itself and that may be ignored all the same. All
+            // zero is the default action in the kernel's structure (handler, flags, restorer, an 8 byte mask).
+            let default = [0_u64; 4];
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                8_usize,
+            );
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
