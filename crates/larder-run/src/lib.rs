@@ -4,3 +4,4 @@
 //! what happens is told through events; the CLI shows it.
 
 pub mod recipe;
+pub mod worktree;
