@@ -41,6 +41,9 @@ mod table;
 mod tree;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;

@@ -151,8 +151,13 @@ impl Table {
 
     /// Adds a node without looking whether it exists; `parent` must. Does not add it to its parent.
     pub(super) fn push(&mut self, parent: Id, name: &[u8]) -> Id {
-        let id = Id::try_from(self.nodes.len()).expect("fewer than 2^32 paths");
         let name = self.add_text(name);
+        self.push_loaded(parent, name)
+    }
+
+    /// As [`Self::push`], for a name that is already in the text.
+    pub(super) fn push_loaded(&mut self, parent: Id, name: Span) -> Id {
+        let id = Id::try_from(self.nodes.len()).expect("fewer than 2^32 paths");
         self.nodes.push(Node {
             parent,
             name,
