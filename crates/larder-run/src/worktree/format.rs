@@ -137,7 +137,7 @@ fn decode_node(r: &mut Reader<'_>, id: Id, table: &mut Table) -> Option<()> {
     let stat = Stat { dev, ino, size, mode, mtime: r.time()?, ctime: r.time()? };
     let hash = r.hash()?;
     let target = r.span(text)?;
-    if (id > OUTSIDE && parent >= id) || (id <= OUTSIDE && parent != ROOT) {
+    if i64::try_from(size).is_err() || (id > OUTSIDE && parent >= id) || (id <= OUTSIDE && parent != ROOT) {
         return None;
     }
     table.push_loaded(parent, name);

@@ -364,7 +364,7 @@ impl Table {
         let node = self.node_mut(id);
         if node.kind != kind {
             node.kind = kind;
-            node.version += 1;
+            node.version = node.version.wrapping_add(1);
             node.proven = false;
             node.stat = Stat::default();
             self.dirty = true;
@@ -388,7 +388,7 @@ impl Table {
         let kind = Kind::of(&stat);
         let node = self.node_mut(id);
         if changed || node.kind != kind || (node.stat.mode ^ stat.mode) & 0o7777 != 0 {
-            node.version += 1;
+            node.version = node.version.wrapping_add(1);
         }
         (node.kind, node.stat, node.proven, node.seen, node.fresh) = (kind, stat, proven, epoch, epoch);
         self.dirty = true;

@@ -181,3 +181,26 @@ fn single_files_follow_links() {
     assert!(matches!(worktree.file(&p.path("none")), Err(InputError::Unreadable { .. })));
     assert!(matches!(worktree.file(&p.path(".")), Err(InputError::NotAFile { .. })));
 }
+
+#[test]
+fn what_was_hashed_within_a_tick_is_read_again() {
+    let p = Project::new();
+    p.write("a", "1");
+    let stat = Stat::from(rustix::fs::lstat(p.path("a")).unwrap());
+    let wrong = Digest::blake3(b"2");
+    let known = |since: FsTime| {
+        let worktree = p.open();
+        worktree.record(Path::new("a"), stat, &wrong, since);
+        worktree.save().unwrap();
+        match &p.open().entries(&PathSpec::inputs("", ["a"])).unwrap()[0].kind {
+            EntryKind::File { digest, .. } => *digest == wrong,
+            _ => false,
+        }
+    };
+    // The recorded digest is believed only if the times are strictly older than when its hashing began.
+    assert!(!known(stat.mtime));
+    assert!(!known(stat.ctime));
+    let worktree = p.open();
+    worktree.wait_tick();
+    assert!(known(worktree.now()));
+}
