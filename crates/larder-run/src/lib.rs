@@ -6,3 +6,4 @@
 pub mod lock;
 pub mod process;
 pub mod recipe;
+pub mod worktree;
