@@ -57,8 +57,8 @@ pub enum Error {
         /// A noun with its article.
         what: &'static str,
     },
-    /// An output was written while it was being recorded.
-    #[error("output `{}` changed while it was recorded; is something of the recipe still running?", path.display())]
+    /// An output was written by someone else while it was recorded or restored.
+    #[error("`{}` changed meanwhile; is something else still writing there?", path.display())]
     Changed {
         /// The output.
         path: PathBuf,

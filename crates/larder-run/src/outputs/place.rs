@@ -44,10 +44,10 @@ pub(crate) fn place(scope: &Scope<'_>, plan: Plan<'_>, source: &dyn Source) -> R
 
     let mut keep = BTreeSet::new();
     for (unit, slot) in plan.units.iter().zip(&slots) {
-        if let Some(must_keep) = unit.replaces {
+        if let Some(old) = unit.replaces {
             let staged = staging.dir.stat(slot.to_string().as_bytes())?.map(|stat| stat.ino);
             staging.journal.moves.push(Move { path: unit.path.clone(), slot: *slot, staged });
-            keep.extend(must_keep.then_some(*slot));
+            keep.extend(old.keep.then_some(*slot));
         }
     }
     let mut away = Vec::new();
@@ -63,6 +63,11 @@ pub(crate) fn place(scope: &Scope<'_>, plan: Plan<'_>, source: &dyn Source) -> R
     for (unit, slot) in plan.units.iter().zip(&slots) {
         let stat =
             tree.put(&staging.dir, slot.to_string().as_bytes(), &unit.path, unit.replaces.is_some())?;
+        // Something else came to stand there since it was looked at: nobody knows whether the store holds it.
+        let now = staging.dir.stat(slot.to_string().as_bytes())?;
+        if unit.replaces.zip(now).is_some_and(|(old, now)| !now.same_but_renamed(&old.stat)) {
+            keep.insert(*slot);
+        }
         if !matches!(unit.node, Node::Dir(_)) {
             report.stats.insert(unit.path.clone(), stat);
         }
@@ -232,7 +237,8 @@ impl Tree<'_> {
                     self.parent = Some(dir);
                     return Ok(stat);
                 }
-                Err(Errno::EXIST) => flags = RenameFlags::EXCHANGE,
+                // What appeared meanwhile was in nobody's plan.
+                Err(Errno::EXIST) => return Err(Error::Changed { path: path_buf(path) }),
                 Err(Errno::NOENT) if flags == RenameFlags::EXCHANGE => flags = RenameFlags::NOREPLACE,
                 Err(Errno::ACCESS) if self.unlock(&dir)? => {}
                 Err(Errno::INVAL | Errno::NOSYS | Errno::ACCESS) if !flags.is_empty() => {

@@ -21,7 +21,7 @@ use super::beneath::{Dir, FileStat};
 use super::clean::{recorded, whole};
 use super::error::{Error, Result, path_buf};
 use super::place;
-use super::record::{Kind, Owned};
+use super::record::Kind;
 use super::tree::{Folder, Node};
 use super::{Holds, Known, Scope, Source};
 
@@ -68,8 +68,17 @@ pub(crate) struct Plan<'t> {
 pub(crate) struct Unit<'t> {
     pub(crate) path: Vec<u8>,
     pub(crate) node: &'t Node,
-    /// What stands there must be kept (`Some(true)`), need not be (`Some(false)`); `None`: nothing stands there.
-    pub(crate) replaces: Option<bool>,
+    /// What stands there, if anything.
+    pub(crate) replaces: Option<Standing>,
+}
+
+/// What is about to be replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// The store does not hold it.
+    pub(crate) keep: bool,
+    /// What `keep` was decided for.
+    pub(crate) stat: FileStat,
 }
 
 /// Makes the recipe's outputs what `tree` records.
@@ -205,7 +214,7 @@ impl<'t> Compare<'_, 't> {
             _ => {}
         }
         let keep = self.must_keep(dir, name)?;
-        self.plan.units.push(Unit { path, node, replaces: Some(keep) });
+        self.plan.units.push(Unit { path, node, replaces: Some(Standing { keep, stat: *stat }) });
         Ok(())
     }
 
@@ -235,7 +244,7 @@ impl<'t> Compare<'_, 't> {
             Some(there) => !self.holds.holds_all(&[there]),
             None => self.must_keep(dir, name)?,
         };
-        self.plan.units.push(Unit { path, node, replaces: Some(keep) });
+        self.plan.units.push(Unit { path, node, replaces: Some(Standing { keep, stat: *stat }) });
         Ok(())
     }
 
@@ -293,10 +302,4 @@ impl<'t> Compare<'_, 't> {
         let all = recorded(self.scope.owned, &path, dir, name, false, &mut digests)?;
         Ok(!all || !self.holds.holds_all(&digests))
     }
-}
-
-/// What a restored tree makes the recipe own.
-#[must_use]
-pub fn owned_after(scope: &Scope<'_>, tree: &Folder, restored: &Restored) -> Owned {
-    super::own(scope.spec, tree, &restored.stats)
 }
