@@ -88,7 +88,8 @@ pub struct Scope<'a> {
     pub owned: &'a Owned,
     /// What git tracks.
     pub tracked: &'a dyn Tracked,
-    /// Says which paths are the recipe's inputs.
+    /// Says which paths are the recipe's inputs: the files that its key was computed from, not what its patterns would
+    /// match (with `inputs: ['**']` that would be outputs too, where they were never recorded).
     pub is_input: &'a (dyn Fn(&[u8]) -> bool + Sync),
     /// The run, by any name; all that one run replaced is undone together.
     pub run: &'a str,

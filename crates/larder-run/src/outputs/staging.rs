@@ -22,6 +22,9 @@ use super::beneath::{Dir, Root};
 use super::error::{Error, Result, io, path_buf};
 use super::record;
 
+/// Ends the name of a staging folder's lock.
+const LOCK: &[u8] = b".lock";
+
 /// Which slot belongs to which path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Move {
@@ -56,11 +59,17 @@ impl<'a> Staging<'a> {
     /// Makes a new one.
     pub(crate) fn new(state: &'a Root, run: &str, recipe: &str) -> Result<Self> {
         let tmp = state.make_dirs(b"tmp")?;
-        let id = fresh_id();
-        let lock_name = format!("{id}.lock");
-        let lock = tmp.create_file(lock_name.as_bytes(), 0o600)?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(io("lock", lock_name.as_bytes()))?;
+        let (id, lock) = loop {
+            let id = fresh_id();
+            let name = format!("{id}.lock");
+            let lock = tmp.create_file(name.as_bytes(), 0o600)?;
+            let locked = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive);
+            // Another process may have tidied it away before it was locked.
+            let linked = rustix::fs::fstat(&lock).map_err(io("look at", name.as_bytes()))?.st_nlink > 0;
+            if locked.is_ok() && linked {
+                break (id, lock);
+            }
+        };
         tmp.make_dir(id.as_bytes())?;
         let dir = tmp.dir(id.as_bytes())?;
         let journal = Journal { run: run.into(), recipe: recipe.into(), moves: Vec::new() };
@@ -92,21 +101,18 @@ impl<'a> Staging<'a> {
     pub(crate) fn finish(mut self, keep: &BTreeSet<u32>) -> Result<Option<String>> {
         self.done = true;
         let tmp = self.state.dir(b"tmp")?;
+        // The journal goes first: a kill on the way must not make half of a slot look like something kept.
         let kept = if keep.is_empty() {
+            self.dir.remove_all(b"journal")?;
             tmp.remove_all(self.id.as_bytes())?;
             None
         } else {
-            for (name, _) in self.dir.list()? {
-                let slot = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
-                if slot.is_some_and(|slot| !keep.contains(&slot)) {
-                    self.dir.remove_all(&name)?;
-                }
-            }
             self.journal.moves.retain_mut(|entry| {
                 entry.staged = None;
                 keep.contains(&entry.slot)
             });
             self.write_journal()?;
+            remove_others(&self.dir, keep)?;
             let undo = self.state.make_dirs(b"undo")?;
             let id = self.id.as_bytes();
             tmp.rename(id, &undo, id, RenameFlags::empty()).map_err(io("keep", id))?;
@@ -139,24 +145,37 @@ impl Drop for Staging<'_> {
 /// [`Error::Io`].
 pub fn recover(state: &Root) -> Result<()> {
     let Some(tmp) = state.dir_if_exists(b"tmp")? else { return Ok(()) };
-    for (name, kind) in tmp.list()? {
-        if kind != FileType::Directory || !name.first().is_some_and(u8::is_ascii_hexdigit) {
-            continue;
+    let mut ids: BTreeSet<Vec<u8>> = BTreeSet::new();
+    for (mut name, _) in tmp.list()? {
+        if name.ends_with(LOCK) {
+            name.truncate(name.len() - LOCK.len());
         }
-        let lock_name = [&name, b".lock".as_slice()].concat();
+        ids.insert(name);
+    }
+    for id in ids {
+        let lock_name = [&id, LOCK].concat();
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(&tmp, &lock_name[..], flags, Mode::empty()) {
+        // The lock is held until the folder is dealt with.
+        let _lock = match rustix::fs::openat(&tmp, &lock_name[..], flags, Mode::empty()) {
             Ok(lock) if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() => {
                 continue;
             }
-            // The lock is held until this folder is dealt with.
-            Ok(lock) => settle(state, &tmp, &name).map(|()| drop(lock))?,
-            Err(Errno::NOENT) => settle(state, &tmp, &name)?,
+            Ok(lock) => Some(lock),
+            Err(Errno::NOENT) => None,
             Err(errno) => return Err(io("open", &lock_name)(errno)),
-        }
-        match tmp.unlink(&lock_name) {
-            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
-            other => other?,
+        };
+        settle(state, &tmp, &id)?;
+        tmp.remove_all(&lock_name)?;
+    }
+    Ok(())
+}
+
+/// Removes the slots that are not in `keep`.
+fn remove_others(dir: &Dir, keep: &BTreeSet<u32>) -> Result<()> {
+    for (name, _) in dir.list()? {
+        let slot = std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
+        if name != b"journal" && slot.is_none_or(|slot| !keep.contains(&slot)) {
+            dir.remove_all(&name)?;
         }
     }
     Ok(())
@@ -165,6 +184,10 @@ pub fn recover(state: &Root) -> Result<()> {
 fn settle(state: &Root, tmp: &Dir, name: &[u8]) -> Result<()> {
     let folder = state.path().join("tmp").join(path_buf(name));
     let file = folder.join("journal");
+    match tmp.stat(name)? {
+        Some(stat) if stat.file_type() == FileType::Directory => {}
+        _ => return tmp.remove_all(name),
+    }
     let mut journal: Journal = record::read(&file).unwrap_or_default();
     let dir = tmp.dir(name)?;
     let mut old = Vec::new();
@@ -179,14 +202,9 @@ fn settle(state: &Root, tmp: &Dir, name: &[u8]) -> Result<()> {
     if old.is_empty() {
         return tmp.remove_all(name);
     }
-    let kept: BTreeSet<Vec<u8>> = old.iter().map(|entry| entry.slot.to_string().into_bytes()).collect();
-    for (slot, _) in dir.list()? {
-        if slot != b"journal" && !kept.contains(&slot) {
-            dir.remove_all(&slot)?;
-        }
-    }
     journal.moves = old;
     record::write(&folder, &file, &journal)?;
+    remove_others(&dir, &journal.moves.iter().map(|entry| entry.slot).collect())?;
     tracing::info!(id = %path_buf(name).display(), "a run was killed; what it had moved away is kept for undo");
     let undo = state.make_dirs(b"undo")?;
     tmp.rename(name, &undo, name, RenameFlags::empty()).map_err(io("keep", name))

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod capturing;
+mod killed;
 mod owning;
 mod round_trip;
 mod undoing;

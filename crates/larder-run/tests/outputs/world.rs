@@ -58,7 +58,7 @@ impl Known for NothingKnown {
 }
 
 pub(crate) struct World {
-    _tmp: tempfile::TempDir,
+    _tmp: Option<tempfile::TempDir>,
     pub(crate) project: PathBuf,
     pub(crate) outside: PathBuf,
     pub(crate) root: Root,
@@ -73,10 +73,17 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(patterns: &[&str]) -> Self {
         let tmp = tempfile::tempdir().unwrap();
-        let project = tmp.path().join("project");
-        let outside = tmp.path().join("outside");
+        let mut world = Self::at(tmp.path(), patterns);
+        world._tmp = Some(tmp);
+        world
+    }
+
+    /// In a folder that someone else removes.
+    pub(crate) fn at(folder: &Path, patterns: &[&str]) -> Self {
+        let project = folder.join("project");
+        let outside = folder.join("outside");
         fs::create_dir_all(project.join(".larder/state")).unwrap();
-        fs::create_dir(&outside).unwrap();
+        fs::create_dir_all(&outside).unwrap();
         let patterns: Vec<String> = patterns.iter().map(|&text| text.to_owned()).collect();
         Self {
             root: Root::open(&project).unwrap(),
@@ -86,7 +93,7 @@ impl World {
             spec: OutputSpec::new(Path::new(""), &patterns).unwrap(),
             owned: Owned::default(),
             inputs: Vec::new(),
-            _tmp: tmp,
+            _tmp: None,
             project,
             outside,
         }
