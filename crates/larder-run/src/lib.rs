@@ -5,5 +5,6 @@
 
 pub mod lock;
 pub mod process;
+pub mod outputs;
 pub mod recipe;
 pub mod worktree;
