@@ -15,7 +15,7 @@ use super::source::Source;
 use super::yaml::{Node, Value};
 use super::{ConfigError, Listing, Project};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::recipe::{Mode, Place, Recipe, RecipeId};
+use crate::recipe::{CacheSpec, Inputs, Mode, Place, Recipe, RecipeId};
 use crate::select::{self, Selection, Selector};
 use crate::template::Execution;
 
@@ -350,10 +350,38 @@ impl<'p> Resolver<'p> {
         for recipe in &mut recipes {
             recipe.dependencies.retain(|dependency| !is_skipped(dependency));
         }
+        self.except_declared_outputs(&mut recipes);
         Resolved { recipes, selected, skipped, warnings: Vec::new() }
     }
 
     /// A dependency's text → the recipes that it means.
+    /// Omitted inputs are the cookbook's folder less what its recipes declare as outputs, be they reached or not. Those
+    /// that are not reached are rendered without running commands, and what is wrong with them is not said.
+    fn except_declared_outputs(&mut self, recipes: &mut [Recipe]) {
+        let is_folder =
+            |recipe: &&mut Recipe| recipe.cache.as_ref().is_some_and(|c| matches!(c.inputs, Inputs::Folder { .. }));
+        let books: BTreeSet<String> =
+            recipes.iter_mut().filter(is_folder).map(|recipe| recipe.id.cookbook.clone()).collect();
+        if books.is_empty() {
+            return;
+        }
+        let findings = self.out.len();
+        let execution = std::mem::replace(&mut self.execution, Execution::Inert);
+        let mut outputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for listed in self.listed().into_iter().filter(|listed| books.contains(&listed.id.cookbook)) {
+            let reached = recipes.iter().find(|recipe| recipe.id == listed.id).cloned();
+            let cache = reached.or_else(|| self.recipe(&listed.id)).and_then(|recipe| recipe.cache);
+            outputs.entry(listed.id.cookbook).or_default().extend(cache.into_iter().flat_map(|cache| cache.outputs));
+        }
+        self.execution = execution;
+        self.out.truncate(findings);
+        for recipe in recipes {
+            if let Some(CacheSpec { inputs: Inputs::Folder { except }, .. }) = &mut recipe.cache {
+                except.extend(outputs.get(&recipe.id.cookbook).into_iter().flatten().cloned());
+            }
+        }
+    }
+
     fn dependency(&mut self, text: &str, node: &Node, source: &Source, cookbook: &str) -> Vec<RecipeId> {
         let name = text.split('[').next().unwrap_or_default();
         let full = if name.contains(':') { text.to_owned() } else { format!("{cookbook}:{text}") };

@@ -17,7 +17,6 @@ use std::time::{Duration, SystemTime};
 
 use larder_core::Digest;
 use larder_reapi::ActionResult;
-use larder_store::LookUp;
 
 use super::execute::{Failure, chain, execute};
 use super::hit::{self, OnDisk, Restored};
@@ -227,22 +226,13 @@ impl Job<'_> {
             return Err(if session.options.force { "forced" } else { "the cache is not read" }.to_owned());
         }
         let label = self.recipe.id.to_string();
-        let mut found = session.cache.look_up(&now.key.digest, &label, in_place);
-        if let LookUp::Hit { result, .. } = &found
-            && record::is_bound_marker(result)
-        {
-            found = session.cache.look_up(&now.bound_key.digest, &label, in_place);
-            if matches!(found, LookUp::Miss(_)) {
-                return Err("its outputs hold the path of another place (see `relocatable`)".into());
-            }
+        let mut hit = session.cache.look_up(&now.key.digest, &label, in_place)?;
+        if record::is_bound_marker(&hit.result) {
+            let elsewhere = |_| "its outputs hold the path of another place (see `relocatable`)".to_owned();
+            hit = session.cache.look_up(&now.bound_key.digest, &label, in_place).map_err(elsewhere)?;
         }
-        match found {
-            LookUp::Hit { result, .. } => {
-                let tree = hit::tree_digest(&result).ok_or("the result is malformed")?;
-                Ok((result, tree))
-            }
-            LookUp::Miss(reason) => Err(reason),
-        }
+        let tree = hit::tree_digest(&hit.result).ok_or("the recorded result is malformed")?;
+        Ok((hit.result, tree))
     }
 
     fn dry(&self, now: &Now) -> Done {
@@ -471,7 +461,7 @@ impl Job<'_> {
         inputs.exclude_paths.dedup();
         match session.worktree.digest_of(&inputs) {
             Ok(summary) if summary.root == now.input_root => {}
-            Ok(_) => return Some("an input changed while it ran".into())),
+            Ok(_) => return Some("an input changed while it ran".into()),
             Err(error) => return Some(chain(&error)),
         }
         if self.tools().is_ok_and(|tools| tools != now.tools) {

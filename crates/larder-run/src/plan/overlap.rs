@@ -144,7 +144,7 @@ impl Index {
             .iter()
             .filter_map(|cache| match &cache.inputs {
                 crate::recipe::Inputs::Patterns(patterns) => Some(patterns),
-                crate::recipe::Inputs::Folder => None,
+                crate::recipe::Inputs::Folder { .. } => None,
             })
             .flatten()
             .filter_map(|pattern| matcher(&from_root(pattern.strip_prefix('!')?, recipe, root)?))

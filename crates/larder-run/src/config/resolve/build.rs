@@ -214,7 +214,7 @@ impl Resolver<'_> {
         };
         let inputs = match entry("inputs") {
             Some(entry) => Inputs::Patterns(self.patterns(&entry.value, source, folder, false)),
-            None if mode == Mode::Strict => Inputs::Folder,
+            None if mode == Mode::Strict => Inputs::Folder { except: Vec::new() },
             None => {
                 let found = Diagnostic::warning("`cache` without `inputs`: no file makes this recipe run again");
                 let found = found.with_hint("list `inputs`; with `larder.yml` the default is the cookbook's folder");
