@@ -3,6 +3,7 @@
 //! ```text
 //! spec.rs     what is asked                      pattern.rs  patterns as states of a walk
 //! walk.rs     patterns → paths and dependencies  ignored.rs  ignore files
+//! links.rs    where links lead
 //! table.rs    one node per path, versions        refresh.rs  lstat and reading, on all cores
 //! stat.rs     file-system time, the proof rule   format.rs   the table on disk (docs/formats/stat-table.md)
 //! tree.rs     entries → REAPI messages           check.rs    are outputs as recorded?
@@ -33,6 +34,7 @@ mod check;
 mod error;
 mod format;
 mod ignored;
+mod links;
 mod pattern;
 mod refresh;
 mod spec;
@@ -101,7 +103,7 @@ impl Worktree {
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
         let file = state_dir.join(FILE_NAME);
-        let mut table = format::load(&file).unwrap_or_else(Table::new);
+        let mut table = format::load(&file).unwrap_or_else(Table::begin);
         let state = std::fs::canonicalize(state_dir).ok();
         let below = state.as_ref().and_then(|state| state.strip_prefix(&path).ok());
         let state = below.map(|below| table.node_at(below.as_os_str().as_bytes())).filter(|&id| id > OUTSIDE);
