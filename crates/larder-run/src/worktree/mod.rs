@@ -232,27 +232,40 @@ impl Worktree {
     /// # Errors
     /// A bad pattern, or a folder that cannot be read.
     pub fn glob(&self, folder: &Path, patterns: &[String]) -> Result<Vec<PathBuf>, InputError> {
-        let mut spec = PathSpec::inputs(folder, patterns.iter().cloned());
-        spec.follow = false;
-        let key = spec.key(ABOUT_NAMES);
-        let (mut inner, epoch) = self.lock();
-        if let Some(Remembered::Nodes(nodes)) = inner.remembered(&self.disk, epoch, &key) {
-            return Ok(nodes.into_iter().map(|id| inner.table.path(id)).collect());
-        }
-        let walked = inner.walk(&self.disk, epoch, &spec, false)?;
-        let nodes: Vec<Id> = inner.names(walked.found);
-        let paths = nodes.iter().map(|&id| inner.table.path(id)).collect();
-        self.remember(&mut inner, key, walked.deps, Remembered::Nodes(nodes));
-        Ok(paths)
+        self.find(folder, patterns, &|_| true)
     }
 
     /// Files and links of the worktree, less what is ignored, whose names are `wanted`; sorted, relative to the root.
+    /// From remembered listings: only folders and ignore files are looked at.
     ///
     /// # Errors
     /// A folder that cannot be read.
     pub fn files_named(&self, wanted: &dyn Fn(&OsStr) -> bool) -> Result<Vec<PathBuf>, InputError> {
-        let all = self.glob(Path::new(""), &["**".to_owned()])?;
-        Ok(all.into_iter().filter(|path| path.file_name().is_some_and(wanted)).collect())
+        self.find(Path::new(""), &["**".to_owned()], wanted)
+    }
+
+    fn find(
+        &self,
+        folder: &Path,
+        patterns: &[String],
+        wanted: &dyn Fn(&OsStr) -> bool,
+    ) -> Result<Vec<PathBuf>, InputError> {
+        let mut spec = PathSpec::inputs(folder, patterns.iter().cloned());
+        spec.follow = false;
+        let key = spec.key(ABOUT_NAMES);
+        let (mut inner, epoch) = self.lock();
+        let nodes = match inner.remembered(&self.disk, epoch, &key) {
+            Some(Remembered::Nodes(nodes)) => nodes,
+            _ => {
+                let walked = inner.walk(&self.disk, epoch, &spec, false)?;
+                let nodes = inner.names(walked.found);
+                self.remember(&mut inner, key, walked.deps, Remembered::Nodes(nodes.clone()));
+                nodes
+            }
+        };
+        let table = &inner.table;
+        let named = nodes.into_iter().filter(|&id| wanted(OsStr::from_bytes(table.name(id))));
+        Ok(named.map(|id| table.path(id)).collect())
     }
 
     fn remember(&self, inner: &mut Inner, key: [u8; 32], deps: Vec<Dep>, result: Remembered) {
