@@ -258,7 +258,7 @@ impl Worktree {
             Some(Remembered::Nodes(nodes)) => nodes,
             _ => {
                 let walked = inner.walk(&self.disk, epoch, &spec, false)?;
-                let nodes = inner.names(walked.found);
+                let nodes = inner.names(epoch, walked.found);
                 self.remember(&mut inner, key, walked.deps, Remembered::Nodes(nodes.clone()));
                 nodes
             }
@@ -335,10 +335,11 @@ impl Inner {
     }
 
     /// Of a walk that did not look at contents: what is a file or link.
-    fn names(&self, mut found: Vec<Id>) -> Vec<Id> {
+    fn names(&self, epoch: u32, mut found: Vec<Id>) -> Vec<Id> {
         found.retain(|&id| {
             let node = self.table.node(id);
-            matches!(node.listed.unwrap_or(node.kind), Kind::File | Kind::Link)
+            let kind = if node.seen == epoch { node.kind } else { node.listed.unwrap_or(node.kind) };
+            matches!(kind, Kind::File | Kind::Link)
         });
         found
     }
