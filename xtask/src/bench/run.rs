@@ -141,7 +141,7 @@ fn w1_cold(setting: &Setting, projects: &[Project], copy: &str, right: &dyn Fn(&
         if project.tool == Tool::Turbo {
             let dir = project.root.join("pkgs").join(cookbook(0));
             let mut task = plain(setting, "npm run (turbo's command)", &["npm", "run", "--silent", "build"], &dir);
-            task.before = Box::new(|| project.remove_outputs());
+            task.before = Box::new(|| project.forget());
             tasks.push(task);
         }
     }
