@@ -15,6 +15,7 @@ mod measure;
 mod peers;
 mod report;
 mod run;
+mod source;
 mod store;
 mod workload;
 

@@ -3,7 +3,7 @@
 //! Each peer ingests the same generated tree into a fresh repository, on one core (`taskset`). Bytes are what the
 //! repository occupies afterwards (lengths of its files). The baseline is reading, BLAKE3 and zstd-1 of what compresses,
 //! which it knows from the generator instead of trying; like Larder's operations it runs in a child process (`bench child
-//! …`), so that its CPU is its own. `tar | zstd` and `cp` are there for scale.
+//! …`), so that its CPU is its own. tar with zstd and cp are there for scale.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -13,7 +13,7 @@ use super::generate::{self, Summary, Version};
 use super::measure::{self, Measured, Task, alternate};
 use super::peers::{self, Peer};
 use super::report::Figure;
-use super::{Setting, larder_store, remove};
+use super::{Setting, larder_store, remove, source};
 use crate::Result;
 
 /// The seed of the fixed tree.
@@ -68,7 +68,7 @@ const STORES: [Store; 6] = [
         restore: "exec casync extract --store=$REPO/store.castr $REPO/$NAME.caidx out",
     },
     Store {
-        peer: "tar | zstd",
+        peer: "tar and zstd",
         program: "zstd",
         create: "mkdir -p $REPO",
         ingest: "tar -C $TREE -cf - . | zstd -q -1 -T1 -f -o $REPO/$NAME.tar.zst",
@@ -132,6 +132,7 @@ pub(crate) fn bench(setting: &Setting) -> Result<(Vec<String>, Vec<Figure>)> {
         .collect();
 
     let mut figures = trees(setting, &stores)?;
+    figures.push(ten_builds(setting, &stores));
     figures.push(restore(setting, &stores)?);
     figures.extend(lookups(setting)?);
     for figure in &mut figures {
@@ -243,6 +244,41 @@ fn trees(setting: &Setting, stores: &[&Store]) -> Result<Vec<Figure>> {
         second.measured.push(measured);
     }
     Ok(vec![first, second])
+}
+
+/// Ten successive builds of one program. What fails (a network, a package) is in the figure.
+fn ten_builds(setting: &Setting, stores: &[&Store]) -> Figure {
+    let goal = "physical bytes at most 40 % of the logical; better than restic, borg and casync";
+    let mut figure = Figure::of("ten successive release builds of one program", goal, Vec::new());
+    let builds = match source::builds(setting) {
+        Ok(builds) => builds,
+        Err(error) => {
+            figure.missing.push(format!("all peers: no builds to store: {error}"));
+            return figure;
+        }
+    };
+    for store in stores.iter().filter(|store| store.keeps()) {
+        match keep_builds(setting, store, &builds, &mut figure) {
+            Ok(measured) => figure.measured.push(measured),
+            Err(error) => figure.missing.push(format!("{}: {error}", store.peer)),
+        }
+    }
+    figure
+}
+
+fn keep_builds(setting: &Setting, store: &Store, builds: &[PathBuf], figure: &mut Figure) -> Result<Measured> {
+    let mut measured = Measured { peer: store.peer.to_owned(), samples: Vec::new(), failures: Vec::new() };
+    let mut logical = 0.0;
+    store.create(setting)?;
+    for (index, build) in builds.iter().enumerate() {
+        logical += occupied(build)?;
+        let mut task = store.ingest(setting, &format!("build{index}"), build, false)?;
+        measured.samples.push(measure::once(&mut task, &setting.log())?);
+    }
+    let physical = occupied(&store.repository(setting))?;
+    figure.number(store.peer, "physical MiB", mib(physical));
+    figure.number(store.peer, "physical ÷ logical", physical / logical);
+    Ok(measured)
 }
 
 fn mib(bytes: f64) -> f64 {
