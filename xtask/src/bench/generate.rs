@@ -124,7 +124,14 @@ impl Content {
     }
 
     /// Writes a file of exactly `size` bytes, with `edits` (offsets of runs, rising) made of other content.
-    pub(crate) fn file(&self, path: &Path, kind: Kind, rng: &mut Rng, size: u64, edits: &[u64]) -> Result<()> {
+    pub(crate) fn file(
+        &self,
+        path: &Path,
+        kind: Kind,
+        rng: &mut Rng,
+        size: u64,
+        edits: &[u64],
+    ) -> Result<()> {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
@@ -192,7 +199,12 @@ fn plan(seed: u64, bytes: u64) -> Vec<Planned> {
             let size = ((1 << power) + rng.below(1 << power)).min(left);
             let part = files.len() as u64 + 1;
             let folder = rng.below(1 + files.len() as u64 / 16);
-            files.push(Planned { path: format!("{}/d{folder:03}/f{part:06}", kind.folder()).into(), kind, size, part });
+            files.push(Planned {
+                path: format!("{}/d{folder:03}/f{part:06}", kind.folder()).into(),
+                kind,
+                size,
+                part,
+            });
             left -= size;
         }
     }
@@ -322,7 +334,8 @@ mod tests {
         let differing: u64 = files
             .iter()
             .map(|path| {
-                let (a, b) = (fs::read(one.path().join(path)).unwrap(), fs::read(two.path().join(path)).unwrap());
+                let (a, b) =
+                    (fs::read(one.path().join(path)).unwrap(), fs::read(two.path().join(path)).unwrap());
                 assert_eq!(a.len(), b.len());
                 a.iter().zip(&b).filter(|(a, b)| a != b).count() as u64
             })

@@ -146,7 +146,8 @@ pub(crate) fn run(command: &[String], dir: &Path, env: &[(String, String)], log:
 
 /// The least peak memory that can be seen from here, in bytes.
 pub(crate) fn floor(log: &Path) -> Result<u64> {
-    Ok(run(&["true".to_owned()], Path::new("/"), &[("PATH".to_owned(), "/usr/bin:/bin".to_owned())], log)?.peak)
+    Ok(run(&["true".to_owned()], Path::new("/"), &[("PATH".to_owned(), "/usr/bin:/bin".to_owned())], log)?
+        .peak)
 }
 
 #[cfg(test)]

@@ -46,9 +46,15 @@ impl Setting {
     pub(crate) fn env(&self, home: &Path, more: &[(&str, &str)]) -> Vec<(String, String)> {
         let path = std::env::var("PATH").unwrap_or_default();
         let home = home.display().to_string();
-        let fixed = [("PATH", path.as_str()), ("HOME", home.as_str()), ("LC_ALL", "C.UTF-8"), ("NO_COLOR", "1")];
+        let fixed =
+            [("PATH", path.as_str()), ("HOME", home.as_str()), ("LC_ALL", "C.UTF-8"), ("NO_COLOR", "1")];
         let quiet = [("DO_NOT_TRACK", "1"), ("TURBO_TELEMETRY_DISABLED", "1"), ("NO_UPDATE_NOTIFIER", "1")];
-        fixed.iter().chain(&quiet).chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        fixed
+            .iter()
+            .chain(&quiet)
+            .chain(more)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
     }
 }
 

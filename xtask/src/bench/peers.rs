@@ -48,7 +48,10 @@ fn from_variable(variable: &str) -> Option<std::result::Result<String, String>> 
 /// bake, by its variable only.
 pub(crate) fn bake() -> Peer {
     let path = from_variable("LARDER_BENCH_BAKE");
-    Peer { name: "bake", path: path.unwrap_or_else(|| Err("bake: `LARDER_BENCH_BAKE` is not set".to_owned())) }
+    Peer {
+        name: "bake",
+        path: path.unwrap_or_else(|| Err("bake: `LARDER_BENCH_BAKE` is not set".to_owned())),
+    }
 }
 
 /// turbo's native program (without node's start-up, to its advantage).
@@ -63,7 +66,10 @@ fn install_turbo(dir: &Path) -> Result<String> {
     if !packages.is_dir() {
         fs::create_dir_all(dir)?;
         fs::write(dir.join("package.json"), r#"{"name":"larder-bench-peers","private":true}"#)?;
-        let done = Command::new("npm").args(["install", "--silent", &format!("turbo@{TURBO}")]).current_dir(dir).status()?;
+        let done = Command::new("npm")
+            .args(["install", "--silent", &format!("turbo@{TURBO}")])
+            .current_dir(dir)
+            .status()?;
         if !done.success() {
             return Err(format!("npm ended with {done}").into());
         }
@@ -98,14 +104,25 @@ fn build_larder() -> Result<String> {
 /// What the figures depend on: processor, cores, kernel, file system of `work`.
 pub(crate) fn machine(work: &Path) -> Vec<String> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("").trim_matches([' ', '\t', ':']);
+    let model = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("")
+        .trim_matches([' ', '\t', ':']);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let say = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).output().map(|output| output.stdout).unwrap_or_default();
+        let output =
+            Command::new(program).args(args).output().map(|output| output.stdout).unwrap_or_default();
         String::from_utf8_lossy(&output).lines().last().unwrap_or("").trim().to_owned()
     };
     let kernel = say("uname", &["-sr"]);
     let file_system = say("df", &["--output=fstype", &work.display().to_string()]);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    vec![model.to_owned(), format!("{cores} cores"), kernel, file_system, format!("load before {}", load.trim())]
+    vec![
+        model.to_owned(),
+        format!("{cores} cores"),
+        kernel,
+        file_system,
+        format!("load before {}", load.trim()),
+    ]
 }

@@ -56,10 +56,13 @@ impl Figure {
         }
         for measured in &self.measured {
             let ratio = match (larder, measured.cpu()) {
-                (Some(larder), Some(this)) if this.median > 0.0 => format!("{:.2}", larder.median / this.median),
+                (Some(larder), Some(this)) if this.median > 0.0 => {
+                    format!("{:.2}", larder.median / this.median)
+                }
                 _ => "-".to_owned(),
             };
-            let (cpu, wall, peak) = (cell(measured.cpu(), 3), cell(measured.wall(), 3), cell(measured.peak(), 0));
+            let (cpu, wall, peak) =
+                (cell(measured.cpu(), 3), cell(measured.wall(), 3), cell(measured.peak(), 0));
             let runs = measured.samples.len();
             let _ = writeln!(out, "| {} | {cpu} | {wall} | {peak} | {ratio} | {runs} |", measured.peer);
         }

@@ -21,7 +21,8 @@ struct Tools {
 
 /// Versions and figures.
 pub(crate) fn bench(setting: &Setting, larder: Peer) -> Result<(Vec<String>, Vec<Figure>)> {
-    let all = [(Tool::Larder, larder), (Tool::Bake, peers::bake()), (Tool::Turbo, peers::turbo(&setting.cache))];
+    let all =
+        [(Tool::Larder, larder), (Tool::Bake, peers::bake()), (Tool::Turbo, peers::turbo(&setting.cache))];
     let mut versions: Vec<String> = all.iter().filter_map(|(_, peer)| peer.version()).collect();
     versions.extend(peers::in_path("git").version());
     let mut tools = Tools { found: Vec::new(), missing: Vec::new() };
@@ -131,7 +132,12 @@ fn copying<'a>(setting: &Setting, copy: &str) -> Task<'a> {
     task
 }
 
-fn w1_cold(setting: &Setting, projects: &[Project], copy: &str, right: &dyn Fn(&Project) -> Result<()>) -> Result<Figure> {
+fn w1_cold(
+    setting: &Setting,
+    projects: &[Project],
+    copy: &str,
+    right: &dyn Fn(&Project) -> Result<()>,
+) -> Result<Figure> {
     let mut tasks: Vec<Task<'_>> = Vec::new();
     for project in projects {
         let mut task = unchanged(project, None);
@@ -140,7 +146,8 @@ fn w1_cold(setting: &Setting, projects: &[Project], copy: &str, right: &dyn Fn(&
         tasks.push(task);
         if project.tool == Tool::Turbo {
             let dir = project.root.join("pkgs").join(cookbook(0));
-            let mut task = plain(setting, "npm run (turbo's command)", &["npm", "run", "--silent", "build"], &dir);
+            let mut task =
+                plain(setting, "npm run (turbo's command)", &["npm", "run", "--silent", "build"], &dir);
             task.before = Box::new(|| project.forget());
             tasks.push(task);
         }
@@ -155,7 +162,8 @@ fn w1_cold(setting: &Setting, projects: &[Project], copy: &str, right: &dyn Fn(&
             beyond.push((project.peer(), whole.median - command.median));
         }
     }
-    let goal = "beyond the command itself at most 0.7 CPU s and 0.5 × the best peer; peak memory at most 64 MiB";
+    let goal =
+        "beyond the command itself at most 0.7 CPU s and 0.5 × the best peer; peak memory at most 64 MiB";
     let mut figure = Figure::of("W1 cold", goal, measured);
     for (peer, seconds) in beyond {
         figure.number(&peer, "CPU s beyond the command", seconds);
@@ -192,7 +200,8 @@ fn w3(setting: &Setting, tools: &Tools) -> Result<Figure> {
         tasks.push(plain(setting, "git status", &["git", "status", "--short"], &project.root));
     }
     let goal = "wall at most 60 ms and 1.2 × git status";
-    let mut figure = Figure::of("W3 no change", goal, alternate(setting.rounds(), &setting.log(), &mut tasks));
+    let mut figure =
+        Figure::of("W3 no change", goal, alternate(setting.rounds(), &setting.log(), &mut tasks));
     figure.missing = failed;
     Ok(figure)
 }

@@ -66,7 +66,10 @@ pub(crate) fn builds(setting: &Setting) -> Result<Vec<PathBuf>> {
     for build in 0..BUILDS {
         let file = sources.get(build * sources.len() / BUILDS).ok_or("the source has no C files")?;
         let mut file = fs::OpenOptions::new().append(true).open(file)?;
-        writeln!(file, "\nint bench_build_{build}(int x);\nint bench_build_{build}(int x) {{ return x * {build}; }}")?;
+        writeln!(
+            file,
+            "\nint bench_build_{build}(int x);\nint bench_build_{build}(int x) {{ return x * {build}; }}"
+        )?;
         drop(file);
         shell(setting, BUILD, &tree, &env)?;
         let kept = setting.work.join(format!("builds/{build:02}"));

@@ -120,7 +120,8 @@ fn baseline(tree: &Path) -> Result<()> {
 
 /// Versions and figures.
 pub(crate) fn bench(setting: &Setting) -> Result<(Vec<String>, Vec<Figure>)> {
-    let programs: Vec<Peer> = ["restic", "borg", "casync", "tar", "zstd", "cp", "cc"].map(peers::in_path).into();
+    let programs: Vec<Peer> =
+        ["restic", "borg", "casync", "tar", "zstd", "cp", "cc"].map(peers::in_path).into();
     let versions = programs.iter().filter_map(Peer::version).collect();
     let mut missing: Vec<String> = programs.into_iter().filter_map(|peer| peer.path.err()).collect();
     missing.extend(larder_store::UNAVAILABLE.map(str::to_owned));
@@ -222,7 +223,8 @@ fn trees(setting: &Setting, stores: &[&Store]) -> Result<Vec<Figure>> {
         tasks.push(store.ingest(setting, "one", &one, true)?);
     }
     let goal = "one core: at most 1.3 × the baseline's CPU; at least 2 × restic's speed";
-    let mut first = Figure::of("ingest of a 1 GiB tree", goal, alternate(setting.rounds(), &setting.log(), &mut tasks));
+    let mut first =
+        Figure::of("ingest of a 1 GiB tree", goal, alternate(setting.rounds(), &setting.log(), &mut tasks));
 
     let changed = summary.edited_in_chunks + summary.inserted;
     let goal = "new stored bytes at most 1.5 × the changed bytes rounded to chunks";
@@ -231,7 +233,8 @@ fn trees(setting: &Setting, stores: &[&Store]) -> Result<Vec<Figure>> {
     for store in stores.iter().filter(|store| store.keeps()) {
         let before = occupied(&store.repository(setting))?;
         first.number(store.peer, "stored MiB", mib(before));
-        let mut measured = Measured { peer: store.peer.to_owned(), samples: Vec::new(), failures: Vec::new() };
+        let mut measured =
+            Measured { peer: store.peer.to_owned(), samples: Vec::new(), failures: Vec::new() };
         match measure::once(&mut store.ingest(setting, "two", &two, false)?, &setting.log()) {
             Ok(sample) => {
                 measured.samples.push(sample);
@@ -266,7 +269,12 @@ fn ten_builds(setting: &Setting, stores: &[&Store]) -> Figure {
     figure
 }
 
-fn keep_builds(setting: &Setting, store: &Store, builds: &[PathBuf], figure: &mut Figure) -> Result<Measured> {
+fn keep_builds(
+    setting: &Setting,
+    store: &Store,
+    builds: &[PathBuf],
+    figure: &mut Figure,
+) -> Result<Measured> {
     let mut measured = Measured { peer: store.peer.to_owned(), samples: Vec::new(), failures: Vec::new() };
     let mut logical = 0.0;
     store.create(setting)?;
@@ -292,7 +300,10 @@ fn restore(setting: &Setting, stores: &[&Store]) -> Result<Figure> {
     let digest = generate::digest(&tree)?;
     let mut tasks = Vec::new();
     let mut failed = Vec::new();
-    let copies = [("cp --reflink=never", "cp -r --reflink=never $TREE out"), ("cp --reflink=always", "cp -r --reflink=always $TREE out")];
+    let copies = [
+        ("cp --reflink=never", "cp -r --reflink=never $TREE out"),
+        ("cp --reflink=always", "cp -r --reflink=always $TREE out"),
+    ];
     for store in stores.iter().filter(|store| store.keeps()) {
         let filled = measure::once(&mut store.ingest(setting, "files", &tree, true)?, &setting.log());
         match filled {
@@ -321,14 +332,19 @@ fn restore(setting: &Setting, stores: &[&Store]) -> Result<Figure> {
         })
         .collect();
     let goal = "CPU at most 1.5 × cp --reflink=never; with reflinks at most 1.2 × cp --reflink=always";
-    let mut figure = Figure::of("restore, 2,000 files, 200 MB", goal, alternate(setting.rounds(), &setting.log(), &mut tasks));
+    let mut figure = Figure::of(
+        "restore, 2,000 files, 200 MB",
+        goal,
+        alternate(setting.rounds(), &setting.log(), &mut tasks),
+    );
     figure.missing = failed;
     Ok(figure)
 }
 
 /// The two figures that have no peer: look-ups and small reads in process.
 fn lookups(setting: &Setting) -> Result<Vec<Figure>> {
-    let mut missing = Figure::of("find_missing of 100,000 digests among 1,000,000 blobs", "at most 100 ms", Vec::new());
+    let mut missing =
+        Figure::of("find_missing of 100,000 digests among 1,000,000 blobs", "at most 100 ms", Vec::new());
     let mut read = Figure::of("read of a 4 KiB blob, in process", "at most 6 µs CPU, verified", Vec::new());
     if larder_store::UNAVAILABLE.is_none() {
         let home = setting.work.join("lookups");

@@ -110,7 +110,8 @@ impl Workload {
                 fs::write(root.join("bake.yml"), format!("name: {}\n{text}", self.name))?;
             }
             Tool::Turbo => {
-                let tasks = serde_json::json!({"tasks": {"build": {"inputs": ["src/**"], "outputs": ["out/**"]}}});
+                let tasks =
+                    serde_json::json!({"tasks": {"build": {"inputs": ["src/**"], "outputs": ["out/**"]}}});
                 fs::write(root.join("turbo.json"), tasks.to_string())?;
                 let name = self.name;
                 let package = serde_json::json!({
@@ -180,7 +181,11 @@ impl Project {
     /// An error unless exactly `want` commands ran since [`Self::reset`].
     pub(crate) fn expect_ran(&self, want: usize) -> Result<()> {
         let ran = fs::metadata(&self.ran).map_or(0, |file| file.len());
-        if ran == want as u64 { Ok(()) } else { Err(format!("{ran} commands ran where {want} should have").into()) }
+        if ran == want as u64 {
+            Ok(())
+        } else {
+            Err(format!("{ran} commands ran where {want} should have").into())
+        }
     }
 
     /// A run that fills the caches, not measured.
