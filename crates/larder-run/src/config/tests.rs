@@ -70,9 +70,9 @@ impl Fixture {
 
     /// What is said about an error anywhere from loading to planning.
     fn error(&self, selectors: &[&str]) -> String {
-        let result = self.load().and_then(|project| {
-            crate::plan::Plan::build(&project, &Selection::of(selectors), &WalkListing)
-        });
+        let result = self
+            .load()
+            .and_then(|project| crate::plan::Plan::build(&project, &Selection::of(selectors), &WalkListing));
         show(&result.unwrap_err())
     }
 }

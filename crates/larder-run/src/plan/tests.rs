@@ -11,7 +11,8 @@ fn plan(recipes: &str, selectors: &[&str]) -> Result<Plan, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("larder.yml"), "name: demo\n").unwrap();
     std::fs::create_dir(folder.path().join("app")).unwrap();
-    std::fs::write(folder.path().join("app/cookbook.yml"), format!("name: app\nrecipes:\n{recipes}")).unwrap();
+    std::fs::write(folder.path().join("app/cookbook.yml"), format!("name: app\nrecipes:\n{recipes}"))
+        .unwrap();
     let project = Project::load(LoadOptions::new(folder.path(), &WalkListing))?;
     Plan::build(&project, &Selection::of(selectors), &WalkListing)
 }
@@ -54,9 +55,14 @@ fn overlaps_that_are_sure() {
         ("['*.o']", "['*.o']"),
         ("['dist/x/*']", "[dist]"),
     ] {
-        let recipes = format!("  a: {{run: x, cache: {{outputs: {one}}}}}\n  b: {{run: x, cache: {{outputs: {two}}}}}\n");
+        let recipes = format!(
+            "  a: {{run: x, cache: {{outputs: {one}}}}}\n  b: {{run: x, cache: {{outputs: {two}}}}}\n"
+        );
         let said = refused(&recipes);
-        assert!(said.contains("outputs of") && said.contains("app:a") && said.contains("app:b"), "{one} {two}: {said}");
+        assert!(
+            said.contains("outputs of") && said.contains("app:a") && said.contains("app:b"),
+            "{one} {two}: {said}"
+        );
     }
 }
 
@@ -68,14 +74,20 @@ fn outputs_that_do_not_overlap() {
         ("['dist/*.js', '!dist/app.js']", "[dist/app.js]"),
         ("['*.js']", "['*.css']"),
     ] {
-        let recipes = format!("  a: {{run: x, cache: {{outputs: {one}}}}}\n  b: {{run: x, cache: {{outputs: {two}}}}}\n");
+        let recipes = format!(
+            "  a: {{run: x, cache: {{outputs: {one}}}}}\n  b: {{run: x, cache: {{outputs: {two}}}}}\n"
+        );
         assert_eq!(refused(&recipes), "", "{one} {two}");
     }
 }
 
 #[test]
 fn inputs_that_others_write_need_a_dependency() {
-    let gen_and = |reader: &str| format!("  gen: {{run: x, cache: {{outputs: [out]}}}}\n  mid: {{run: x, dependencies: [gen]}}\n  use: {{run: x, {reader}}}\n");
+    let gen_and = |reader: &str| {
+        format!(
+            "  gen: {{run: x, cache: {{outputs: [out]}}}}\n  mid: {{run: x, dependencies: [gen]}}\n  use: {{run: x, {reader}}}\n"
+        )
+    };
     for inputs in ["[out]", "[out/a.h]", "['out/**']", "['../app/out/*.h']"] {
         let said = refused(&gen_and(&format!("cache: {{inputs: {inputs}}}")));
         assert!(said.contains("`app:use` reads") && said.contains("`app:gen` writes"), "{inputs}: {said}");

@@ -24,7 +24,9 @@ fn recipes_inside_conditions_and_loops() {
 
 #[test]
 fn undefined_and_unknown_are_warnings_with_their_place() {
-    let fixture = bake("name: app\nvariables:\n  mode: fast\nrecipes:\n  a:\n    run: echo [{{var.moed}}]\n    cahce: {}\n");
+    let fixture = bake(
+        "name: app\nvariables:\n  mode: fast\nrecipes:\n  a:\n    run: echo [{{var.moed}}]\n    cahce: {}\n",
+    );
     let project = fixture.load().unwrap();
     insta::assert_snapshot!(shows(&project.warnings));
     assert_eq!(fixture.recipe("app:a").run, "echo []");
@@ -67,7 +69,9 @@ fn the_root_is_a_placeholder_and_patterns_become_relative() {
 
 #[test]
 fn templates_are_text() {
-    let fixture = bake("name: app\nrecipes:\n  a:\n    template: t\n    parameters:\n      files: [x, y]\n  b:\n    run: x\n");
+    let fixture = bake(
+        "name: app\nrecipes:\n  a:\n    template: t\n    parameters:\n      files: [x, y]\n  b:\n    run: x\n",
+    );
     fixture.write(
         ".bake/templates/t.yml",
         "name: t\nparameters:\n  files:\n    type: array\n    default: []\n  cmd:\n    type: string\n    default: go\ntemplate:\n  cache:\n    inputs:\n      {{#each params.files}}\n      - {{this}}\n      {{/each}}\n  dependencies: [b]\n  run: |\n    {{params.cmd}} {{params.nope}}\n",
@@ -82,7 +86,8 @@ fn templates_are_text() {
 
 #[test]
 fn helpers_that_give_lists_make_inputs() {
-    let fixture = bake("name: app\nrecipes:\n  a:\n    cache:\n      inputs: {{ list }}\n    run: x {{list}}\n");
+    let fixture =
+        bake("name: app\nrecipes:\n  a:\n    cache:\n      inputs: {{ list }}\n    run: x {{list}}\n");
     fixture.write(".bake/helpers/list.yml", "name: list\nreturns: array\nrun: printf \"a\\n'b/**'\\n\"\n");
     let cache = fixture.recipe("app:a").cache.unwrap();
     assert_eq!(cache.inputs, Inputs::Patterns(vec!["a".into(), "b/**".into()]));
@@ -90,7 +95,9 @@ fn helpers_that_give_lists_make_inputs() {
 
 #[test]
 fn recipes_made_by_commands_are_found_when_run_and_not_before() {
-    let fixture = bake("name: app\nrecipes:\n  {{#each (shell-lines \"touch ran; printf 'x\\ny'\")}}\n  gen-{{this}}:\n    run: make {{this}}\n  {{/each}}\n  fixed:\n    run: x\n");
+    let fixture = bake(
+        "name: app\nrecipes:\n  {{#each (shell-lines \"touch ran; printf 'x\\ny'\")}}\n  gen-{{this}}:\n    run: make {{this}}\n  {{/each}}\n  fixed:\n    run: x\n",
+    );
     let project = fixture.load().unwrap();
     assert_eq!(project.list(&WalkListing).unwrap().len(), 1);
     assert_eq!(recipe_names(fixture.root(), &WalkListing), ["app:fixed"]);
@@ -103,7 +110,10 @@ fn recipes_made_by_commands_are_found_when_run_and_not_before() {
 fn defaults_are_those_of_bake() {
     let plain = Fixture::new(&[("bake.yml", "name: demo\n")]).load().unwrap();
     assert!(plain.config.fast_fail);
-    let mut fixture = Fixture::new(&[("bake.yml", "name: demo\nconfig:\n  verbose: true\n  update: {enabled: false}\n  minVersion: 99.0.0\n")]);
+    let mut fixture = Fixture::new(&[(
+        "bake.yml",
+        "name: demo\nconfig:\n  verbose: true\n  update: {enabled: false}\n  minVersion: 99.0.0\n",
+    )]);
     fixture.env.insert("BAKE_CACHE_DIR".into(), "/c".into());
     fixture.env.insert("BAKE_CACHE_SECRET".into(), "hush".into());
     let project = fixture.load().unwrap();

@@ -8,7 +8,8 @@ use crate::config::environment::parse_dotenv;
 #[test]
 fn dotenv_forms() {
     let process = BTreeMap::from([("USER".to_owned(), "ann".to_owned())]);
-    let text = "# c\nA=1\nexport B = two words # c\nC='$A #x'\nD=\"x\\ny $A ${USER}\" # c\nE=\nF=a#b\nG=$A-${B}\n";
+    let text =
+        "# c\nA=1\nexport B = two words # c\nC='$A #x'\nD=\"x\\ny $A ${USER}\" # c\nE=\nF=a#b\nG=$A-${B}\n";
     let found = parse_dotenv(text, &process).unwrap();
     let value = |name: &str| found.iter().find(|(n, _)| n == name).unwrap().1.clone();
     assert_eq!(value("A"), "1");
@@ -27,7 +28,10 @@ fn the_caller_wins_over_env_file() {
     let mut fixture = Fixture::new(&[
         ("larder.yml", "name: demo\nenv_file: .env\nenvironment: [CI, UNSET]\n"),
         (".env", "MODE=file\nLEVEL=1\nLARDER_TOKEN=secret\n"),
-        ("app/cookbook.yml", "name: app\nenv_file: [local.env]\nrecipes: {a: {run: 'x {{env.LEVEL}}{{env.UNSET}}'}}\n"),
+        (
+            "app/cookbook.yml",
+            "name: app\nenv_file: [local.env]\nrecipes: {a: {run: 'x {{env.LEVEL}}{{env.UNSET}}'}}\n",
+        ),
         ("app/local.env", "LEVEL=2\n"),
     ]);
     fixture.env.insert("MODE".into(), "caller".into());
@@ -44,7 +48,9 @@ fn the_caller_wins_over_env_file() {
 
 #[test]
 fn own_secrets_never_have_a_value() {
-    let mut fixture = Fixture::strict("name: app\nenvironment: [LARDER_TOKEN]\nrecipes: {a: {run: '[{{env.LARDER_TOKEN}}] {{shell \"echo -$LARDER_TOKEN-\"}}'}}\n");
+    let mut fixture = Fixture::strict(
+        "name: app\nenvironment: [LARDER_TOKEN]\nrecipes: {a: {run: '[{{env.LARDER_TOKEN}}] {{shell \"echo -$LARDER_TOKEN-\"}}'}}\n",
+    );
     fixture.env.insert("LARDER_TOKEN".into(), "secret".into());
     let recipe = fixture.recipe("a");
     assert_eq!(recipe.environment["LARDER_TOKEN"], None);

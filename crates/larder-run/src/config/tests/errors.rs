@@ -6,14 +6,19 @@ use super::Fixture;
 fn unknown_key_names_the_nearest() {
     let fixture = Fixture::new(&[
         ("larder.yml", "name: demo\n"),
-        ("app/cookbook.yml", "name: app\nrecipes:\n  build:\n    run: make\n    cahce:\n      outputs: [out]\n"),
+        (
+            "app/cookbook.yml",
+            "name: app\nrecipes:\n  build:\n    run: make\n    cahce:\n      outputs: [out]\n",
+        ),
     ]);
     insta::assert_snapshot!(fixture.error(&[]));
 }
 
 #[test]
 fn undefined_variable_in_a_block_has_its_line() {
-    let fixture = Fixture::strict("name: app\nvariables: {target: release}\nrecipes:\n  build:\n    run: |\n      echo start\n      make {{var.traget}}\n");
+    let fixture = Fixture::strict(
+        "name: app\nvariables: {target: release}\nrecipes:\n  build:\n    run: |\n      echo start\n      make {{var.traget}}\n",
+    );
     insta::assert_snapshot!(fixture.error(&["build"]));
 }
 
@@ -25,13 +30,16 @@ fn undeclared_environment_says_how_to_declare() {
 
 #[test]
 fn undefined_in_a_branch_not_taken_is_found() {
-    let fixture = Fixture::strict("name: app\nrecipes:\n  build:\n    run: '{{#if false}}{{var.nope}}{{/if}}x'\n");
+    let fixture =
+        Fixture::strict("name: app\nrecipes:\n  build:\n    run: '{{#if false}}{{var.nope}}{{/if}}x'\n");
     assert!(fixture.error(&["build"]).contains("undefined name `var.nope`"));
 }
 
 #[test]
 fn wrong_types() {
-    let fixture = Fixture::strict("name: app\nrecipes:\n  build:\n    run: 5\n    tags: fast\n    timeout: soon\n    retries: -1\n    cache: yes\n");
+    let fixture = Fixture::strict(
+        "name: app\nrecipes:\n  build:\n    run: 5\n    tags: fast\n    timeout: soon\n    retries: -1\n    cache: yes\n",
+    );
     insta::assert_snapshot!(fixture.error(&["build"]));
 }
 
@@ -43,31 +51,41 @@ fn unknown_recipe() {
 
 #[test]
 fn unknown_dependency() {
-    let fixture = Fixture::strict("name: app\nrecipes:\n  build: {run: make}\n  test:\n    run: x\n    dependencies: [biuld]\n");
+    let fixture = Fixture::strict(
+        "name: app\nrecipes:\n  build: {run: make}\n  test:\n    run: x\n    dependencies: [biuld]\n",
+    );
     insta::assert_snapshot!(fixture.error(&["test"]));
 }
 
 #[test]
 fn outputs_outside_and_absolute() {
-    let fixture = Fixture::strict("name: app\nrecipes:\n  build:\n    run: x\n    cache:\n      outputs: [../out, /tmp/out, .]\n");
+    let fixture = Fixture::strict(
+        "name: app\nrecipes:\n  build:\n    run: x\n    cache:\n      outputs: [../out, /tmp/out, .]\n",
+    );
     insta::assert_snapshot!(fixture.error(&["build"]));
 }
 
 #[test]
 fn cycle_is_printed() {
-    let fixture = Fixture::strict("name: app\nrecipes:\n  a: {run: x, dependencies: [b]}\n  b: {run: x, dependencies: [c]}\n  c: {run: x, dependencies: [a]}\n");
+    let fixture = Fixture::strict(
+        "name: app\nrecipes:\n  a: {run: x, dependencies: [b]}\n  b: {run: x, dependencies: [c]}\n  c: {run: x, dependencies: [a]}\n",
+    );
     insta::assert_snapshot!(fixture.error(&["a"]));
 }
 
 #[test]
 fn overlapping_outputs_name_both() {
-    let fixture = Fixture::strict("name: app\nrecipes:\n  a: {run: x, cache: {outputs: [dist]}}\n  b: {run: x, cache: {outputs: [dist/app.js]}}\n");
+    let fixture = Fixture::strict(
+        "name: app\nrecipes:\n  a: {run: x, cache: {outputs: [dist]}}\n  b: {run: x, cache: {outputs: [dist/app.js]}}\n",
+    );
     insta::assert_snapshot!(fixture.error(&["app:"]));
 }
 
 #[test]
 fn an_input_that_another_recipe_writes() {
-    let fixture = Fixture::strict("name: app\nrecipes:\n  gen: {run: x, cache: {outputs: [gen/api.h]}}\n  use: {run: x, cache: {inputs: ['gen/*.h'], outputs: []}}\n");
+    let fixture = Fixture::strict(
+        "name: app\nrecipes:\n  gen: {run: x, cache: {outputs: [gen/api.h]}}\n  use: {run: x, cache: {inputs: ['gen/*.h'], outputs: []}}\n",
+    );
     insta::assert_snapshot!(fixture.error(&["app:"]));
 }
 

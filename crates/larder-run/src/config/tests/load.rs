@@ -12,7 +12,8 @@ fn ids(recipes: &[Recipe]) -> Vec<String> {
 
 #[test]
 fn the_root_is_found_upward_and_larder_wins() {
-    let fixture = Fixture::new(&[("larder.yml", "name: strict\n"), ("bake.yml", "name: lenient\n"), ("a/b/x.txt", "")]);
+    let fixture =
+        Fixture::new(&[("larder.yml", "name: strict\n"), ("bake.yml", "name: lenient\n"), ("a/b/x.txt", "")]);
     let project = Project::load(LoadOptions::new(fixture.root().join("a/b"), &WalkListing)).unwrap();
     assert_eq!((project.name.as_str(), project.mode), ("strict", Mode::Strict));
     assert!(shows(&project.warnings).contains("`bake.yml` beside it is not read"));
@@ -65,7 +66,10 @@ fn omitted_inputs_are_the_folder() {
 #[test]
 fn precedence_of_variables() {
     let mut fixture = Fixture::new(&[
-        ("larder.yml", "name: demo\nvariables: {a: p, b: p, c: p, d: p, e: p, n: {x: 1, y: 2}}\noverrides: {prod: {b: po}}\n"),
+        (
+            "larder.yml",
+            "name: demo\nvariables: {a: p, b: p, c: p, d: p, e: p, n: {x: 1, y: 2}}\noverrides: {prod: {b: po}}\n",
+        ),
         (
             "cookbook.yml",
             "name: app\nvariables: {c: c, full: '{{var.b}}-{{var.d}}'}\nrecipes:\n  a:\n    variables: {d: r}\n    overrides: {prod: {d: ro}}\n    run: '{{var.a}} {{var.b}} {{var.c}} {{var.d}} {{var.e}} {{var.full}} {{var.n.x}}{{var.n.y}}'\n  other: {run: '{{var.d}}'}\n",
@@ -82,8 +86,14 @@ fn precedence_of_variables() {
 fn selectors() {
     let fixture = Fixture::new(&[
         ("larder.yml", "name: demo\n"),
-        ("a/cookbook.yml", "name: a\ntags: [backend]\nrecipes: {build: {run: x, cache: {}}, test: {run: x, dependencies: [build]}}\n"),
-        ("b/cookbook.yml", "name: b\nrecipes: {build: {run: x, tags: [Front]}, serve: {run: x, persistent: true}}\n"),
+        (
+            "a/cookbook.yml",
+            "name: a\ntags: [backend]\nrecipes: {build: {run: x, cache: {}}, test: {run: x, dependencies: [build]}}\n",
+        ),
+        (
+            "b/cookbook.yml",
+            "name: b\nrecipes: {build: {run: x, tags: [Front]}, serve: {run: x, persistent: true}}\n",
+        ),
     ]);
     let project = fixture.load().unwrap();
     let selected = |selection: &Selection| {
@@ -124,11 +134,20 @@ fn matrix_of_lists_and_globs() {
     let resolved = fixture.resolve(&["link"]).unwrap();
     assert_eq!(
         ids(&resolved.recipes),
-        ["app:compile[src/a.c,2]", "app:compile[src/a.c,debug]", "app:compile[src/b b.c,2]", "app:compile[src/b b.c,debug]", "app:link"]
+        [
+            "app:compile[src/a.c,2]",
+            "app:compile[src/a.c,debug]",
+            "app:compile[src/b b.c,2]",
+            "app:compile[src/b b.c,debug]",
+            "app:link"
+        ]
     );
     assert_eq!(resolved.recipes[2].run, "cc 'src/b b.c' -o b b.c.o -m2");
     assert_eq!(ids(&fixture.resolve(&["one"]).unwrap().recipes), ["app:compile[src/a.c,2]", "app:one"]);
-    assert_eq!(ids(&fixture.resolve(&["compile[src/b b.c,debug]"]).unwrap().recipes), ["app:compile[src/b b.c,debug]"]);
+    assert_eq!(
+        ids(&fixture.resolve(&["compile[src/b b.c,debug]"]).unwrap().recipes),
+        ["app:compile[src/b b.c,debug]"]
+    );
     assert!(fixture.error(&["compile[src/c.c,2]"]).contains("no recipe"));
 }
 
@@ -136,7 +155,10 @@ fn matrix_of_lists_and_globs() {
 fn when_false_is_skipped_and_satisfies() {
     let mut fixture = Fixture::new(&[
         ("larder.yml", "name: demo\nenvironment: [CI]\n"),
-        ("cookbook.yml", "name: app\nrecipes:\n  a: {run: x, when: '{{env.CI}}', dependencies: [c]}\n  b: {run: x, dependencies: [a]}\n  c: {run: x, when: false}\n"),
+        (
+            "cookbook.yml",
+            "name: app\nrecipes:\n  a: {run: x, when: '{{env.CI}}', dependencies: [c]}\n  b: {run: x, dependencies: [a]}\n  c: {run: x, when: false}\n",
+        ),
     ]);
     let resolved = fixture.resolve(&["b"]).unwrap();
     assert_eq!(ids(&resolved.recipes), ["app:b"]);
@@ -149,7 +171,9 @@ fn when_false_is_skipped_and_satisfies() {
 #[test]
 fn remotes_parse_and_warn_only_when_enabled() {
     let config = |enabled: &str| {
-        format!("name: demo\nconfig:\n  cache:\n    local: {{path: '{{{{project.root}}}}/c', maxSize: 10G}}\n    remotes:\n      enabled: {enabled}\n      s3: {{bucket: b, region: r, encryption: {{key: hush}}}}\n      reapi: {{endpoint: e}}\n    order: [local, s3]\n")
+        format!(
+            "name: demo\nconfig:\n  cache:\n    local: {{path: '{{{{project.root}}}}/c', maxSize: 10G}}\n    remotes:\n      enabled: {enabled}\n      s3: {{bucket: b, region: r, encryption: {{key: hush}}}}\n      reapi: {{endpoint: e}}\n    order: [local, s3]\n"
+        )
     };
     let project = Fixture::new(&[("larder.yml", &config("true"))]).load().unwrap();
     assert!(shows(&project.warnings).contains("not built yet: s3, reapi"));
@@ -162,7 +186,9 @@ fn remotes_parse_and_warn_only_when_enabled() {
 
 #[test]
 fn listing_and_names_run_nothing() {
-    let fixture = Fixture::strict("name: app\nvariables: {v: '{{shell \"touch ran\"}}'}\nrecipes:\n  a:\n    description: 'does {{shell \"touch ran\"}}'\n    run: '{{shell \"touch ran\"}}'\n");
+    let fixture = Fixture::strict(
+        "name: app\nvariables: {v: '{{shell \"touch ran\"}}'}\nrecipes:\n  a:\n    description: 'does {{shell \"touch ran\"}}'\n    run: '{{shell \"touch ran\"}}'\n",
+    );
     let project = fixture.load().unwrap();
     assert_eq!(project.list(&WalkListing).unwrap().len(), 1);
     assert_eq!(recipe_names(fixture.root(), &WalkListing), ["app:a"]);
@@ -174,14 +200,18 @@ fn listing_and_names_run_nothing() {
 
 #[test]
 fn only_what_is_reached_is_rendered() {
-    let fixture = Fixture::strict("name: app\nrecipes:\n  a: {run: x}\n  b: {run: '{{shell \"touch ran; exit 1\"}}'}\n");
+    let fixture = Fixture::strict(
+        "name: app\nrecipes:\n  a: {run: x}\n  b: {run: '{{shell \"touch ran; exit 1\"}}'}\n",
+    );
     fixture.resolve(&["a"]).unwrap();
     assert!(!fixture.root().join("ran").exists());
 }
 
 #[test]
 fn a_parsed_cookbook_survives_serialisation() {
-    let fixture = Fixture::strict("name: app\nvariables: {a: [1, {b: 2.5}]}\nrecipes: {a: {run: '{{var.a}}', when: true}}\n");
+    let fixture = Fixture::strict(
+        "name: app\nvariables: {a: [1, {b: 2.5}]}\nrecipes: {a: {run: '{{var.a}}', when: true}}\n",
+    );
     let book = fixture.load().unwrap().cookbooks[0].as_ref().clone();
     let bytes = postcard::to_stdvec(&book).unwrap();
     assert_eq!(postcard::from_bytes::<RawCookbook>(&bytes).unwrap(), book);

@@ -7,7 +7,10 @@ use crate::recipe::{Inputs, ROOT_PLACEHOLDER};
 fn no_value_injects_structure() {
     let mut fixture = Fixture::new(&[
         ("larder.yml", "name: demo\nenvironment: [EVIL]\n"),
-        ("cookbook.yml", "name: app\nrecipes:\n  a:\n    run: echo '{{env.EVIL}}'\n    tags: ['{{env.EVIL}}']\n"),
+        (
+            "cookbook.yml",
+            "name: app\nrecipes:\n  a:\n    run: echo '{{env.EVIL}}'\n    tags: ['{{env.EVIL}}']\n",
+        ),
     ]);
     fixture.env.insert("EVIL".into(), "x\n    retries: 9\n  b:\n    run: evil {{project.root}}".into());
     let recipe = fixture.recipe("a");
@@ -30,19 +33,23 @@ fn a_whole_expression_keeps_its_type() {
 
 #[test]
 fn shell_is_remembered_with_its_directory() {
-    let cookbook = |name: &str| format!("name: {name}\nrecipes: {{w: {{run: '{{{{shell \"basename $(pwd)\"}}}}'}}}}\n");
+    let cookbook =
+        |name: &str| format!("name: {name}\nrecipes: {{w: {{run: '{{{{shell \"basename $(pwd)\"}}}}'}}}}\n");
     let fixture = Fixture::new(&[
         ("larder.yml", "name: demo\n"),
         ("one/cookbook.yml", &cookbook("a")),
         ("two/cookbook.yml", &cookbook("b")),
     ]);
-    let runs: Vec<_> = fixture.resolve(&["w"]).unwrap().recipes.into_iter().map(|recipe| recipe.run).collect();
+    let runs: Vec<_> =
+        fixture.resolve(&["w"]).unwrap().recipes.into_iter().map(|recipe| recipe.run).collect();
     assert_eq!(runs, ["one", "two"]);
 }
 
 #[test]
 fn shell_runs_once_and_hides_the_root() {
-    let fixture = Fixture::strict("name: app\nrecipes: {a: {run: '{{shell \"echo x >> log; pwd -P\"}} {{shell \"echo x >> log; pwd -P\"}}'}}\n");
+    let fixture = Fixture::strict(
+        "name: app\nrecipes: {a: {run: '{{shell \"echo x >> log; pwd -P\"}} {{shell \"echo x >> log; pwd -P\"}}'}}\n",
+    );
     assert_eq!(fixture.recipe("a").run, format!("{ROOT_PLACEHOLDER} {ROOT_PLACEHOLDER}"));
     assert_eq!(std::fs::read_to_string(fixture.root().join("log")).unwrap(), "x\n");
 }
@@ -51,7 +58,10 @@ fn shell_runs_once_and_hides_the_root() {
 fn a_failed_command_is_an_error_with_what_it_said() {
     let fixture = Fixture::strict("name: app\nrecipes: {a: {run: '{{shell \"echo oops >&2; exit 3\"}}'}}\n");
     let error = fixture.error(&["a"]);
-    assert!(error.contains("oops") && error.contains("exit status: 3") && error.contains("cookbook.yml:2:"), "{error}");
+    assert!(
+        error.contains("oops") && error.contains("exit status: 3") && error.contains("cookbook.yml:2:"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -61,7 +71,10 @@ fn helper_arguments_bind_in_declared_order() {
         let fixture = Fixture::new(&[
             (root, "name: demo\n"),
             (&format!("{base}/helpers/join.yml"), helper),
-            ("cookbook.yml", "name: app\nrecipes:\n  a: {run: '{{join \"z\" \"a\" 2}}'}\n  b: {run: '{{join \"z\" count=5}}'}\n"),
+            (
+                "cookbook.yml",
+                "name: app\nrecipes:\n  a: {run: '{{join \"z\" \"a\" 2}}'}\n  b: {run: '{{join \"z\" count=5}}'}\n",
+            ),
         ]);
         assert_eq!(fixture.recipe("app:a").run, "z|a|2!");
         assert_eq!(fixture.recipe("app:b").run, "z|-|5!");
