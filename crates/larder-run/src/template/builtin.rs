@@ -1,7 +1,8 @@
 //! Helpers that only compute: `stem`, `basename`, `dirname`, `ext`, `replace`, `sh`.
 
 use handlebars::{
-    Context, Handlebars, Helper, HelperDef, JsonRender, RenderContext, RenderError, RenderErrorReason, ScopedJson,
+    Context, Handlebars, Helper, HelperDef, JsonRender, RenderContext, RenderError, RenderErrorReason,
+    ScopedJson,
 };
 use serde_json::Value;
 
@@ -21,8 +22,12 @@ impl HelperDef for Pure {
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         if h.params().len() != self.arguments {
-            let message =
-                format!("helper `{}` takes {} argument(s), got {}", self.name, self.arguments, h.params().len());
+            let message = format!(
+                "helper `{}` takes {} argument(s), got {}",
+                self.name,
+                self.arguments,
+                h.params().len()
+            );
             return Err(RenderErrorReason::Other(message).into());
         }
         if let Some(missing) = h.params().iter().find(|p| p.is_value_missing())
@@ -97,7 +102,9 @@ fn split_extension(name: &str) -> (&str, &str) {
 
 /// Quotes one word for a POSIX shell.
 fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '=' | '@' | '%' | '+' | ',');
+    let plain = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '=' | '@' | '%' | '+' | ',')
+    };
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
