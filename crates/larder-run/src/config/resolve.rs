@@ -377,8 +377,9 @@ impl<'p> Resolver<'p> {
     /// Omitted inputs are the cookbook's folder less what its recipes declare as outputs, be they reached or not. Those
     /// that are not reached are rendered without running commands, and what is wrong with them is not said.
     fn except_declared_outputs(&mut self, recipes: &mut [Recipe]) {
-        let is_folder =
-            |recipe: &&mut Recipe| recipe.cache.as_ref().is_some_and(|c| matches!(c.inputs, Inputs::Folder { .. }));
+        let is_folder = |recipe: &&mut Recipe| {
+            recipe.cache.as_ref().is_some_and(|c| matches!(c.inputs, Inputs::Folder { .. }))
+        };
         let books: BTreeSet<String> =
             recipes.iter_mut().filter(is_folder).map(|recipe| recipe.id.cookbook.clone()).collect();
         if books.is_empty() {
@@ -390,7 +391,10 @@ impl<'p> Resolver<'p> {
         for listed in self.listed().into_iter().filter(|listed| books.contains(&listed.id.cookbook)) {
             let reached = recipes.iter().find(|recipe| recipe.id == listed.id).cloned();
             let cache = reached.or_else(|| self.recipe(&listed.id)).and_then(|recipe| recipe.cache);
-            outputs.entry(listed.id.cookbook).or_default().extend(cache.into_iter().flat_map(|cache| cache.outputs));
+            outputs
+                .entry(listed.id.cookbook)
+                .or_default()
+                .extend(cache.into_iter().flat_map(|cache| cache.outputs));
         }
         self.execution = execution;
         self.out.truncate(findings);

@@ -75,7 +75,8 @@ impl<'a> Cache<'a> {
     pub(crate) fn tree(&self, digest: &Digest) -> Result<Tree, Error> {
         let store = self.store.ok_or_else(|| Error::new(ErrorKind::NotFound, "read a tree"))?;
         let bytes = store.get(digest, MAX_TREE)?;
-        let malformed = |error| Error::new(ErrorKind::Corrupt, "read a tree").with("digest", digest).caused_by(error);
+        let malformed =
+            |error| Error::new(ErrorKind::Corrupt, "read a tree").with("digest", digest).caused_by(error);
         Tree::decode(bytes.as_slice()).map_err(malformed)
     }
 

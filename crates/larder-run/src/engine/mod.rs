@@ -127,7 +127,21 @@ impl<'a> Session<'a> {
         let root_dir = outputs::Root::open(&root)?;
         let git = outputs::Git::new(&root);
         let cache = cache::Cache::new(store);
-        Ok(Self { project, root, worktree, state, locks, root_dir, state_dir, git, cache, options, cancel, events, run })
+        Ok(Self {
+            project,
+            root,
+            worktree,
+            state,
+            locks,
+            root_dir,
+            state_dir,
+            git,
+            cache,
+            options,
+            cancel,
+            events,
+            run,
+        })
     }
 
     /// Runs the plan and tells what came of it. Never fails as a whole: each recipe has its outcome.

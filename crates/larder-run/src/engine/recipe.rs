@@ -186,7 +186,8 @@ impl Job<'_> {
         let (session, recipe) = (self.session, self.recipe);
         let globbed = session.state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
         let inputs = input_spec(recipe, self.cache, &self.spec, &globbed);
-        let summary = session.worktree.digest_of(&inputs).map_err(|error| failed(chain(&error), error.hint()))?;
+        let summary =
+            session.worktree.digest_of(&inputs).map_err(|error| failed(chain(&error), error.hint()))?;
         let tools = self.tools()?;
         let dependencies = dependency_digests(recipe, self.dependencies).unwrap_or_default();
         let parts = Parts {
@@ -205,14 +206,17 @@ impl Job<'_> {
     fn tools(&self) -> Result<Vec<(String, Digest)>, Done> {
         let path = self.session.options.environment.get(std::ffi::OsStr::new("PATH"));
         let found = |tool: &String| {
-            let missing = || failed(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()));
+            let missing = || {
+                failed(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()))
+            };
             let file = if tool.contains('/') {
                 Some(self.session.root.join(&self.recipe.folder).join(tool))
             } else {
                 std::env::split_paths(path?).map(|folder| folder.join(tool)).find(|file| file.is_file())
             };
             Some(file.filter(|file| file.is_file()).ok_or_else(missing).and_then(|file| {
-                let digest = self.session.worktree.file(&file).map_err(|error| failed(chain(&error), error.hint()))?;
+                let digest =
+                    self.session.worktree.file(&file).map_err(|error| failed(chain(&error), error.hint()))?;
                 Ok((tool.clone(), digest))
             }))
         };
@@ -255,7 +259,8 @@ impl Job<'_> {
             && let Some(log) = larder_store::message::from_message(larder_core::DigestFunction::Blake3, log)
         {
             let stream = crate::process::Stream::Stdout;
-            let mut show = |bytes: &[u8]| (session.events)(Event::Output { recipe: &self.recipe.id, stream, bytes });
+            let mut show =
+                |bytes: &[u8]| (session.events)(Event::Output { recipe: &self.recipe.id, stream, bytes });
             if let Err(error) = session.cache.read(&log, &mut show) {
                 tracing::debug!(%error, "the log cannot be replayed");
             }
@@ -312,7 +317,13 @@ impl Job<'_> {
         let why = match if flight.is_some() { self.hit(&now) } else { Err(Ok(why.clone())) } {
             Ok(done) => return done,
             Err(Err(done)) => return done,
-            Err(Ok(again)) => if again.is_empty() { why } else { again },
+            Err(Ok(again)) => {
+                if again.is_empty() {
+                    why
+                } else {
+                    again
+                }
+            }
         };
         self.run(&now, lock, why)
     }
@@ -385,8 +396,9 @@ impl Job<'_> {
             Ok(cleaned) => cleaned,
             Err(error) => return failed(chain(&error), None),
         };
-        let snapshot = capture::snapshot(&session.root_dir, &self.spec, &owned)
-            .and_then(|snapshot| owning::begin(session.state.folder(), &recipe.id, &snapshot).map(|()| snapshot));
+        let snapshot = capture::snapshot(&session.root_dir, &self.spec, &owned).and_then(|snapshot| {
+            owning::begin(session.state.folder(), &recipe.id, &snapshot).map(|()| snapshot)
+        });
         let snapshot = match snapshot {
             Ok(snapshot) => snapshot,
             Err(error) => return failed(chain(&error), None),
@@ -467,7 +479,8 @@ impl Job<'_> {
         if self.tools().is_ok_and(|tools| tools != now.tools) {
             return Some("a tool changed while it ran".into());
         }
-        let disturbed = |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
+        let disturbed =
+            |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
         let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
         found.map(|(id, _)| format!("outputs of `{id}` changed while it ran"))
     }
