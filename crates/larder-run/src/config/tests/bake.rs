@@ -28,7 +28,16 @@ fn undefined_and_unknown_are_warnings_with_their_place() {
         "name: app\nvariables:\n  mode: fast\nrecipes:\n  a:\n    run: echo [{{var.moed}}]\n    cahce: {}\n",
     );
     let project = fixture.load().unwrap();
-    insta::assert_snapshot!(shows(&project.warnings));
+    insta::assert_snapshot!(shows(&project.warnings), @r##"
+    warning: undefined name `var.moed` renders empty
+      ┌ app/cookbook.yml:6:18
+    6 │     run: echo [{{var.moed}}]
+      │                  ^^^^^^^^ did you mean `var.mode`?
+    warning: unknown key `cahce`
+      ┌ app/cookbook.yml:7:5
+    7 │     cahce: {}
+      │     ^^^^^ did you mean `cache`?
+    "##);
     assert_eq!(fixture.recipe("app:a").run, "echo []");
 }
 
