@@ -149,3 +149,17 @@ fn project_variables_from_commands_reach_cookbooks() {
     ]);
     assert_eq!(fixture.recipe("app:a").run, "v1.2.3");
 }
+
+#[test]
+fn a_warning_is_given_once() {
+    let fixture = bake("name: app\nrecipes:\n  a:\n    run: \"{{shell 'echo x'}}\"\n    cahce: {}\n");
+    let project = fixture.load().unwrap();
+    assert_eq!(project.warnings.len(), 1);
+    assert!(project.resolve(&Selection::of(&["app:a"]), &WalkListing).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn a_template_error_has_its_line() {
+    let fixture = bake("name: app\nrecipes:\n  a:\n    run: {{nope 1}}\n");
+    assert!(fixture.error(&["app:a"]).contains("app/cookbook.yml:4:5"), "{}", fixture.error(&["app:a"]));
+}
