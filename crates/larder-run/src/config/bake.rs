@@ -291,11 +291,7 @@ fn is_balanced(text: &str) -> bool {
 /// Replaces `from` in all text of a tree.
 pub fn replace_in(node: &mut Node, from: &str, to: &str) {
     match &mut node.value {
-        Value::Text(text) => {
-            if text.contains(from) {
-                *text = text.replace(from, to);
-            }
-        }
+        Value::Text(text) if text.contains(from) => *text = text.replace(from, to),
         Value::List(items) => items.iter_mut().for_each(|item| replace_in(item, from, to)),
         Value::Map(entries) => entries.iter_mut().for_each(|entry| replace_in(&mut entry.value, from, to)),
         _ => {}

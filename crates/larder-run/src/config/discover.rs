@@ -102,6 +102,43 @@ fn glob_set<'a>(patterns: impl Iterator<Item = &'a str>) -> io::Result<GlobSet> 
     set.build().map_err(bad)
 }
 
+/// Names of files that say what is ignored.
+pub const IGNORE_FILES: [&str; 4] = [".gitignore", ".ignore", ".bakeignore", ".larderignore"];
+
+/// Whether the project's ignore files leave out `path` (from the root) for a walk that begins in the folder `from`: what leads to `from`
+/// was named, and is not in question.
+#[must_use]
+pub fn is_ignored(root: &Path, path: &str, from: &str) -> bool {
+    let mut rules = Vec::new();
+    let mut folder = PathBuf::new();
+    for part in path.split('/') {
+        let mut builder = ignore::gitignore::GitignoreBuilder::new(root.join(&folder));
+        for name in IGNORE_FILES {
+            // A broken line in an ignore file leaves its other lines in force.
+            drop(builder.add(root.join(&folder).join(name)));
+        }
+        rules.extend(builder.build());
+        folder.push(part);
+        if Path::new(from).starts_with(&folder) {
+            continue;
+        }
+        // The nearest file that says something decides; whether the path is a folder is not known yet.
+        let whole = root.join(&folder);
+        let said = rules.iter().rev().find_map(|rules| {
+            let (file, dir) = (rules.matched(&whole, false), rules.matched(&whole, true));
+            if file.is_ignore() || dir.is_ignore() {
+                Some(true)
+            } else {
+                file.is_whitelist().then_some(false)
+            }
+        });
+        if said == Some(true) {
+            return true;
+        }
+    }
+    false
+}
+
 /// Whether a file name is that of a cookbook: `cookbook.yml` or `NAME.cookbook.yml` (or `.yaml`).
 #[must_use]
 pub fn is_cookbook(name: &OsStr) -> bool {

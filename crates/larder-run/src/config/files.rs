@@ -205,8 +205,7 @@ impl Loader<'_> {
                     }
                 }
                 Err(error) => {
-                    let line = error.line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
-                    let span = yaml::Span { line, column: 1, width: 1 };
+                    let span = Source::line_span(&source.text, error.line);
                     self.out.push(source.locate(Diagnostic::error(error.message), span));
                     return None;
                 }

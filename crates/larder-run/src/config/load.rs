@@ -261,12 +261,8 @@ impl Project {
                 (self.bake_parse(source, out), skipped)
             }
             Err(error) => {
+                let span = Source::line_span(&text, error.line);
                 source.text = text;
-                let span = yaml::Span {
-                    line: error.line.and_then(|l| u32::try_from(l).ok()).unwrap_or(0),
-                    column: 1,
-                    width: 1,
-                };
                 out.push(source.locate(Diagnostic::error(error.message), span));
                 (None, skipped)
             }

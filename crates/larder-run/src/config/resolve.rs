@@ -131,7 +131,12 @@ impl<'p> Resolver<'p> {
             return;
         }
         let source = self.books[book].source.clone();
-        if let (Some(cookbook), _) = self.project.bake_cookbook(source, Execution::Run, &mut self.out) {
+        let mut found = Vec::new();
+        let (cookbook, _) = self.project.bake_cookbook(source, Execution::Run, &mut found);
+        // What was said when the project was loaded is not said again.
+        found.retain(|finding| !self.project.warnings.contains(finding));
+        self.out.append(&mut found);
+        if let Some(cookbook) = cookbook {
             self.index.insert(cookbook.name.clone(), book);
             self.books[book] = Arc::new(cookbook);
             self.levels.remove(&book);

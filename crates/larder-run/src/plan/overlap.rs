@@ -8,6 +8,7 @@ use std::path::Path;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::config::discover::is_ignored;
 use crate::config::patterns::{is_wild, project_segments};
 use crate::recipe::Recipe;
 
@@ -100,6 +101,12 @@ fn literal_prefix(pattern: &str) -> &str {
     pattern
 }
 
+/// A path that a pattern matches, for asking ignore files.
+fn sample(pattern: &str) -> String {
+    let named = pattern.split('/').filter(|segment| *segment != "**");
+    named.map(|segment| segment.replace(['*', '?'], "x")).collect::<Vec<_>>().join("/")
+}
+
 /// Finds overlaps without comparing each recipe with each other.
 pub(super) struct Index {
     /// Literal outputs and the literal prefixes of globs, with who has them; sorted, so that all below a folder are neighbours.
@@ -161,10 +168,18 @@ impl Index {
             .filter_map(|pattern| matcher(&from_root(pattern.strip_prefix('!')?, recipe, root)?))
             .collect();
         let mine = OutputSet { included: Vec::new(), excluded };
+        let is_hidden = |theirs: &Covers| match &covers {
+            // What wildcards find is less what is ignored; what is named counts.
+            Covers::Glob(text, _) => is_ignored(root, &sample(theirs.text()), literal_prefix(text)),
+            Covers::Literal(_) => false,
+        };
         let mut writers: Vec<usize> = self
             .meeting(&covers, outputs)
             .into_iter()
-            .filter(|&(owner, at)| !kept_apart(&covers, &outputs[owner].included[at], &mine, &outputs[owner]))
+            .filter(|&(owner, at)| {
+                let theirs = &outputs[owner].included[at];
+                !kept_apart(&covers, theirs, &mine, &outputs[owner]) && !is_hidden(theirs)
+            })
             .map(|(owner, _)| owner)
             .collect();
         writers.sort_unstable();

@@ -8,7 +8,12 @@ use crate::config::{ConfigError, LoadOptions, Project, WalkListing};
 use crate::select::Selection;
 
 fn plan(recipes: &str, selectors: &[&str]) -> Result<Plan, ConfigError> {
+    plan_with("", recipes, selectors)
+}
+
+fn plan_with(ignored: &str, recipes: &str, selectors: &[&str]) -> Result<Plan, ConfigError> {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(".gitignore"), ignored).unwrap();
     std::fs::write(folder.path().join("larder.yml"), "name: demo\n").unwrap();
     std::fs::create_dir(folder.path().join("app")).unwrap();
     std::fs::write(folder.path().join("app/cookbook.yml"), format!("name: app\nrecipes:\n{recipes}"))
@@ -108,4 +113,17 @@ fn what_globs_cannot_tell_is_found_at_run_time() {
     .unwrap();
     assert_eq!(plan.find_collision(1, Path::new("app/dist/app.js")).unwrap().recipe, "a");
     assert_eq!(plan.find_collision(1, Path::new("app/dist/app.css")), None);
+}
+
+#[test]
+fn wildcards_do_not_find_ignored_outputs_but_names_do() {
+    let recipes = |inputs: &str| {
+        format!(
+            "  gen: {{run: x, cache: {{outputs: [out/gen]}}}}\n  use: {{run: x, cache: {{inputs: {inputs}}}}}\n"
+        )
+    };
+    assert!(plan_with("", &recipes("['**']"), &["app:"]).is_err());
+    assert!(plan_with("out/\n", &recipes("['**']"), &["app:"]).is_ok());
+    assert!(plan_with("out/\n", &recipes("['out/**']"), &["app:"]).is_err(), "`out` is named");
+    assert!(plan_with("out/\n", &recipes("[out/gen]"), &["app:"]).is_err());
 }

@@ -6,11 +6,14 @@ use handlebars::{
 };
 use serde_json::Value;
 
+/// Arguments, rendered → result.
+type Function = fn(&[String]) -> String;
+
 /// A helper that is a function of its arguments.
 struct Pure {
     name: &'static str,
     arguments: usize,
-    function: fn(&[String]) -> String,
+    function: Function,
 }
 
 impl HelperDef for Pure {
@@ -71,7 +74,7 @@ impl HelperDef for Chunk {
 /// Registers them all.
 pub(super) fn register(engine: &mut Handlebars<'static>) {
     engine.register_helper("__chunk", Box::new(Chunk));
-    let helpers: [(&'static str, usize, fn(&[String]) -> String); 6] = [
+    let helpers: [(&'static str, usize, Function); 6] = [
         ("basename", 1, |a| basename(&a[0]).to_owned()),
         ("dirname", 1, |a| match a[0].trim_end_matches('/').rsplit_once('/') {
             Some(("", _)) => "/".to_owned(),

@@ -28,7 +28,16 @@ fn undefined_and_unknown_are_warnings_with_their_place() {
         "name: app\nvariables:\n  mode: fast\nrecipes:\n  a:\n    run: echo [{{var.moed}}]\n    cahce: {}\n",
     );
     let project = fixture.load().unwrap();
-    insta::assert_snapshot!(shows(&project.warnings));
+    insta::assert_snapshot!(shows(&project.warnings), @r##"
+    warning: undefined name `var.moed` renders empty
+      ┌ app/cookbook.yml:6:18
+    6 │     run: echo [{{var.moed}}]
+      │                  ^^^^^^^^ did you mean `var.mode`?
+    warning: unknown key `cahce`
+      ┌ app/cookbook.yml:7:5
+    7 │     cahce: {}
+      │     ^^^^^ did you mean `cache`?
+    "##);
     assert_eq!(fixture.recipe("app:a").run, "echo []");
 }
 
@@ -139,4 +148,18 @@ fn project_variables_from_commands_reach_cookbooks() {
         ("cookbook.yml", "name: app\nrecipes:\n  a:\n    run: v{{var.version}}\n"),
     ]);
     assert_eq!(fixture.recipe("app:a").run, "v1.2.3");
+}
+
+#[test]
+fn a_warning_is_given_once() {
+    let fixture = bake("name: app\nrecipes:\n  a:\n    run: \"{{shell 'echo x'}}\"\n    cahce: {}\n");
+    let project = fixture.load().unwrap();
+    assert_eq!(project.warnings.len(), 1);
+    assert!(project.resolve(&Selection::of(&["app:a"]), &WalkListing).unwrap().warnings.is_empty());
+}
+
+#[test]
+fn a_template_error_has_its_line() {
+    let fixture = bake("name: app\nrecipes:\n  a:\n    run: {{nope 1}}\n");
+    assert!(fixture.error(&["app:a"]).contains("app/cookbook.yml:4:5"), "{}", fixture.error(&["app:a"]));
 }
