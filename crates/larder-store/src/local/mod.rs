@@ -1,3 +1,306 @@
-//! The local tier.
+//! The local backend: a folder that several processes use at once. See `docs/design/0001-store.md` for the layout.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`home`] | the folder: made, recognised, judged |
+//! | [`pack`], [`blobs`], [`table`] | chunks; blob rows; the sorted table under both |
+//! | [`writer`], [`reader`] | blobs in, blobs out |
+//! | [`index`] | SQLite: results, roots, pins, leases, access times |
+//! | [`gc_lock`] | the lock between writers and deletion |
+//! | [`mapped`] | the crate's only `unsafe` |
+//!
+//! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
+//! Invariant: a blob row is written only after every chunk that it needs; so what can be found can be read.
 
+pub(crate) mod blobs;
+mod gc_lock;
+pub mod home;
 pub mod index;
+mod mapped;
+pub(crate) mod pack;
+mod reader;
+mod table;
+pub mod writer;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use larder_core::chunk_list::Root;
+use larder_core::{ChunkerParams, Digest, Error, ErrorKind, Format, Result};
+
+use blobs::set::RowSet;
+use home::Home;
+use pack::set::PackSet;
+use reader::Reader;
+use writer::Session;
+pub use writer::Writer;
+
+/// Whether what is acknowledged must survive a loss of power, or only the death of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Survives the death of any process: enough for what can be made again.
+    #[default]
+    Relaxed,
+    /// Survives a loss of power.
+    Fsync,
+}
+
+/// How a local store is used.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where blobs are cut.
+    pub chunking: ChunkerParams,
+    /// How frames are compressed.
+    pub format: Format,
+    /// At which level; 0 stores raw.
+    pub level: i32,
+    /// What acknowledgement means.
+    pub durability: Durability,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            chunking: ChunkerParams::STORE,
+            format: Format::Zstd,
+            level: 1,
+            durability: Durability::Relaxed,
+        }
+    }
+}
+
+/// A store in a local folder.
+#[derive(Debug)]
+pub struct LocalStore {
+    home: Home,
+    options: Options,
+    packs: PackSet,
+    namespaces: RwLock<HashMap<String, Arc<RowSet>>>,
+    sessions: Mutex<Vec<Session>>,
+    readers: Mutex<Vec<Reader>>,
+}
+
+/// A poisoned lock is used on: what it guards is only ever replaced whole.
+pub(crate) fn poison<T>(error: PoisonError<T>) -> T {
+    error.into_inner()
+}
+
+/// An id that sorts by time and that no other process or thread makes.
+pub(crate) fn new_id() -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let random = RandomState::new().hash_one((now.as_nanos(), std::process::id()));
+    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+    format!("{:012x}{count:04x}{random:016x}", now.as_millis())
+}
+
+/// Seconds since the epoch, as blob rows have it.
+pub(crate) fn now_seconds() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u32::try_from(now.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// The folder name of a namespace: itself if that is harmless, else a hash.
+fn namespace_folder(namespace: &str) -> String {
+    let harmless = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if !namespace.is_empty() && namespace.len() <= 64 && namespace.chars().all(harmless) {
+        namespace.to_owned()
+    } else {
+        format!("+{}", &larder_core::Hash::blake3(namespace.as_bytes()).to_hex()[..32])
+    }
+}
+
+impl LocalStore {
+    /// Opens the store in `path`, or makes it. Cheap: packs are looked at when they are first needed.
+    ///
+    /// # Errors
+    /// As [`Home::open`].
+    pub fn open(path: &Path, options: Options) -> Result<Self> {
+        let home = Home::open(path)?;
+        let packs = PackSet::new(home.join("packs"), home.join("quarantine"));
+        let (namespaces, sessions, readers) = (RwLock::default(), Mutex::default(), Mutex::default());
+        Ok(Self { home, options, packs, namespaces, sessions, readers })
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    pub(crate) fn rows(&self, namespace: &str) -> Arc<RowSet> {
+        if let Some(set) = self.namespaces.read().unwrap_or_else(poison).get(namespace) {
+            return set.clone();
+        }
+        let mut namespaces = self.namespaces.write().unwrap_or_else(poison);
+        let folder = self.home.join("blobs").join(namespace_folder(namespace));
+        namespaces
+            .entry(namespace.to_owned())
+            .or_insert_with(|| Arc::new(RowSet::new(namespace, folder)))
+            .clone()
+    }
+
+    fn take_session(&self) -> Session {
+        self.sessions.lock().unwrap_or_else(poison).pop().unwrap_or_default()
+    }
+
+    fn give_session(&self, session: Session) {
+        self.sessions.lock().unwrap_or_else(poison).push(session);
+    }
+
+    /// A writer into `namespace`. Each thread has its own; idle ones are reused.
+    ///
+    /// # Errors
+    /// When the store cannot be read or locked.
+    pub fn writer(&self, namespace: &str) -> Result<Writer<'_>> {
+        Writer::new(self, namespace)
+    }
+
+    /// Writes one blob and commits it.
+    ///
+    /// # Errors
+    /// As [`Writer::put_reader`].
+    pub fn put(&self, namespace: &str, blob: &[u8]) -> Result<Digest> {
+        let mut writer = self.writer(namespace)?;
+        let digest = writer.put_bytes(blob)?;
+        writer.commit()?;
+        Ok(digest)
+    }
+
+    /// Finds what a blob is rebuilt from, looking again at what other processes wrote if it is not known.
+    fn find(&self, namespace: &str, digest: &Digest) -> Result<Option<Root>> {
+        let io_error = |error: io::Error| Error::from_io(error, "look up a blob");
+        let rows = self.rows(namespace);
+        rows.ensure().and_then(|()| self.packs.ensure()).map_err(io_error)?;
+        if let Some((root, _)) = rows.find(digest) {
+            return Ok(Some(root));
+        }
+        rows.refresh().and_then(|()| self.packs.refresh()).map_err(io_error)?;
+        Ok(rows.find(digest).map(|(root, _)| root))
+    }
+
+    /// Whether everything that the blob is rebuilt from is here. Rows are written after chunks and GC keeps what rows
+    /// need, so the chunks of a list are looked for only when the store is known to have lost some.
+    pub(crate) fn is_whole(&self, root: &Root) -> bool {
+        match root {
+            Root::Chunk(chunk) => self.packs.has(&chunk.hash),
+            Root::List(chunk) if !self.packs.is_suspect() => self.packs.has(&chunk.hash),
+            Root::List(_) => {
+                let mut all = true;
+                let mut reader = self.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
+                let visited =
+                    reader.visit(&self.packs, root, &mut |chunk| all &= self.packs.has(&chunk.hash));
+                self.readers.lock().unwrap_or_else(poison).push(reader);
+                all && visited.is_ok()
+            }
+        }
+    }
+
+    /// Which of `digests` are not here, in their order.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn find_missing(&self, namespace: &str, digests: &[Digest]) -> Result<Vec<Digest>> {
+        let io_error = |error: io::Error| Error::from_io(error, "look up blobs");
+        let rows = self.rows(namespace);
+        rows.ensure().and_then(|()| self.packs.ensure()).map_err(io_error)?;
+        let absent = |digest: &&Digest| {
+            let here = rows.find(digest).is_some_and(|(root, _)| self.is_whole(&root));
+            !here && **digest != Digest::empty(digest.function)
+        };
+        let missing: Vec<Digest> = digests.iter().filter(absent).copied().collect();
+        if missing.is_empty() {
+            return Ok(missing);
+        }
+        rows.refresh().and_then(|()| self.packs.refresh()).map_err(io_error)?;
+        Ok(missing.iter().filter(absent).copied().collect())
+    }
+
+    /// Passes the bytes `range` of a blob to `sink`, in order, each piece verified before it is passed on.
+    ///
+    /// # Errors
+    /// `NotFound` if the namespace does not have the blob, `Corrupt` if a chunk of it is gone or wrong (the blob is a
+    /// miss from then on), `Invalid` if the range ends beyond the blob, and what `sink` fails with.
+    pub fn read(
+        &self,
+        namespace: &str,
+        digest: &Digest,
+        range: Range<u64>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        if range.start > range.end || range.end > digest.size {
+            return Err(Error::new(ErrorKind::Invalid, "read a blob")
+                .with_message("the range ends beyond the blob")
+                .with("digest", digest));
+        }
+        if digest.size == 0 && *digest == Digest::empty(digest.function) {
+            return Ok(());
+        }
+        let not_found = || Error::new(ErrorKind::NotFound, "read a blob").with("digest", digest);
+        let root = self.find(namespace, digest)?.ok_or_else(not_found)?;
+        let mut reader = self.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
+        let result = reader.blob(&self.packs, &root, range, sink);
+        self.readers.lock().unwrap_or_else(poison).push(reader);
+        result.map_err(
+            |error| if error.kind() == ErrorKind::NotFound { not_found().caused_by(error) } else { error },
+        )
+    }
+
+    /// The whole blob in memory; for blobs that are known to be small (messages, logs).
+    ///
+    /// # Errors
+    /// As [`LocalStore::read`]; `Invalid` if the blob is larger than `limit` bytes.
+    pub fn get(&self, namespace: &str, digest: &Digest, limit: u64) -> Result<Vec<u8>> {
+        if digest.size > limit {
+            return Err(Error::new(ErrorKind::Invalid, "read a blob")
+                .with_message(format!("larger than {limit} bytes"))
+                .with("digest", digest));
+        }
+        let mut out = Vec::with_capacity(digest.size as usize);
+        self.read(namespace, digest, 0..digest.size, &mut |piece| {
+            out.extend_from_slice(piece);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Writes the whole blob to `file`, which is empty and open for writing.
+    ///
+    /// # Errors
+    /// As [`LocalStore::read`], and what the file system answers. `file` may then hold a part of the blob.
+    pub fn write_to(&self, namespace: &str, digest: &Digest, mut file: &File) -> Result<()> {
+        self.read(namespace, digest, 0..digest.size, &mut |piece| {
+            file.write_all(piece).map_err(|error| Error::from_io(error, "write a file"))
+        })
+    }
+
+    /// Seals what this process wrote, and what dead processes left. Called by `drop`; call it to see errors.
+    ///
+    /// # Errors
+    /// When the store cannot be written to; nothing is lost then, the next process does it.
+    pub fn flush(&self) -> Result<()> {
+        let sessions = std::mem::take(&mut *self.sessions.lock().unwrap_or_else(poison));
+        let sync = self.options.durability == Durability::Fsync;
+        let seal = || {
+            sessions.into_iter().try_for_each(|session| session.close(sync))?;
+            self.packs.seal_abandoned()
+        };
+        seal().map_err(|error| Error::from_io(error, "seal packs"))
+    }
+}
+
+impl Drop for LocalStore {
+    fn drop(&mut self) {
+        let wrote = !self.sessions.lock().unwrap_or_else(poison).is_empty();
+        if wrote && let Err(error) = self.flush() {
+            tracing::warn!(%error, "could not seal packs; the next process will");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! All blob rows of one namespace: `blobs/NS/`.
+//!
+//! Tables are merged when there are many of them ([`RowSet::merge`]), so that a look-up asks few.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+
+use larder_core::Digest;
+use larder_core::chunk_list::Root;
+
+use super::TAIL_MAGIC;
+use super::log::{RowLog, seal_abandoned, write_table};
+use super::row::BlobRow;
+use crate::local::mapped::Mapped;
+use crate::local::poison;
+use crate::local::table::Table;
+
+/// A sorted table of rows.
+#[derive(Debug)]
+pub(crate) struct RowTable {
+    id: String,
+    path: PathBuf,
+    table: Table,
+}
+
+impl RowTable {
+    fn open(path: &Path, id: &str) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let map = if file.metadata()?.len() == 0 { None } else { Some(Mapped::new(&file)?) };
+        let table = map
+            .and_then(|map| Table::new::<BlobRow>(map, TAIL_MAGIC, 0))
+            .ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self { id: id.to_owned(), path: path.to_owned(), table })
+    }
+}
+
+#[derive(Debug, Default)]
+struct View {
+    logs: Vec<Arc<RowLog>>,
+    tables: Vec<Arc<RowTable>>,
+}
+
+/// All rows of a namespace.
+#[derive(Debug)]
+pub(crate) struct RowSet {
+    namespace: String,
+    folder: PathBuf,
+    view: RwLock<View>,
+    refreshing: Mutex<bool>,
+}
+
+impl RowSet {
+    /// The rows below `folder`; nothing is read before the first look-up or refresh.
+    pub(crate) fn new(namespace: &str, folder: PathBuf) -> Self {
+        let (namespace, view, refreshing) = (namespace.to_owned(), RwLock::default(), Mutex::new(false));
+        Self { namespace, folder, view, refreshing }
+    }
+
+    /// Where the rows are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Takes the first view, if that was not done yet.
+    pub(crate) fn ensure(&self) -> io::Result<()> {
+        let done = *self.refreshing.lock().unwrap_or_else(poison);
+        if done { Ok(()) } else { self.refresh() }
+    }
+
+    /// Looks again which rows there are.
+    pub(crate) fn refresh(&self) -> io::Result<()> {
+        let mut done = self.refreshing.lock().unwrap_or_else(poison);
+        let (old_logs, old_tables) = {
+            let view = self.view.read().unwrap_or_else(poison);
+            (view.logs.clone(), view.tables.clone())
+        };
+        let mut view = View::default();
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                *done = true;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else {
+                continue;
+            };
+            match path.extension().and_then(|ext| ext.to_str()) {
+                Some("table") => {
+                    let known = old_tables.iter().find(|table| table.id == id).cloned();
+                    view.tables.extend(known.or_else(|| match RowTable::open(&path, &id) {
+                        Ok(table) => Some(Arc::new(table)),
+                        Err(error) => {
+                            tracing::warn!(table = id, %error, "a table of blobs cannot be read; its blobs are misses");
+                            None
+                        }
+                    }));
+                }
+                Some("rows") => {
+                    let known = old_logs.iter().find(|log| log.id() == id).cloned();
+                    let log = known.or_else(|| RowLog::read(&path, &id).ok().map(Arc::new));
+                    view.logs.extend(log.filter(|log| log.tail().is_ok()));
+                }
+                _ => {}
+            }
+        }
+        view.tables.sort_by(|a, b| b.id.cmp(&a.id));
+        view.logs.sort_by(|a, b| b.id().cmp(a.id()));
+        *self.view.write().unwrap_or_else(poison) = view;
+        *done = true;
+        Ok(())
+    }
+
+    /// Adds a log that this process is writing.
+    pub(crate) fn add_log(&self, log: Arc<RowLog>) {
+        self.view.write().unwrap_or_else(poison).logs.insert(0, log);
+    }
+
+    /// What `digest` is rebuilt from, and when its row was written; `None` if this namespace does not have it.
+    pub(crate) fn find(&self, digest: &Digest) -> Option<(Root, u32)> {
+        let view = self.view.read().unwrap_or_else(poison);
+        let opened = |row: &BlobRow| {
+            row.open(&self.namespace).filter(|(found, _)| found == digest).map(|(_, root)| (root, row.time()))
+        };
+        for log in &view.logs {
+            if let Some(found) = log.find(&digest.hash).as_ref().and_then(opened) {
+                return Some(found);
+            }
+        }
+        view.tables.iter().find_map(|table| {
+            let row = table.table.find(&digest.hash, |row: &BlobRow| opened(row).is_some())?;
+            opened(&row)
+        })
+    }
+
+    /// Every sound row, each digest once (the newest row of it).
+    pub(crate) fn rows(&self) -> Vec<(Digest, Root, u32)> {
+        let view = self.view.read().unwrap_or_else(poison);
+        let logs = view.logs.iter().flat_map(|log| log.rows());
+        let tables = view.tables.iter().flat_map(|table| table.table.rows::<BlobRow>());
+        let mut rows: Vec<_> = logs
+            .chain(tables)
+            .filter_map(|row| row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time())))
+            .collect();
+        rows.sort_unstable_by(|a, b| (a.0, std::cmp::Reverse(a.2)).cmp(&(b.0, std::cmp::Reverse(b.2))));
+        rows.dedup_by_key(|row| row.0);
+        rows
+    }
+
+    /// Rows that are not sound, for `verify`.
+    pub(crate) fn unsound(&self) -> u64 {
+        let view = self.view.read().unwrap_or_else(poison);
+        let logs = view.logs.iter().flat_map(|log| log.rows());
+        let tables = view.tables.iter().flat_map(|table| table.table.rows::<BlobRow>());
+        logs.chain(tables).filter(|row| row.open(&self.namespace).is_none()).count() as u64
+    }
+
+    /// Number of tables in this view.
+    pub(crate) fn tables(&self) -> usize {
+        self.view.read().unwrap_or_else(poison).tables.len()
+    }
+
+    /// Turns what dead writers left into tables.
+    pub(crate) fn seal_abandoned(&self) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ext| ext == "rows")
+                && let Some(id) = path.file_stem().and_then(|stem| stem.to_str())
+            {
+                seal_abandoned(&path, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces all tables of this view by one named `id` that holds the rows `keep` accepts. Only under the exclusive
+    /// GC lock: rows that are appended to a table's place meanwhile would be lost.
+    pub(crate) fn rewrite(&self, id: &str, keep: impl Fn(&Digest) -> bool) -> io::Result<()> {
+        let tables = self.view.read().unwrap_or_else(poison).tables.clone();
+        let mut rows: Vec<BlobRow> = Vec::new();
+        let mut newest = std::collections::HashMap::new();
+        for table in &tables {
+            for row in table.table.rows::<BlobRow>() {
+                let Some((digest, _)) = row.open(&self.namespace) else { continue };
+                if !keep(&digest) {
+                    continue;
+                }
+                match newest.entry(digest) {
+                    std::collections::hash_map::Entry::Vacant(entry) => {
+                        entry.insert(rows.len());
+                        rows.push(row);
+                    }
+                    std::collections::hash_map::Entry::Occupied(entry) => {
+                        let at: usize = *entry.get();
+                        if rows[at].time() < row.time() {
+                            rows[at] = row;
+                        }
+                    }
+                }
+            }
+        }
+        write_table(rows, &self.folder.join(format!("{id}.rows")))?;
+        for table in tables {
+            fs::remove_file(&table.path)?;
+        }
+        self.refresh()
+    }
+}

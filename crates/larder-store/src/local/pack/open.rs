@@ -1,0 +1,212 @@
+//! A pack that is being written.
+//!
+//! Its writer holds an exclusive `flock` on it from before it gets its name `ID.open` until it is sealed or the process dies. Everybody
+//! else may read whole frames of it at any time ([`OpenPack::tail`]), and may seal it once the lock is free
+//! ([`seal_abandoned`]): up to its last whole frame, what follows is cut off. Nothing that was acknowledged is lost,
+//! because a writer acknowledges after the frame was written.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::RwLock;
+
+use larder_core::{Format, Hash};
+use rustix::fs::{FlockOperation, flock};
+
+use super::frame::{self, FrameInfo};
+use super::{ChunkRow, HEADER, TAIL_MAGIC};
+use crate::local::poison;
+use crate::local::table;
+
+/// What is known of an open pack's frames.
+#[derive(Debug)]
+struct State {
+    scanned: u64,
+    frames: Vec<FrameInfo>,
+    chunks: HashMap<Hash, ChunkRow>,
+}
+
+/// An open pack as a reader sees it.
+#[derive(Debug)]
+pub(crate) struct OpenPack {
+    id: String,
+    file: File,
+    state: RwLock<State>,
+}
+
+impl OpenPack {
+    /// Opens `packs/ID.open` of another writer.
+    pub(crate) fn read(path: &Path, id: &str) -> io::Result<Self> {
+        Ok(Self::new(File::open(path)?, id))
+    }
+
+    fn new(file: File, id: &str) -> Self {
+        let state = State { scanned: HEADER.len() as u64, frames: Vec::new(), chunks: HashMap::new() };
+        Self { id: id.to_owned(), file, state: RwLock::new(state) }
+    }
+
+    /// The pack's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Takes in the frames that were written since the last call.
+    pub(crate) fn tail(&self) -> io::Result<()> {
+        let size = self.file.metadata()?.len();
+        let mut state = self.state.write().unwrap_or_else(poison);
+        while let Some((info, chunks)) = frame::read_head(&self.file, state.scanned, size)? {
+            state.take(info, &chunks);
+        }
+        Ok(())
+    }
+
+    /// Where `hash` is, if it is here.
+    pub(crate) fn find(&self, hash: &Hash) -> Option<(FrameInfo, ChunkRow)> {
+        let state = self.state.read().unwrap_or_else(poison);
+        let row = state.chunks.get(hash)?;
+        Some((state.frames[row.frame as usize], *row))
+    }
+
+    /// The file, for reading payloads.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// All chunks, in the order of their frames.
+    pub(crate) fn rows(&self) -> Vec<ChunkRow> {
+        let mut rows: Vec<_> = self.state.read().unwrap_or_else(poison).chunks.values().copied().collect();
+        rows.sort_unstable_by_key(|row| (row.frame, row.offset));
+        rows
+    }
+
+    /// Bytes taken in so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.state.read().unwrap_or_else(poison).scanned
+    }
+}
+
+impl State {
+    fn take(&mut self, info: FrameInfo, chunks: &[(Hash, u32)]) {
+        let number = self.frames.len() as u32;
+        self.frames.push(info);
+        for row in frame::rows(number, chunks) {
+            self.chunks.entry(row.hash).or_insert(row);
+        }
+        self.scanned = info.payload + u64::from(info.stored);
+    }
+}
+
+/// Writes an open pack.
+#[derive(Debug)]
+pub(crate) struct PackWriter {
+    pack: std::sync::Arc<OpenPack>,
+    path: PathBuf,
+    buffer: Vec<u8>,
+    failed: bool,
+}
+
+impl PackWriter {
+    /// Creates a pack: locked in `tmp` first, then named, so that nobody takes it for abandoned.
+    pub(crate) fn create(packs: &Path, tmp: &Path, id: &str) -> io::Result<Self> {
+        let (named, hidden) = (packs.join(format!("{id}.open")), tmp.join(format!("{id}.open")));
+        let mut file = File::options().read(true).write(true).create_new(true).open(&hidden)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        file.write_all(&HEADER)?;
+        std::fs::rename(&hidden, &named)?;
+        let pack = std::sync::Arc::new(OpenPack::new(file, id));
+        Ok(Self { pack, path: named, buffer: Vec::new(), failed: false })
+    }
+
+    /// The pack, for readers in this process.
+    pub(crate) fn pack(&self) -> &std::sync::Arc<OpenPack> {
+        &self.pack
+    }
+
+    /// Appends a frame. After an error (a full disk) what was written of it is cut off again, and the pack goes on.
+    pub(crate) fn append(
+        &mut self,
+        format: Format,
+        chunks: &[(Hash, u32)],
+        stored: &[u8],
+        raw: u32,
+    ) -> io::Result<u64> {
+        if self.failed {
+            return Err(io::Error::other("an earlier write to this pack failed"));
+        }
+        self.buffer.clear();
+        frame::encode_head(&mut self.buffer, format, chunks, stored.len() as u32, raw);
+        let head = self.buffer.len() as u64;
+        self.buffer.extend_from_slice(stored);
+        let offset = self.pack.size();
+        if let Err(error) = self.pack.file.write_all_at(&self.buffer, offset) {
+            self.failed = self.pack.file.set_len(offset).is_err();
+            return Err(error);
+        }
+        let info = FrameInfo {
+            payload: offset + head,
+            stored: stored.len() as u32,
+            raw,
+            format,
+            chunks: chunks.len() as u16,
+        };
+        self.pack.state.write().unwrap_or_else(poison).take(info, chunks);
+        Ok(self.buffer.len() as u64)
+    }
+
+    /// Makes what was appended survive a loss of power.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.pack.file.sync_data()
+    }
+
+    /// Writes the table and gives the pack its final name. An empty pack is removed.
+    pub(crate) fn seal(self, sync: bool) -> io::Result<()> {
+        seal(&self.pack, &self.path, sync)
+    }
+}
+
+fn seal(pack: &OpenPack, path: &Path, sync: bool) -> io::Result<()> {
+    let state = pack.state.read().unwrap_or_else(poison);
+    if state.frames.is_empty() {
+        return std::fs::remove_file(path);
+    }
+    let mut out = Vec::with_capacity(state.frames.len() * frame::DIRECTORY_ENTRY);
+    state.frames.iter().for_each(|info| info.encode(&mut out));
+    let mut rows: Vec<ChunkRow> = state.chunks.values().copied().collect();
+    let content = rows.iter().map(|row| u64::from(row.length)).sum();
+    let directory = (state.scanned, state.frames.len() as u32);
+    let table = table::encode(&mut rows, TAIL_MAGIC, state.scanned + out.len() as u64, directory, content);
+    out.extend_from_slice(&table);
+    pack.file.set_len(state.scanned)?;
+    pack.file.write_all_at(&out, state.scanned)?;
+    if sync {
+        pack.file.sync_all()?;
+    }
+    std::fs::rename(path, path.with_extension("pack"))
+}
+
+/// Seals `packs/ID.open` if its writer is gone. Answers whether it did.
+pub(crate) fn seal_abandoned(path: &Path, id: &str) -> io::Result<bool> {
+    let file = match File::options().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(false);
+    }
+    if !path.exists() {
+        return Ok(false);
+    }
+    let mut head = [0; 16];
+    let sound = file.read_exact_at(&mut head, 0).is_ok() && head == HEADER;
+    if !sound {
+        std::fs::remove_file(path)?;
+        return Ok(true);
+    }
+    let pack = OpenPack::new(file, id);
+    pack.tail()?;
+    seal(&pack, path, false)?;
+    Ok(true)
+}
