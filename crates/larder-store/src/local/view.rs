@@ -50,6 +50,11 @@ impl LocalStore {
         *self.index.lock().unwrap_or_else(poison) = None;
     }
 
+    /// After it was told and repaired.
+    pub(crate) fn forget_recovered(&self) {
+        *self.recovered.lock().unwrap_or_else(poison) = None;
+    }
+
     /// Looks again at everything that this store has looked at.
     pub(crate) fn refresh_all(&self) -> io::Result<()> {
         let namespaces: Vec<Arc<RowSet>> =
