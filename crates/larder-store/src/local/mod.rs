@@ -8,6 +8,7 @@
 //! | [`index`] | SQLite: results, roots, pins, leases, access times |
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
+//! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
 //! | [`mapped`] | the crate's only `unsafe` |
 //!
 //! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
@@ -22,6 +23,7 @@ pub mod keep;
 mod mapped;
 pub mod merge;
 pub(crate) mod pack;
+mod prove;
 mod reader;
 pub mod stats;
 mod table;
@@ -284,6 +286,10 @@ impl LocalStore {
             // The chunk may be in a pack that was made after the view was taken, as a compacted copy is.
             let rest = range.start + passed..range.end;
             result = reader.blob(&self.packs, &root, rest, &mut |piece| sink(piece));
+        }
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+            // Finds all that is bad of it now, so that writing the blob again mends it.
+            reader.prove(&self.packs, &root);
         }
         self.readers.lock().unwrap_or_else(poison).push(reader);
         result.map_err(

@@ -12,11 +12,9 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use larder_core::compress::Decompressor;
 use larder_core::{Digest, Error, Hash, Result};
 use serde::Serialize;
 
@@ -27,6 +25,7 @@ use super::pack::ChunkRow;
 use super::pack::frame::{FrameInfo, read_head};
 use super::pack::sealed::SealedPack;
 use super::pack::set::Pack;
+use super::prove::Prover;
 use super::reader::Reader;
 use super::{LocalStore, new_id, now_seconds};
 
@@ -111,36 +110,6 @@ impl VerifyReport {
 
 fn verify_error(error: io::Error) -> Error {
     Error::from_io(error, "verify the store")
-}
-
-/// Proves frames; its buffers are used again.
-#[derive(Default)]
-struct Prover {
-    decompressor: Decompressor,
-    stored: Vec<u8>,
-    raw: Vec<u8>,
-}
-
-impl Prover {
-    /// The rows of one frame that are not what they should be.
-    fn frame(&mut self, pack: &Pack, frame: &FrameInfo, rows: &[ChunkRow]) -> io::Result<Vec<Hash>> {
-        self.stored.resize(frame.stored as usize, 0);
-        let read = pack.file().read_exact_at(&mut self.stored, frame.payload).and_then(|()| {
-            self.decompressor.decompress(frame.format, &self.stored, frame.raw as usize, &mut self.raw)
-        });
-        match read {
-            Ok(()) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-                return Ok(rows.iter().map(|row| row.hash).collect());
-            }
-            Err(error) => return Err(error),
-        }
-        let proven = |row: &&ChunkRow| {
-            let bytes = self.raw.get(row.offset as usize..).and_then(|rest| rest.get(..row.length as usize));
-            bytes.is_none_or(|bytes| Hash::blake3(bytes) != row.hash)
-        };
-        Ok(rows.iter().filter(proven).map(|row| row.hash).collect())
-    }
 }
 
 impl LocalStore {
