@@ -169,10 +169,8 @@ fn a_result_whose_blobs_went_goes_and_a_foreign_value_stays() {
         stdout_digest: Some(to_message(&Digest::blake3(b"never written, and not empty"))),
         ..ActionResult::default()
     };
-    let empty = ActionResult {
-        stdout_digest: Some(to_message(&Digest::blake3(b""))),
-        ..ActionResult::default()
-    };
+    let empty =
+        ActionResult { stdout_digest: Some(to_message(&Digest::blake3(b""))), ..ActionResult::default() };
     record(&store, b"gone", &gone, now());
     record(&store, b"empty", &empty, now());
     let foreign = NewResult { namespace: NS, key: b"foreign", payload: b"\xff\xfe", origin: Origin::Built };

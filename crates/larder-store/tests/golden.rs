@@ -34,7 +34,8 @@ fn raw() -> Options {
 
 fn only(folder: &Path, extension: &str) -> PathBuf {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ext| ext == extension)).collect();
+    let mut found: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|ext| ext == extension)).collect();
     assert_eq!(found.len(), 1, "{}", folder.display());
     found.pop().unwrap()
 }
@@ -97,7 +98,9 @@ fn table<'a>(file: &'a [u8], magic: &[u8; 8], row: usize) -> (Vec<&'a [u8]>, usi
         assert_eq!(file[fingerprints + number], row[8]);
     }
     for slot in 0..=1usize << bits {
-        let lead = |row: &&&[u8]| (u64::from(u32::from_be_bytes(row[..4].try_into().unwrap())) << bits >> 32) as usize;
+        let lead = |row: &&&[u8]| {
+            (u64::from(u32::from_be_bytes(row[..4].try_into().unwrap())) << bits >> 32) as usize
+        };
         let below = all.iter().filter(|row| lead(row) < slot).count();
         assert_eq!(u32_at(file, at + slot * 4) as usize, below);
     }

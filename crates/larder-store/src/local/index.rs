@@ -129,7 +129,8 @@ impl Index {
     pub fn check(&self) -> Result<Vec<String>> {
         self.read("check index", |transaction| {
             let mut statement = transaction.prepare("PRAGMA quick_check(20)")?;
-            let told: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            let told: Vec<String> =
+                statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             Ok(told.into_iter().filter(|line| line != "ok").collect())
         })
     }

@@ -36,7 +36,7 @@ use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -100,6 +100,8 @@ pub struct LocalStore {
     /// The count of deletions that the view was taken at: by a writer, under the lock; and by a reader, without.
     writer_view: Mutex<Option<u64>>,
     reader_view: AtomicU64,
+    deletions: gc_lock::Deletions,
+    gc_lock_path: PathBuf,
 }
 
 /// A poisoned lock is used on: what it guards is only ever replaced whole.
@@ -140,6 +142,7 @@ impl LocalStore {
     pub fn open(path: &Path, options: Options) -> Result<Self> {
         let home = Home::open(path)?;
         let packs = PackSet::new(home.join("packs"), home.join("quarantine"));
+        let gc_lock_path = home.join("gc.lock");
         Ok(Self {
             home,
             options,
@@ -150,7 +153,9 @@ impl LocalStore {
             index: Mutex::default(),
             recovered: Mutex::default(),
             writer_view: Mutex::default(),
-            reader_view: AtomicU64::new(u64::MAX),
+            reader_view: AtomicU64::new(0),
+            deletions: gc_lock::Deletions::default(),
+            gc_lock_path,
         })
     }
 

@@ -20,14 +20,21 @@ pub(crate) struct Prover {
 
 impl Prover {
     /// The rows of one frame that are not what they should be.
-    pub(crate) fn frame(&mut self, pack: &Pack, frame: &FrameInfo, rows: &[ChunkRow]) -> io::Result<Vec<Hash>> {
+    pub(crate) fn frame(
+        &mut self,
+        pack: &Pack,
+        frame: &FrameInfo,
+        rows: &[ChunkRow],
+    ) -> io::Result<Vec<Hash>> {
         self.stored.resize(frame.stored as usize, 0);
         let read = pack.file().read_exact_at(&mut self.stored, frame.payload).and_then(|()| {
             self.decompressor.decompress(frame.format, &self.stored, frame.raw as usize, &mut self.raw)
         });
         match read {
             Ok(()) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+            {
                 return Ok(rows.iter().map(|row| row.hash).collect());
             }
             Err(error) => return Err(error),

@@ -139,11 +139,7 @@ impl LocalStore {
         Ok(report)
     }
 
-    fn verify_packs(
-        &self,
-        report: &mut VerifyReport,
-        progress: &mut dyn FnMut(Progress),
-    ) -> io::Result<()> {
+    fn verify_packs(&self, report: &mut VerifyReport, progress: &mut dyn FnMut(Progress)) -> io::Result<()> {
         let (sealed, open) = (self.packs.sealed(), self.packs.open());
         let total = sealed.iter().map(|pack| pack.size()).chain(open.iter().map(|pack| pack.size())).sum();
         let mut prover = Prover::default();
@@ -201,7 +197,10 @@ impl LocalStore {
     fn verify_rows(&self, report: &mut VerifyReport) -> io::Result<HashSet<(String, Digest)>> {
         let mut broken = HashSet::new();
         let mut reader = Reader::default();
-        for (name, rows) in self.all_rows()? {
+        let spaces = self.all_rows()?;
+        // After the rows: so every chunk that a row needs can be in the view.
+        self.packs.refresh()?;
+        for (name, rows) in spaces {
             report.unsound_rows += rows.unsound() + rows.unreadable()?.len() as u64;
             for (digest, root, _) in rows.rows() {
                 report.blobs += 1;
@@ -247,7 +246,12 @@ impl LocalStore {
                 let served = match index.get_result(&row.namespace, &row.key)? {
                     None => false,
                     Some(found) => {
-                        let reach = Reach::of_result(self, &row.namespace, &found.payload);
+                        let mut reach = Reach::of_result(self, &row.namespace, &found.payload);
+                        if reach.incomplete {
+                            // It may be newer than the view.
+                            self.refresh_all().map_err(verify_error)?;
+                            reach = Reach::of_result(self, &row.namespace, &found.payload);
+                        }
                         let lost = |digest: &Digest| broken.contains(&(row.namespace.clone(), *digest));
                         !reach.incomplete && !reach.blobs.iter().any(lost)
                     }
@@ -282,8 +286,9 @@ impl LocalStore {
                 for row in &report.broken_results {
                     // What was rebuilt may have brought its blobs back.
                     let found = index.get_result(&row.namespace, &row.key)?;
-                    let served = found
-                        .is_some_and(|found| !Reach::of_result(self, &row.namespace, &found.payload).incomplete);
+                    let served = found.is_some_and(|found| {
+                        !Reach::of_result(self, &row.namespace, &found.payload).incomplete
+                    });
                     if !served {
                         index.delete_results(&row.namespace, &[&row.key])?;
                     }
