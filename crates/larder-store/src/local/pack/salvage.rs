@@ -15,10 +15,13 @@ use super::open::PackWriter;
 
 const WINDOW: usize = 1 << 20;
 
+/// What is done with a frame and its chunks.
+type Visit<'a> = dyn FnMut(&FrameInfo, &[(Hash, u32)]) -> io::Result<()> + 'a;
+
 /// Calls `visit` with every whole frame, in the file's order.
 pub(crate) fn frames(
     file: &File,
-    visit: &mut dyn FnMut(&FrameInfo, &[(Hash, u32)]) -> io::Result<()>,
+    visit: &mut Visit<'_>,
 ) -> io::Result<()> {
     let size = file.metadata()?.len();
     let mut offset = HEADER.len() as u64;
