@@ -104,11 +104,7 @@ fn check(head: &[u8], entries: &[u8]) -> [u8; 16] {
 pub(crate) type Head = (FrameInfo, Vec<(Hash, u32)>);
 
 /// Reads the frame that begins at `offset` of a pack of `size` bytes. `None`: there is no whole frame there.
-pub(crate) fn read_head(
-    file: &File,
-    offset: u64,
-    size: u64,
-) -> io::Result<Option<Head>> {
+pub(crate) fn read_head(file: &File, offset: u64, size: u64) -> io::Result<Option<Head>> {
     let mut head = [0; HEADER];
     if offset + HEADER as u64 > size {
         return Ok(None);

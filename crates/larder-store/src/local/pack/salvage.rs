@@ -19,10 +19,7 @@ const WINDOW: usize = 1 << 20;
 type Visit<'a> = dyn FnMut(&FrameInfo, &[(Hash, u32)]) -> io::Result<()> + 'a;
 
 /// Calls `visit` with every whole frame, in the file's order.
-pub(crate) fn frames(
-    file: &File,
-    visit: &mut Visit<'_>,
-) -> io::Result<()> {
+pub(crate) fn frames(file: &File, visit: &mut Visit<'_>) -> io::Result<()> {
     let size = file.metadata()?.len();
     let mut offset = HEADER.len() as u64;
     loop {
