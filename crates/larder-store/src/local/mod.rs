@@ -29,6 +29,7 @@ pub mod stats;
 mod table;
 pub mod verify;
 mod view;
+mod whole;
 pub mod writer;
 
 use std::collections::HashMap;
@@ -102,6 +103,7 @@ pub struct LocalStore {
     reader_view: AtomicU64,
     deletions: gc_lock::Deletions,
     gc_lock_path: PathBuf,
+    cloning: whole::Cloning,
 }
 
 /// A poisoned lock is used on: what it guards is only ever replaced whole.
@@ -156,6 +158,7 @@ impl LocalStore {
             reader_view: AtomicU64::new(0),
             deletions: gc_lock::Deletions::default(),
             gc_lock_path,
+            cloning: whole::Cloning::default(),
         })
     }
 
@@ -222,6 +225,7 @@ impl LocalStore {
     pub(crate) fn is_whole(&self, root: &Root) -> bool {
         match root {
             Root::Chunk(chunk) => self.packs.has(&chunk.hash),
+            Root::Whole(chunk) => self.has_whole(chunk),
             Root::List(chunk) if !self.packs.is_suspect() => self.packs.has(&chunk.hash),
             Root::List(_) => {
                 let mut all = true;
@@ -277,6 +281,9 @@ impl LocalStore {
         }
         let not_found = || Error::new(ErrorKind::NotFound, "read a blob").with("digest", digest);
         let root = self.find(namespace, digest)?.ok_or_else(not_found)?;
+        if let Root::Whole(chunk) = &root {
+            return self.read_whole(chunk, range, sink);
+        }
         let mut reader = self.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
         let mut passed = 0;
         let mut counted = |piece: &[u8]| {
@@ -325,6 +332,9 @@ impl LocalStore {
     /// # Errors
     /// As [`LocalStore::read`], and what the file system answers. `file` may then hold a part of the blob.
     pub fn write_to(&self, namespace: &str, digest: &Digest, mut file: &File) -> Result<()> {
+        if let Some(Root::Whole(chunk)) = self.find(namespace, digest)? {
+            return self.give_whole(&chunk, file);
+        }
         self.read(namespace, digest, 0..digest.size, &mut |piece| {
             file.write_all(piece).map_err(|error| Error::from_io(error, "write a file"))
         })
