@@ -98,7 +98,7 @@ pub(crate) fn encode<R: Row>(
     directory: (u64, u32),
     content_bytes: u64,
 ) -> Vec<u8> {
-    rows.sort_unstable_by(|a, b| a.key().0.cmp(&b.key().0));
+    rows.sort_unstable_by_key(|row| row.key().0);
     let bits = (rows.len().max(1) as u64).next_power_of_two().trailing_zeros().min(MAX_BITS);
     let slots = 1usize << bits;
     let mut out = Vec::with_capacity(slots * 4 + rows.len() * (R::SIZE + 1) + TAIL + 16);

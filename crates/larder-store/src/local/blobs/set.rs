@@ -171,7 +171,7 @@ impl RowSet {
             .chain(tables)
             .filter_map(|row| row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time())))
             .collect();
-        rows.sort_unstable_by(|a, b| (a.0, std::cmp::Reverse(a.2)).cmp(&(b.0, std::cmp::Reverse(b.2))));
+        rows.sort_unstable_by_key(|(digest, _, time)| (*digest, std::cmp::Reverse(*time)));
         rows.dedup_by_key(|row| row.0);
         rows
     }
