@@ -14,7 +14,7 @@ use super::TAIL_MAGIC;
 use super::log::{RowLog, seal_abandoned, write_table};
 use super::row::BlobRow;
 use crate::local::mapped::Mapped;
-use crate::local::table::Table;
+use crate::local::table::{self, Row, Table};
 use crate::local::{new_id, poison};
 
 /// In a folder that is named by a hash: the namespace.
@@ -200,6 +200,24 @@ impl RowSet {
             }
         }
         Ok(unreadable)
+    }
+
+    /// Makes a new table of the sound rows of one whose tail is damaged, if its length tells how many it has. Answers
+    /// how many there were.
+    pub(crate) fn salvage(&self, path: &Path, id: &str) -> io::Result<usize> {
+        let bytes = fs::read(path)?;
+        let body = bytes.len().saturating_sub(table::TAIL);
+        let length = |rows: usize| table::length::<BlobRow>(rows);
+        let guess = body / (BlobRow::SIZE + 1);
+        let Some(count) = (guess.saturating_sub(guess / 8 + 8)..=guess).find(|&rows| length(rows) == body)
+        else {
+            return Ok(0);
+        };
+        let rows = bytes[body - count * BlobRow::SIZE..body].chunks_exact(BlobRow::SIZE).map(BlobRow::decode);
+        let sound: Vec<BlobRow> = rows.filter(|row| row.open(&self.namespace).is_some()).collect();
+        let found = sound.len();
+        write_table(sound, &self.folder.join(format!("{id}.rows")), true)?;
+        Ok(found)
     }
 
     /// Number of tables in this view.
