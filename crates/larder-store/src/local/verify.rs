@@ -335,9 +335,12 @@ impl LocalStore {
         for (name, rows) in self.all_rows()? {
             let lost = broken.iter().any(|(namespace, _)| *namespace == name);
             for path in rows.unreadable()? {
+                let saved = rows.salvage(&path, &new_id())?;
+                tracing::info!(namespace = name, saved, "a damaged table of blobs was made again");
                 let id = path.file_name().unwrap_or_default();
                 fs::rename(&path, self.home.join("quarantine").join(id))?;
             }
+            rows.refresh()?;
             if lost || rows.unsound() > 0 {
                 let mut reader = Reader::default();
                 self.packs.refresh()?;
