@@ -1,6 +1,28 @@
 //! Recipes: configuration, keys, execution, capture and restore.
 //!
-//! See `docs/design/0002-runner.md` for the flow and the decisions. The library reads no home directory, prints nothing and never exits:
-//! what happens is told through events; the CLI shows it.
+//! See `docs/design/0002-runner.md` for the flow and the decisions. The library reads no home directory, prints nothing
+//! and never exits: what happens is told through events; the CLI shows it.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`config`], [`template`], [`diagnostic`] | files → `Project`; Handlebars; what is said about a configuration |
+//! | [`select`], [`plan`], [`recipe`] | selectors → recipes; the graph; the resolved recipe |
+//! | [`worktree`] | what is on disk: stat table, walk, globs, digests |
+//! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
+//! | [`engine`], [`event`] | runs a plan; what happened |
+//! | [`outputs`], [`process`], [`lock`], [`state`] | outputs in and out; supervised commands; locks; `.larder/state/` |
 
+pub mod config;
+pub mod diagnostic;
+pub mod engine;
+pub mod event;
+pub mod key;
+pub mod lock;
+pub mod outputs;
+pub mod plan;
+pub mod process;
 pub mod recipe;
+pub mod select;
+pub mod state;
+pub mod template;
+pub mod worktree;

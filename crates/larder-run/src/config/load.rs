@@ -1,0 +1,525 @@
+//! Files → [`Project`]: the root file, helpers, templates, cookbooks.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::decode::Reader;
+use super::discover::{self, Listing, RootFile};
+use super::environment::is_own;
+use super::raw::{self, RawCookbook, RawProject, RawTemplate};
+use super::scope::Level;
+use super::settings::{self, Secret};
+use super::source::Source;
+use super::variables::Define;
+use super::yaml::{self, MAX_FILE_BYTES, Node};
+use super::{ConfigError, Project, bake};
+use crate::diagnostic::Diagnostic;
+use crate::recipe::{Mode, ROOT_PLACEHOLDER};
+use crate::template::{CustomHelper, Execution, Renderer, Scope, Surroundings};
+
+/// What [`Project::load`] needs to know.
+pub struct LoadOptions<'a> {
+    /// Where the search for the root file begins; absolute.
+    pub start_dir: PathBuf,
+    /// The root file, if it is named instead of searched.
+    pub root_file: Option<PathBuf>,
+    /// The caller's environment.
+    pub env: BTreeMap<String, String>,
+    /// `-D key=value`, as given.
+    pub defines: Vec<String>,
+    /// `--env`.
+    pub environment_name: Option<String>,
+    /// Answers which files there are.
+    pub listing: &'a dyn Listing,
+    /// Whether commands in the root file itself may run (`Inert` for completion and lists).
+    pub execution: Execution,
+}
+
+impl<'a> LoadOptions<'a> {
+    /// Options for a folder, with everything else empty.
+    #[must_use]
+    pub fn new(start_dir: impl Into<PathBuf>, listing: &'a dyn Listing) -> Self {
+        Self {
+            start_dir: start_dir.into(),
+            root_file: None,
+            env: BTreeMap::new(),
+            defines: Vec::new(),
+            environment_name: None,
+            listing,
+            execution: Execution::Run,
+        }
+    }
+
+    fn find(&self) -> Result<RootFile, ConfigError> {
+        match &self.root_file {
+            Some(path) => {
+                let path = self.start_dir.join(path);
+                Ok(RootFile { mode: discover::mode_of(&path), path, ignored: None })
+            }
+            None => discover::find_root(&self.start_dir)
+                .ok_or_else(|| ConfigError::NotFound { start: self.start_dir.clone() }),
+        }
+    }
+}
+
+/// Names of all recipes (`cookbook:recipe`) for completion: nothing is rendered, no command runs, broken files are passed over.
+#[must_use]
+pub fn recipe_names(start_dir: &Path, listing: &dyn Listing) -> Vec<String> {
+    let Some(found) = discover::find_root(start_dir) else { return Vec::new() };
+    let root = found.path.parent().unwrap_or(start_dir);
+    let mut names = Vec::new();
+    for file in listing.files_named(root, &discover::is_cookbook).unwrap_or_default() {
+        let Ok(text) = read(&root.join(file)) else { continue };
+        if let Some(cookbook) = bake::plain_value(&text, "name") {
+            names.extend(bake::recipe_names(&text).into_iter().map(|recipe| format!("{cookbook}:{recipe}")));
+        }
+    }
+    names.sort();
+    names
+}
+
+/// Reads a file whose size is bounded.
+pub(super) fn read(path: &Path) -> Result<String, String> {
+    let show = |error: std::io::Error| error.to_string();
+    let file = File::open(path).map_err(show)?;
+    if !file.metadata().map_err(show)?.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    let mut text = String::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(show)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("larger than {} MiB", MAX_FILE_BYTES >> 20));
+    }
+    Ok(text)
+}
+
+/// What is read so far, and what was found.
+struct Loader<'a> {
+    root: PathBuf,
+    mode: Mode,
+    listing: &'a dyn Listing,
+    out: Vec<Diagnostic>,
+}
+
+impl Loader<'_> {
+    fn source(&mut self, file: PathBuf) -> Option<Source> {
+        match read(&self.root.join(&file)) {
+            Ok(text) if text.contains(ROOT_PLACEHOLDER) => {
+                self.out.push(Diagnostic::error(format!("`{}` holds a reserved control sequence", file.display())));
+                None
+            }
+            Ok(text) => Some(Source { file, text, original: None }),
+            Err(reason) => {
+                self.out.push(Diagnostic::error(format!("cannot read `{}`: {reason}", file.display())));
+                None
+            }
+        }
+    }
+
+    fn parse(&mut self, source: &Source) -> Option<Node> {
+        match yaml::parse(&source.text) {
+            Ok(node) => Some(node),
+            Err(error) => {
+                let found = Diagnostic::error(error.message);
+                let looks_like_template = source
+                    .text
+                    .lines()
+                    .nth((error.span.line as usize).saturating_sub(1))
+                    .is_some_and(|line| line.contains("{{"));
+                let found = if self.mode == Mode::Strict && looks_like_template {
+                    found.with_hint("in `larder.yml` projects values are rendered after parsing: quote them (`\"{{…}}\"`); for repeated or conditional recipes use `matrix` and `when`")
+                } else {
+                    found
+                };
+                self.out.push(source.locate(found, error.span));
+                None
+            }
+        }
+    }
+
+    /// The `.yml` files of `.larder/KIND` and `.bake/KIND`.
+    fn files_of(&self, kind: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for base in [".bake", ".larder"] {
+            let folder = Path::new(base).join(kind);
+            let Ok(entries) = std::fs::read_dir(self.root.join(&folder)) else { continue };
+            let mut files: Vec<PathBuf> = entries
+                .filter_map(Result::ok)
+                .map(|entry| folder.join(entry.file_name()))
+                .filter(|path| path.extension().is_some_and(|ext| ext == "yml" || ext == "yaml"))
+                .collect();
+            files.sort();
+            found.append(&mut files);
+        }
+        found
+    }
+
+    fn helpers(&mut self, env: &BTreeMap<String, String>) -> Vec<CustomHelper> {
+        let mut helpers: Vec<CustomHelper> = Vec::new();
+        for file in self.files_of("helpers") {
+            let Some(source) = self.source(file) else { continue };
+            let Some(body) = self.parse(&source) else { continue };
+            let value = |name: &str| env.get(name).filter(|_| !is_own(name)).cloned();
+            let Some(helper) = raw::helper(&source, &body, &value, self.mode, &mut self.out) else { continue };
+            if helpers.iter().any(|known| known.name == helper.name) {
+                let found = Diagnostic::error(format!("helper `{}` is defined twice", helper.name));
+                self.out.push(source.locate(found, body.span));
+            }
+            helpers.push(helper);
+        }
+        helpers
+    }
+
+    fn templates(&mut self) -> BTreeMap<String, RawTemplate> {
+        let mut templates = BTreeMap::new();
+        for file in self.files_of("templates") {
+            let Some(mut source) = self.source(file) else { continue };
+            let mut block = None;
+            if self.mode == Mode::Bake {
+                block = bake::block(&source.text, "template", Some(0));
+                // What is left is plain YAML; the lines stay where they were.
+                let rest = without_block(&source.text, "template");
+                source.original = Some(std::mem::replace(&mut source.text, rest));
+            }
+            let Some(body) = self.parse(&source) else { continue };
+            let Some(template) = raw::template(source, &body, block, self.mode, &mut self.out) else { continue };
+            if let Some(known) = templates.insert(template.name.clone(), template) {
+                self.out.push(Diagnostic::error(format!(
+                    "template `{}` is defined twice (also in `{}`)",
+                    known.name,
+                    known.source.file.display()
+                )));
+            }
+        }
+        templates
+    }
+
+    fn cookbook_files(&mut self) -> Vec<PathBuf> {
+        match self.listing.files_named(&self.root, &discover::is_cookbook) {
+            Ok(files) => files,
+            Err(error) => {
+                self.out.push(Diagnostic::error(format!("cannot look for cookbooks: {error}")));
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// The text with the lines of a top-level block emptied.
+fn without_block(text: &str, key: &str) -> String {
+    let mut inside = false;
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        let is_top = !line.is_empty() && !line.starts_with([' ', '#']) && !line.starts_with("{{");
+        if is_top {
+            inside = line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
+        }
+        if !inside {
+            out.push_str(line);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// A renderer for each way of execution.
+fn renderers(root: &Path, mode: Mode, env: &BTreeMap<String, String>, helpers: Vec<CustomHelper>) -> (Renderer, Renderer) {
+    let root_token = match mode {
+        Mode::Strict => ROOT_PLACEHOLDER,
+        Mode::Bake => bake::ROOT_TOKEN,
+    };
+    let environment: BTreeMap<_, _> =
+        env.iter().filter(|(name, _)| !is_own(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let surroundings = |execution| Surroundings {
+        root: root.to_owned(),
+        root_token: root_token.to_owned(),
+        environment: environment.clone(),
+        execution,
+        strict: mode == Mode::Strict,
+    };
+    let live = Renderer::new(surroundings(Execution::Run), helpers.clone());
+    (live, Renderer::new(surroundings(Execution::Inert), helpers))
+}
+
+impl Project {
+    /// Finds and reads a project. Of commands in templates, only those of the root file may run (in bake mode, and for `config`).
+    ///
+    /// # Errors
+    /// [`ConfigError::NotFound`], or [`ConfigError::Invalid`] with all findings.
+    pub fn load(options: LoadOptions<'_>) -> Result<Self, ConfigError> {
+        let found = options.find()?;
+        let folder = found.path.parent().unwrap_or(&options.start_dir);
+        let root = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let file = PathBuf::from(found.path.file_name().unwrap_or_default());
+        let mut loader = Loader { root: root.clone(), mode: found.mode, listing: options.listing, out: Vec::new() };
+        if let Some(ignored) = &found.ignored {
+            let other = ignored.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            loader.out.push(
+                Diagnostic::warning(format!("`{}` is used, `{other}` beside it is not read", file.display()))
+                    .with_hint(format!("remove `{other}` when nobody uses it any more")),
+            );
+        }
+        let defines = parse_defines(&options.defines, found.mode)?;
+        let helpers = loader.helpers(&options.env);
+        let templates = loader.templates();
+        let (live, inert) = renderers(&root, found.mode, &options.env, helpers);
+        let Some(raw) = loader.root_file(&file, &options, &live, &inert, &defines) else {
+            return Err(ConfigError::Invalid { diagnostics: loader.out });
+        };
+        let mut project = Self {
+            mode: found.mode,
+            name: raw.name.clone(),
+            description: None,
+            root,
+            root_file: file,
+            config: settings::defaults(found.mode),
+            default: Vec::new(),
+            warnings: Vec::new(),
+            cookbooks: Vec::new(),
+            templates,
+            raw,
+            provisional: Vec::new(),
+            process: options.env,
+            defines,
+            environment_name: options.environment_name,
+            live,
+            inert,
+            live_scope: OnceLock::new(),
+            inert_scope: OnceLock::new(),
+        };
+        project.read_settings(options.execution, &mut loader.out);
+        project.read_cookbooks(&mut loader);
+        project.check_environment_name(&mut loader.out);
+        ConfigError::check(&mut loader.out)?;
+        project.warnings = loader.out;
+        Ok(project)
+    }
+
+    fn read_settings(&mut self, execution: Execution, out: &mut Vec<Diagnostic>) {
+        let execution = if self.mode == Mode::Bake { Execution::Inert } else { execution };
+        let wanted = ["config", "default", "description"].map(|key| self.raw.body.get(key).cloned());
+        let [config, default, description] = wanted.map(|node| {
+            let node = node?;
+            if self.mode == Mode::Bake || !has_template(&node) {
+                return Some(node);
+            }
+            match self.project_level(execution) {
+                Ok(level) => {
+                    let level = level.clone();
+                    let mut values = super::scope::Values::new(self.renderer(execution), &level.scope, self.mode, out);
+                    Some(values.deep(&node, &self.raw.source))
+                }
+                Err(diagnostics) => {
+                    out.extend(diagnostics.iter().cloned());
+                    None
+                }
+            }
+        });
+        // Settings are for this machine: the root is the real one.
+        let config = config.map(|mut node| {
+            let root = self.root.to_string_lossy();
+            bake::replace_in(&mut node, bake::ROOT_TOKEN, &root);
+            bake::replace_in(&mut node, ROOT_PLACEHOLDER, &root);
+            node
+        });
+        let mut reader = Reader { source: &self.raw.source, mode: self.mode, out };
+        self.config = settings::decode(&mut reader, config.as_ref());
+        self.default = default.map(|node| reader.texts(&node)).unwrap_or_default();
+        self.description = description.and_then(|node| reader.text(&node));
+        if self.mode == Mode::Bake {
+            if let Some(path) = self.process.get("BAKE_CACHE_DIR").filter(|path| !path.is_empty()) {
+                self.config.cache.local.path = Some(path.into());
+            }
+            if let Some(secret) = self.process.get("BAKE_CACHE_SECRET").filter(|secret| !secret.is_empty()) {
+                self.config.cache.signing = Some(Secret::new(secret.as_str()));
+            }
+        }
+    }
+
+    fn read_cookbooks(&mut self, loader: &mut Loader<'_>) {
+        let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for file in loader.cookbook_files() {
+            let Some(source) = loader.source(file) else { continue };
+            let (cookbook, provisional) = match self.mode {
+                Mode::Strict => {
+                    let Some(body) = loader.parse(&source) else { continue };
+                    (raw::cookbook(source, body, self.mode, &mut loader.out), false)
+                }
+                Mode::Bake => self.bake_cookbook(source, Execution::Inert, &mut loader.out),
+            };
+            let Some(cookbook) = cookbook else { continue };
+            if let Some(other) = names.insert(cookbook.name.clone(), cookbook.source.file.clone()) {
+                let found = Diagnostic::error(format!("cookbook `{}` is defined twice", cookbook.name))
+                    .with_label(format!("also in {}", other.display()));
+                loader.out.push(cookbook.source.locate(found, cookbook.name_span));
+            }
+            self.cookbooks.push(Arc::new(cookbook));
+            self.provisional.push(provisional);
+        }
+    }
+
+    /// Renders and parses a cookbook of bake mode; whether commands were left out.
+    pub(super) fn bake_cookbook(
+        &self,
+        mut source: Source,
+        execution: Execution,
+        out: &mut Vec<Diagnostic>,
+    ) -> (Option<RawCookbook>, bool) {
+        let text = source.original.take().unwrap_or_else(|| std::mem::take(&mut source.text));
+        if !text.contains("{{") {
+            source.text = text;
+            return (self.bake_parse(source, out), false);
+        }
+        let level = match self.project_level(execution) {
+            Ok(level) => level,
+            Err(diagnostics) => {
+                out.extend(diagnostics.iter().cloned());
+                return (None, false);
+            }
+        };
+        let mut scope = level.scope.clone();
+        scope.cookbook = self.cookbook_constants(&source.file, bake::plain_value(&text, "name").as_deref());
+        let renderer = self.renderer(execution);
+        renderer.skipped_commands();
+        let rendered = bake::render(&self.bake_context(renderer), &text, scope);
+        let skipped = renderer.skipped_commands() || level.skipped;
+        match rendered {
+            Ok(rendered) => {
+                source.text = rendered.text;
+                source.original = Some(text);
+                for (warning, offset, width) in rendered.undefined {
+                    if execution == Execution::Inert {
+                        out.push(source.locate_offset(warning, offset, width));
+                    }
+                }
+                (self.bake_parse(source, out), skipped)
+            }
+            Err(error) => {
+                source.text = text;
+                let span = yaml::Span { line: error.line.and_then(|l| u32::try_from(l).ok()).unwrap_or(0), column: 1, width: 1 };
+                out.push(source.locate(Diagnostic::error(error.message), span));
+                (None, skipped)
+            }
+        }
+    }
+
+    fn bake_parse(&self, source: Source, out: &mut Vec<Diagnostic>) -> Option<RawCookbook> {
+        match yaml::parse(&source.text) {
+            Ok(body) => raw::cookbook(source, body, self.mode, out),
+            Err(error) => {
+                let hint = source.original.is_some().then_some("the text was rendered before it was parsed; `larder run --render` shows it");
+                let found = Diagnostic::error(error.message);
+                let found = if let Some(hint) = hint { found.with_hint(hint) } else { found };
+                out.push(source.locate(found, error.span));
+                None
+            }
+        }
+    }
+
+    pub(super) fn bake_context<'a>(&'a self, renderer: &'a Renderer) -> bake::Context<'a> {
+        bake::Context {
+            renderer,
+            environment_name: self.environment_name.as_deref(),
+            defines: &self.defines,
+            process: &self.process,
+        }
+    }
+
+    pub(super) fn renderer(&self, execution: Execution) -> &Renderer {
+        if execution == Execution::Run { &self.live } else { &self.inert }
+    }
+
+    /// The project's own level, evaluated once per way of execution.
+    pub(super) fn project_level(&self, execution: Execution) -> Result<&Level, &Vec<Diagnostic>> {
+        let slot = if execution == Execution::Run { &self.live_scope } else { &self.inert_scope };
+        slot.get_or_init(|| self.evaluate_project(execution)).as_ref()
+    }
+
+    /// In strict mode an `--env` that nothing knows is a mistake.
+    fn check_environment_name(&self, out: &mut Vec<Diagnostic>) {
+        let Some(wanted) = self.environment_name.as_deref().filter(|_| self.mode == Mode::Strict) else { return };
+        let bodies = self.cookbooks.iter().flat_map(|c| c.recipes.iter().map(|r| &r.body).chain([&c.body]));
+        let known: Vec<&str> = bodies
+            .chain([&self.raw.body])
+            .filter_map(|body| body.get("overrides"))
+            .flat_map(|node| node.entries().iter().map(|entry| entry.key.as_str()))
+            .collect();
+        if !known.contains(&wanted) {
+            let near = crate::diagnostic::nearest(wanted, known.iter().copied());
+            let found = Diagnostic::error(format!("no `overrides` for the environment `{wanted}`"));
+            out.push(match near {
+                Some(near) => found.with_hint(format!("did you mean `{near}`?")),
+                None => found,
+            });
+        }
+    }
+}
+
+impl Loader<'_> {
+    fn root_file(
+        &mut self,
+        file: &Path,
+        options: &LoadOptions<'_>,
+        live: &Renderer,
+        inert: &Renderer,
+        defines: &[Define],
+    ) -> Option<RawProject> {
+        let mut source = self.source(file.to_owned())?;
+        if self.mode == Mode::Bake && source.text.contains("{{") {
+            let mut scope = Scope::default();
+            scope.project.insert("root".into(), bake::ROOT_TOKEN.into());
+            scope.project.insert("name".into(), bake::plain_value(&source.text, "name").unwrap_or_default().into());
+            let render = |renderer| {
+                let context = bake::Context {
+                    renderer,
+                    environment_name: options.environment_name.as_deref(),
+                    defines,
+                    process: &options.env,
+                };
+                bake::render(&context, &source.text, scope.clone())
+            };
+            let mut rendered = render(inert);
+            if inert.skipped_commands() && options.execution == Execution::Run {
+                rendered = render(live);
+            }
+            match rendered {
+                Ok(rendered) => {
+                    source.original = Some(std::mem::replace(&mut source.text, rendered.text));
+                    for (warning, offset, width) in rendered.undefined {
+                        self.out.push(source.locate_offset(warning, offset, width));
+                    }
+                }
+                Err(error) => {
+                    let line = error.line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
+                    let span = yaml::Span { line, column: 1, width: 1 };
+                    self.out.push(source.locate(Diagnostic::error(error.message), span));
+                    return None;
+                }
+            }
+        }
+        let body = self.parse(&source)?;
+        raw::project(source, body, self.mode, &mut self.out)
+    }
+}
+
+fn parse_defines(texts: &[String], mode: Mode) -> Result<Vec<Define>, ConfigError> {
+    let parse = |text: &String| {
+        Define::parse(text, mode == Mode::Strict).ok_or_else(|| ConfigError::Invalid {
+            diagnostics: vec![Diagnostic::error(format!("`-D {text}` is not `key=value`"))],
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// Whether any text of a tree holds a template.
+pub(super) fn has_template(node: &Node) -> bool {
+    match &node.value {
+        yaml::Value::Text(text) => text.contains("{{"),
+        yaml::Value::List(items) => items.iter().any(has_template),
+        yaml::Value::Map(entries) => entries.iter().any(|entry| has_template(&entry.value)),
+        _ => false,
+    }
+}

@@ -1,0 +1,420 @@
+//! Raw recipes → [`Recipe`]s, on demand: only what a selection reaches is rendered.
+//!
+//! A recipe whose `when` is false is skipped: it is in no result, and a dependency on it is satisfied.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
+
+use super::decode::Reader;
+use super::matrix::{self, Instance};
+use super::raw::{RawCookbook, RawRecipe, TemplateContent};
+use super::scope::{Level, Values};
+use super::source::Source;
+use super::yaml::{Node, Value};
+use super::{ConfigError, Listing, Project};
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::recipe::{Mode, Place, Recipe, RecipeId};
+use crate::select::{self, Selection, Selector};
+use crate::template::Execution;
+
+mod build;
+mod template;
+
+/// A recipe as lists and selectors see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name.
+    pub id: RecipeId,
+    /// `description`.
+    pub description: Option<String>,
+    /// Its tags, or those of its cookbook.
+    pub tags: Vec<String>,
+    /// Where it is defined.
+    pub place: Place,
+    /// It has `cache`.
+    pub is_cached: bool,
+    /// It is `persistent`.
+    pub is_persistent: bool,
+}
+
+/// What a selection reaches.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolved {
+    /// The selected recipes and all that they depend on, by name.
+    pub recipes: Vec<Recipe>,
+    /// The selected ones that are not skipped.
+    pub selected: Vec<RecipeId>,
+    /// Those whose `when` is false.
+    pub skipped: Vec<RecipeId>,
+    /// What was found and is no error.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Project {
+    /// All recipes, with instances. Runs no command.
+    ///
+    /// # Errors
+    /// A matrix or a description that cannot be read.
+    pub fn list(&self, listing: &dyn Listing) -> Result<Vec<Listed>, ConfigError> {
+        let mut resolver = Resolver::new(self, listing, Execution::Inert);
+        let listed = resolver.listed();
+        ConfigError::check(&mut resolver.out)?;
+        Ok(listed)
+    }
+
+    /// Renders the selected recipes and those they depend on. Commands in their templates run.
+    ///
+    /// # Errors
+    /// Selectors that name nothing, or anything wrong with a recipe that is reached.
+    pub fn resolve(&self, selection: &Selection, listing: &dyn Listing) -> Result<Resolved, ConfigError> {
+        let mut resolver = Resolver::new(self, listing, Execution::Run);
+        resolver.make_live_for(selection);
+        let listed = resolver.listed();
+        ConfigError::check(&mut resolver.out)?;
+        let picked = select::pick(selection, &listed, &self.default, self.mode)?;
+        let resolved = resolver.close(picked);
+        ConfigError::check(&mut resolver.out)?;
+        Ok(Resolved { warnings: resolver.out, ..resolved })
+    }
+
+    /// All recipes, for `--check` and `--render`; with [`Execution::Inert`], commands in templates give nothing.
+    ///
+    /// # Errors
+    /// Anything wrong with any recipe.
+    pub fn resolve_all(&self, listing: &dyn Listing, execution: Execution) -> Result<Resolved, ConfigError> {
+        let mut resolver = Resolver::new(self, listing, execution);
+        resolver.make_live_for(&Selection { regex: true, selectors: vec![":".into()], tags: Vec::new() });
+        let picked = resolver.listed().into_iter().map(|listed| listed.id).collect();
+        let resolved = resolver.close(picked);
+        ConfigError::check(&mut resolver.out)?;
+        Ok(Resolved { warnings: resolver.out, ..resolved })
+    }
+}
+
+/// The state of one resolution.
+pub(super) struct Resolver<'p> {
+    project: &'p Project,
+    listing: &'p dyn Listing,
+    execution: Execution,
+    out: Vec<Diagnostic>,
+    books: Vec<Arc<RawCookbook>>,
+    provisional: Vec<bool>,
+    index: HashMap<String, usize>,
+    levels: HashMap<usize, Level>,
+    instances: HashMap<(usize, String), Vec<Instance>>,
+}
+
+impl<'p> Resolver<'p> {
+    fn new(project: &'p Project, listing: &'p dyn Listing, execution: Execution) -> Self {
+        let books = project.cookbooks.clone();
+        let index = books.iter().enumerate().map(|(at, book)| (book.name.clone(), at)).collect();
+        let is_run = execution == Execution::Run;
+        let provisional = project.provisional.iter().map(|provisional| *provisional && is_run).collect();
+        Self {
+            project,
+            listing,
+            execution,
+            out: Vec::new(),
+            books,
+            provisional,
+            index,
+            levels: HashMap::new(),
+            instances: HashMap::new(),
+        }
+    }
+
+    /// Reads a bake cookbook again with its commands run.
+    fn make_live(&mut self, book: usize) {
+        if !std::mem::replace(&mut self.provisional[book], false) {
+            return;
+        }
+        let source = self.books[book].source.clone();
+        if let (Some(cookbook), _) = self.project.bake_cookbook(source, Execution::Run, &mut self.out) {
+            self.index.insert(cookbook.name.clone(), book);
+            self.books[book] = Arc::new(cookbook);
+            self.levels.remove(&book);
+            self.instances.retain(|(at, _), _| *at != book);
+        }
+    }
+
+    /// The same for all cookbooks that a selection may concern.
+    fn make_live_for(&mut self, selection: &Selection) {
+        let selectors = if selection.selectors.is_empty() { &self.project.default } else { &selection.selectors };
+        let named: Option<BTreeSet<String>> = if selection.regex || selectors.is_empty() {
+            None
+        } else {
+            selectors.iter().map(|text| Selector::parse(text).ok()?.cookbook).collect()
+        };
+        for book in 0..self.books.len() {
+            if named.as_ref().is_none_or(|named| named.contains(&self.books[book].name)) {
+                self.make_live(book);
+            }
+        }
+    }
+
+    fn listed(&mut self) -> Vec<Listed> {
+        let mut all = Vec::new();
+        for at in 0..self.books.len() {
+            let book = Arc::clone(&self.books[at]);
+            for raw in &book.recipes {
+                let template = self.parsed_template(raw);
+                let field = |key| field(raw, template, key);
+                let tags = match field("tags").filter(|node| !node.items().is_empty()) {
+                    Some(node) => self.light_texts(at, node, &book.source),
+                    None => book.body.get("tags").map(|n| self.light_texts(at, n, &book.source)).unwrap_or_default(),
+                };
+                let description = raw.body.get("description").or_else(|| field("description"));
+                let description = description.and_then(Node::text).map(|text| self.light_text(at, raw, text));
+                let is_cached = field("cache").is_some() || self.text_template_caches(raw);
+                let is_persistent = field("persistent").is_some_and(|node| node.value == Value::Bool(true));
+                for instance in self.instances(at, raw) {
+                    all.push(Listed {
+                        id: RecipeId {
+                            cookbook: book.name.clone(),
+                            recipe: raw.name.clone(),
+                            instance: instance.label,
+                        },
+                        description: description.clone(),
+                        tags: tags.clone(),
+                        place: book.source.place(raw.span),
+                        is_cached,
+                        is_persistent,
+                    });
+                }
+            }
+        }
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// A description, rendered as far as that is possible without the recipe's own scope; else as written.
+    fn light_text(&mut self, book: usize, raw: &RawRecipe, text: &str) -> String {
+        if self.project.mode == Mode::Bake || !text.contains("{{") {
+            return text.to_owned();
+        }
+        let mut scope = self.level(book).scope;
+        scope.recipe = recipe_constants(&self.books[book].name, &raw.name);
+        let rendered = self.project.renderer(Execution::Inert).render(text, &scope);
+        rendered.unwrap_or_else(|_| text.to_owned())
+    }
+
+    fn light_texts(&mut self, book: usize, node: &Node, source: &Source) -> Vec<String> {
+        if self.project.mode == Mode::Strict && super::load::has_template(node) {
+            let level = self.level(book);
+            let node = self.deep(&level, node, source);
+            return node.map(|node| self.reader(source).texts(&node)).unwrap_or_default();
+        }
+        self.reader(source).texts(node)
+    }
+
+    fn reader<'s>(&'s mut self, source: &'s Source) -> Reader<'s> {
+        Reader { source, mode: self.project.mode, out: &mut self.out }
+    }
+
+    /// A tree rendered with a level's scope; `None` if something in it failed (and was reported).
+    fn deep(&mut self, level: &Level, node: &Node, source: &Source) -> Option<Node> {
+        let errors = self.out.len();
+        let renderer = self.project.renderer(self.execution);
+        let node = Values::new(renderer, &level.scope, self.project.mode, &mut self.out).deep(node, source);
+        self.out[errors..].iter().all(|found| !found.is_error()).then_some(node)
+    }
+
+    /// What the templates of a cookbook see.
+    fn level(&mut self, book: usize) -> Level {
+        if let Some(level) = self.levels.get(&book) {
+            return level.clone();
+        }
+        let raw = Arc::clone(&self.books[book]);
+        let mut level = match self.project.project_level(self.execution) {
+            Ok(level) => level.clone(),
+            Err(diagnostics) => {
+                for found in diagnostics {
+                    if !self.out.contains(found) {
+                        self.out.push(found.clone());
+                    }
+                }
+                Level::default()
+            }
+        };
+        level.scope.cookbook = self.project.cookbook_constants(&raw.source.file, Some(&raw.name));
+        self.project.enter(&mut level, &raw.body, &raw.source, self.execution, &mut self.out);
+        self.levels.insert(book, level.clone());
+        level
+    }
+
+    /// The instances of a recipe; one without a name if it has no matrix.
+    fn instances(&mut self, book: usize, raw: &RawRecipe) -> Vec<Instance> {
+        let template = self.parsed_template(raw);
+        let Some(node) = field(raw, template, "matrix") else { return vec![Instance::default()] };
+        let key = (book, raw.name.clone());
+        if let Some(known) = self.instances.get(&key) {
+            return known.clone();
+        }
+        let found = self.expand_matrix(book, raw, node).unwrap_or_default();
+        self.instances.insert(key, found.clone());
+        found
+    }
+
+    fn expand_matrix(&mut self, book: usize, raw: &RawRecipe, node: &Node) -> Option<Vec<Instance>> {
+        let cookbook = Arc::clone(&self.books[book]);
+        let source = &cookbook.source;
+        let mut level = self.level(book);
+        level.scope.recipe = recipe_constants(&cookbook.name, &raw.name);
+        let node = self.deep(&level, node, source)?;
+        let folder = self.project.root.join(source.file.parent().unwrap_or(std::path::Path::new("")));
+        let mut axes: Vec<(String, Vec<Json>)> = Vec::new();
+        if node.entries().is_empty() {
+            self.reader(source).error(node.span, "`matrix` is a map: axis → list, or axis → `{glob: pattern}`");
+            return None;
+        }
+        for entry in node.entries() {
+            let mut values = Vec::new();
+            match &entry.value.value {
+                Value::List(items) => {
+                    for item in items {
+                        if matches!(item.value, Value::List(_) | Value::Map(_) | Value::Null) {
+                            self.reader(source).error(item.span, "a value of a matrix is text, a number or a boolean");
+                        } else if item.text().is_some_and(|t| t.is_empty() || t.chars().any(char::is_control)) {
+                            self.reader(source).error(item.span, "a value of a matrix is empty or holds control characters");
+                        } else {
+                            values.push(item.to_json());
+                        }
+                    }
+                }
+                Value::Map(_) => {
+                    let mut reader = self.reader(source);
+                    reader.map(&entry.value, &["glob"]);
+                    let patterns = match entry.value.get("glob") {
+                        Some(node) if node.text().is_some() => reader.text(node).into_iter().collect(),
+                        Some(node) => reader.texts(node),
+                        None => {
+                            reader.error(entry.value.span, "missing key `glob`");
+                            return None;
+                        }
+                    };
+                    match self.listing.glob(&folder, &patterns) {
+                        Ok(files) => {
+                            // A name that is not UTF-8 cannot stand in a selector.
+                            values.extend(files.iter().filter_map(|file| file.to_str()).map(Json::from));
+                        }
+                        Err(error) => {
+                            self.reader(source).error(entry.value.span, format!("cannot expand the glob: {error}"));
+                            return None;
+                        }
+                    }
+                }
+                _ => {
+                    self.reader(source).error(entry.value.span, "an axis is a list, or `{glob: pattern}`");
+                    return None;
+                }
+            }
+            axes.push((entry.key.clone(), values));
+        }
+        matrix::expand(&axes).map_err(|message| self.reader(source).error(node.span, message)).ok()
+    }
+
+    /// The template's fields, if it could be parsed before rendering (strict mode).
+    fn parsed_template(&self, raw: &RawRecipe) -> Option<&'p Node> {
+        let name = raw.body.get("template")?.text()?;
+        match &self.project.templates.get(name)?.content {
+            TemplateContent::Parsed(node) => Some(node),
+            TemplateContent::Text(_) => None,
+        }
+    }
+
+    fn text_template_caches(&self, raw: &RawRecipe) -> bool {
+        let template = raw.body.get("template").and_then(Node::text).and_then(|name| self.project.templates.get(name));
+        matches!(template.map(|t| &t.content), Some(TemplateContent::Text(text)) if super::bake::block(text, "cache", None).is_some())
+    }
+
+    /// Resolves recipes and all that they depend on.
+    fn close(&mut self, picked: Vec<RecipeId>) -> Resolved {
+        let mut done: BTreeMap<RecipeId, Option<Recipe>> = BTreeMap::new();
+        let mut queue: VecDeque<RecipeId> = picked.iter().cloned().collect();
+        while let Some(id) = queue.pop_front() {
+            if done.contains_key(&id) {
+                continue;
+            }
+            let recipe = self.recipe(&id);
+            if let Some(recipe) = &recipe {
+                queue.extend(recipe.dependencies.iter().filter(|dependency| !done.contains_key(dependency)).cloned());
+            }
+            done.insert(id, recipe);
+        }
+        let skipped: Vec<RecipeId> = done.iter().filter(|(_, r)| r.is_none()).map(|(id, _)| id.clone()).collect();
+        let is_skipped = |id: &RecipeId| skipped.binary_search(id).is_ok();
+        let selected = picked.into_iter().filter(|id| !is_skipped(id)).collect();
+        let mut recipes: Vec<Recipe> = done.into_values().flatten().collect();
+        for recipe in &mut recipes {
+            recipe.dependencies.retain(|dependency| !is_skipped(dependency));
+        }
+        Resolved { recipes, selected, skipped, warnings: Vec::new() }
+    }
+
+    /// A dependency's text → the recipes that it means.
+    fn dependency(&mut self, text: &str, node: &Node, source: &Source, cookbook: &str) -> Vec<RecipeId> {
+        let name = text.split('[').next().unwrap_or_default();
+        let full = if name.contains(':') { text.to_owned() } else { format!("{cookbook}:{text}") };
+        let selector = match Selector::parse(&full) {
+            Ok(Selector { cookbook: Some(cookbook), recipe: Some(recipe), instance }) => (cookbook, recipe, instance),
+            _ => {
+                self.reader(source).error(node.span, format!("`{text}` is no dependency: write `recipe` or `cookbook:recipe`"));
+                return Vec::new();
+            }
+        };
+        let (cookbook, recipe, instance) = selector;
+        let Some(&book) = self.index.get(&cookbook) else {
+            self.unknown_dependency(&full, node, source);
+            return Vec::new();
+        };
+        self.make_live(book);
+        let raw_book = Arc::clone(&self.books[book]);
+        let Some(raw) = raw_book.recipes.iter().find(|raw| raw.name == recipe) else {
+            self.unknown_dependency(&full, node, source);
+            return Vec::new();
+        };
+        let instances = self.instances(book, raw);
+        let id = |label: Option<String>| RecipeId { cookbook: cookbook.clone(), recipe: recipe.clone(), instance: label };
+        match instance {
+            None => instances.into_iter().map(|instance| id(instance.label)).collect(),
+            Some(wanted) if instances.iter().any(|i| i.label.as_ref() == Some(&wanted)) => vec![id(Some(wanted))],
+            Some(_) => {
+                self.unknown_dependency(&full, node, source);
+                Vec::new()
+            }
+        }
+    }
+
+    fn unknown_dependency(&mut self, full: &str, node: &Node, source: &Source) {
+        let mut names: Vec<String> = Vec::new();
+        for at in 0..self.books.len() {
+            let book = Arc::clone(&self.books[at]);
+            for raw in &book.recipes {
+                names.push(format!("{}:{}", book.name, raw.name));
+                if full.contains('[') {
+                    let labels = self.instances(at, raw).into_iter().filter_map(|i| i.label);
+                    names.extend(labels.map(|label| format!("{}:{}[{label}]", book.name, raw.name)));
+                }
+            }
+        }
+        let near = nearest(full, names.iter().map(String::as_str));
+        let label = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
+        let found = Diagnostic::error(format!("no recipe `{full}` to depend on")).with_label(label);
+        self.out.push(source.locate(found, node.span));
+    }
+}
+
+/// A field of a recipe, or of its template.
+fn field<'n>(raw: &'n RawRecipe, template: Option<&'n Node>, key: &str) -> Option<&'n Node> {
+    raw.body.get(key).or_else(|| template?.get(key))
+}
+
+/// `{{recipe.name}}`, `{{recipe.cookbook}}`.
+fn recipe_constants(cookbook: &str, recipe: &str) -> Map<String, Json> {
+    let mut constants = Map::new();
+    constants.insert("name".into(), recipe.into());
+    constants.insert("cookbook".into(), cookbook.into());
+    constants
+}

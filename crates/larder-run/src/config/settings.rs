@@ -1,0 +1,335 @@
+//! `config:` of the root file: [`RunConfig`] and [`CacheConfig`], with the defaults of both modes.
+//!
+//! Secrets are held in [`Secret`], which prints as redacted. Remote tiers parse fully; opening them is not this module's.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::decode::Reader;
+use super::yaml::{Node, Value};
+use crate::diagnostic::Diagnostic;
+use crate::recipe::Mode;
+
+/// A value that never shows itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a value.
+    #[must_use]
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself; not for messages.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// How recipes are run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunConfig {
+    /// `maxParallel`: jobs at once; `None`: as many as cores.
+    pub max_parallel: Option<u64>,
+    /// `reservedThreads`: cores left free. Default 0 (in `bake.yml`: 1).
+    pub reserved_threads: u64,
+    /// `fastFail`: a failure stops the rest. Default true (in `bake.yml`: false if there is a `config:`).
+    pub fast_fail: bool,
+    /// `verbose`.
+    pub verbose: bool,
+    /// `cleanEnvironment`: recipes without `cache` see only declared environment too. Default true (in `bake.yml`: false).
+    pub clean_environment: bool,
+    /// `minVersion`.
+    pub min_version: Option<String>,
+    /// `cache`.
+    pub cache: CacheConfig,
+}
+
+/// Where results are kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CacheConfig {
+    /// The store on this machine.
+    pub local: LocalCache,
+    /// Remote tiers.
+    pub remotes: Remotes,
+    /// Look-up order: `local`, `s3`, `gcs`, …; empty: the order of the file.
+    pub order: Vec<String>,
+    /// Key that signs results.
+    pub signing: Option<Secret>,
+    /// Sizes of chunks.
+    pub chunking: Option<Chunking>,
+}
+
+/// `cache.local`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalCache {
+    /// Used at all. Default true.
+    pub enabled: bool,
+    /// Folder; `None`: the user's.
+    pub path: Option<PathBuf>,
+    /// zstd level.
+    pub compression_level: Option<u64>,
+    /// Bytes that eviction keeps below.
+    pub max_size: Option<u64>,
+}
+
+impl Default for LocalCache {
+    fn default() -> Self {
+        Self { enabled: true, path: None, compression_level: None, max_size: None }
+    }
+}
+
+/// `cache.chunking`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunking {
+    /// Smallest chunk.
+    pub min: Option<u64>,
+    /// Aimed at.
+    pub average: Option<u64>,
+    /// Largest chunk.
+    pub max: Option<u64>,
+}
+
+/// `cache.remotes`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Remotes {
+    /// Used at all: true by default if a remote is named.
+    pub enabled: bool,
+    /// The tiers, in the order of the file.
+    pub tiers: Vec<RemoteTier>,
+}
+
+/// One remote tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteTier {
+    /// What it speaks.
+    pub kind: RemoteKind,
+    /// zstd level.
+    pub compression_level: Option<u64>,
+    /// `encryption.key`.
+    pub encryption: Option<Secret>,
+}
+
+/// What a remote tier speaks, with what it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields are named as in the file")]
+pub enum RemoteKind {
+    /// `s3`
+    S3 { bucket: String, region: Option<String>, prefix: Option<String>, endpoint: Option<String> },
+    /// `gcs`
+    Gcs { bucket: String, prefix: Option<String>, endpoint: Option<String> },
+    /// `azure`
+    Azure { account: String, container: String, prefix: Option<String>, endpoint: Option<String> },
+    /// `dir`
+    Dir { path: PathBuf },
+    /// `oci`
+    Oci { reference: String },
+    /// `reapi`
+    Reapi { endpoint: String, instance: Option<String> },
+}
+
+impl RemoteKind {
+    /// Its key in the file.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::S3 { .. } => "s3",
+            Self::Gcs { .. } => "gcs",
+            Self::Azure { .. } => "azure",
+            Self::Dir { .. } => "dir",
+            Self::Oci { .. } => "oci",
+            Self::Reapi { .. } => "reapi",
+        }
+    }
+}
+
+const TIERS: &[&str] = &["s3", "gcs", "azure", "dir", "oci", "reapi"];
+
+/// The defaults of a mode, for a root file without `config:`.
+#[must_use]
+pub fn defaults(mode: Mode) -> RunConfig {
+    let strict = mode == Mode::Strict;
+    RunConfig {
+        max_parallel: None,
+        reserved_threads: u64::from(!strict),
+        fast_fail: true,
+        verbose: false,
+        clean_environment: strict,
+        min_version: None,
+        cache: CacheConfig::default(),
+    }
+}
+
+/// Decodes `config:`.
+pub fn decode(reader: &mut Reader<'_>, node: Option<&Node>) -> RunConfig {
+    let mut config = defaults(reader.mode);
+    let Some(node) = node else { return config };
+    if reader.mode == Mode::Bake {
+        config.fast_fail = false;
+    }
+    let mut known = vec![
+        "maxParallel", "reservedThreads", "fastFail", "verbose", "cleanEnvironment", "minVersion", "cache",
+    ];
+    if reader.mode == Mode::Bake {
+        // How bake updates itself: nothing to say about it here.
+        known.push("update");
+    }
+    for entry in reader.map(node, &known) {
+        let value = &entry.value;
+        match entry.key.as_str() {
+            "maxParallel" => config.max_parallel = reader.count(value).filter(|count| *count > 0),
+            "reservedThreads" => config.reserved_threads = reader.count(value).unwrap_or(config.reserved_threads),
+            "fastFail" => config.fast_fail = reader.boolean(value).unwrap_or(config.fast_fail),
+            "verbose" => config.verbose = reader.boolean(value).unwrap_or(false),
+            "cleanEnvironment" => {
+                config.clean_environment = reader.boolean(value).unwrap_or(config.clean_environment);
+            }
+            "minVersion" => config.min_version = reader.text(value),
+            "cache" => config.cache = cache(reader, value),
+            _ => {}
+        }
+    }
+    if reader.mode == Mode::Strict
+        && let Some(wanted) = &config.min_version
+        && let Some(node) = node.get("minVersion")
+        && newer_than_this(wanted)
+    {
+        reader.error(
+            node.span,
+            format!("this project needs larder {wanted} or newer; this is {}", env!("CARGO_PKG_VERSION")),
+        );
+    }
+    config
+}
+
+fn newer_than_this(wanted: &str) -> bool {
+    let parts = |version: &str| -> Vec<u64> {
+        version.trim_start_matches('v').split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
+    };
+    parts(wanted) > parts(env!("CARGO_PKG_VERSION"))
+}
+
+fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
+    let mut config = CacheConfig::default();
+    for entry in reader.map(node, &["local", "remotes", "order", "signing", "chunking"]) {
+        let value = &entry.value;
+        match entry.key.as_str() {
+            "local" => {
+                for entry in reader.map(value, &["enabled", "path", "compressionLevel", "maxSize"]) {
+                    let value = &entry.value;
+                    match entry.key.as_str() {
+                        "enabled" => config.local.enabled = reader.boolean(value).unwrap_or(true),
+                        "path" => config.local.path = reader.text(value).map(PathBuf::from),
+                        "compressionLevel" => config.local.compression_level = reader.count(value),
+                        "maxSize" => config.local.max_size = reader.size(value),
+                        _ => {}
+                    }
+                }
+            }
+            "remotes" => config.remotes = remotes(reader, value),
+            "order" => config.order = order(reader, value),
+            "signing" => {
+                config.signing =
+                    reader.map(value, &["key"]).iter().find_map(|e| reader.text(&e.value)).map(Secret::new);
+            }
+            "chunking" => {
+                reader.map(value, &["min", "average", "max"]);
+                let mut size = |key| value.get(key).and_then(|node| reader.size(node));
+                config.chunking = Some(Chunking { min: size("min"), average: size("average"), max: size("max") });
+            }
+            _ => {}
+        }
+    }
+    config
+}
+
+fn order(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
+    let order = reader.texts(node);
+    for (tier, item) in order.iter().zip(node.items()) {
+        if tier != "local" && !TIERS.contains(&tier.as_str()) {
+            reader.error(item.span, format!("`{tier}` is no tier; known: local, {}", TIERS.join(", ")));
+        }
+    }
+    order
+}
+
+fn remotes(reader: &mut Reader<'_>, node: &Node) -> Remotes {
+    let mut found = Remotes { enabled: true, tiers: Vec::new() };
+    if node.value == Value::Null {
+        return Remotes::default();
+    }
+    for entry in reader.map(node, &["enabled", "s3", "gcs", "azure", "dir", "oci", "reapi"]) {
+        if entry.key == "enabled" {
+            found.enabled = reader.boolean(&entry.value).unwrap_or(false);
+        } else if let Some(tier) = tier(reader, &entry.key, &entry.value) {
+            found.tiers.push(tier);
+        }
+    }
+    found.enabled &= !found.tiers.is_empty();
+    if found.enabled {
+        let names: Vec<_> = found.tiers.iter().map(|tier| tier.kind.name()).collect();
+        let warning = Diagnostic::warning(format!(
+            "remote tiers are not built yet: {} will not be used, the local store is",
+            names.join(", ")
+        ));
+        let warning = reader.source.locate(warning.with_hint("`remotes: {enabled: false}` silences this"), node.span);
+        reader.out.push(warning);
+    }
+    found
+}
+
+fn tier(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<RemoteTier> {
+    let (needed, optional): (&[&str], &[&str]) = match key {
+        "s3" => (&["bucket"], &["region", "prefix", "endpoint"]),
+        "gcs" => (&["bucket"], &["prefix", "endpoint"]),
+        "azure" => (&["account", "container"], &["prefix", "endpoint"]),
+        "dir" => (&["path"], &[]),
+        "oci" => (&["reference"], &[]),
+        "reapi" => (&["endpoint"], &["instance"]),
+        _ => return None,
+    };
+    let mut known = [needed, optional].concat();
+    known.extend(["compressionLevel", "encryption"]);
+    reader.map(node, &known);
+    for key in needed {
+        if node.get(key).is_none() {
+            reader.error(node.span, format!("missing key `{key}`"));
+        }
+    }
+    let mut text = |key| node.get(key).and_then(|node| reader.text(node));
+    let kind = match key {
+        "s3" => RemoteKind::S3 {
+            bucket: text("bucket")?,
+            region: text("region"),
+            prefix: text("prefix"),
+            endpoint: text("endpoint"),
+        },
+        "gcs" => RemoteKind::Gcs { bucket: text("bucket")?, prefix: text("prefix"), endpoint: text("endpoint") },
+        "azure" => RemoteKind::Azure {
+            account: text("account")?,
+            container: text("container")?,
+            prefix: text("prefix"),
+            endpoint: text("endpoint"),
+        },
+        "dir" => RemoteKind::Dir { path: text("path")?.into() },
+        "oci" => RemoteKind::Oci { reference: text("reference")? },
+        _ => RemoteKind::Reapi { endpoint: text("endpoint")?, instance: text("instance") },
+    };
+    let encryption = node.get("encryption").and_then(|node| {
+        reader.map(node, &["key"]);
+        node.get("key").and_then(|node| reader.text(node))
+    });
+    Some(RemoteTier {
+        kind,
+        compression_level: node.get("compressionLevel").and_then(|node| reader.count(node)),
+        encryption: encryption.map(Secret::new),
+    })
+}

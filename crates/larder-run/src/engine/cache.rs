@@ -1,0 +1,140 @@
+//! The store as the engine needs it. Without a store, and with one that breaks, every look-up is a miss and nothing is
+//! recorded; the first time something breaks it is said, once.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::sync::{Mutex, PoisonError};
+
+use larder_core::{Digest, DigestFunction, Error, ErrorKind};
+use larder_reapi::{ActionResult, Message, Tree};
+use larder_store::{LookUp, Store, local};
+
+use crate::outputs::{BoxError, Holds, Sink, Source};
+
+/// Trees larger than this are not read: a bound for hostile results.
+const MAX_TREE: u64 = 256 << 20;
+
+/// The store, or none.
+pub(crate) struct Cache<'a> {
+    store: Option<&'a Store>,
+    trouble: Mutex<Option<Error>>,
+}
+
+impl<'a> Cache<'a> {
+    pub(crate) fn new(store: Option<&'a Store>) -> Self {
+        Self { store, trouble: Mutex::new(None) }
+    }
+
+    /// Whether anything can be recorded.
+    pub(crate) fn is_there(&self) -> bool {
+        self.store.is_some()
+    }
+
+    fn note(&self, error: Error) {
+        tracing::debug!(%error, "store");
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// What went wrong first, once.
+    pub(crate) fn take_trouble(&self) -> Option<Error> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The trusted result of an action. `label` is the recipe, for the event log. `in_place`: the caller has the outputs
+    /// already if the result is what it thinks, so its blobs need not be there.
+    pub(crate) fn look_up(&self, action: &Digest, label: &str, in_place: bool) -> LookUp {
+        let Some(store) = self.store else { return LookUp::Miss("there is no cache".into()) };
+        let found = if in_place { store.look_up_result(action, label) } else { store.look_up(action, label) };
+        found.unwrap_or_else(|error| {
+            let reason = format!("the cache cannot be read: {error}");
+            self.note(error);
+            LookUp::Miss(reason)
+        })
+    }
+
+    /// The tree of a result.
+    pub(crate) fn tree(&self, digest: &Digest) -> Result<Tree, Error> {
+        let store = self.store.ok_or_else(|| Error::new(ErrorKind::NotFound, "read a tree"))?;
+        let bytes = store.get(digest, MAX_TREE)?;
+        let malformed = |error| Error::new(ErrorKind::Corrupt, "read a tree").with("digest", digest).caused_by(error);
+        Tree::decode(bytes.as_slice()).map_err(malformed)
+    }
+
+    /// Content of a small blob.
+    pub(crate) fn read(&self, digest: &Digest, sink: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        let store = self.store.ok_or_else(|| Error::new(ErrorKind::NotFound, "read a blob"))?;
+        store.read(digest, 0..digest.size, &mut |piece| {
+            sink(piece);
+            Ok(())
+        })
+    }
+
+    /// Takes outputs.
+    pub(crate) fn sink(&self) -> Option<StoreSink<'a>> {
+        self.store.map(|store| StoreSink { store, idle: Mutex::new(Vec::new()) })
+    }
+
+    /// Records the result of an action.
+    pub(crate) fn record(&self, action: &Digest, result: &ActionResult, label: &str) -> Result<(), Error> {
+        match self.store {
+            Some(store) => store.record(action, result, label),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Source for Cache<'_> {
+    fn write_to(&self, digest: &Digest, out: &File) -> Result<(), BoxError> {
+        let store = self.store.ok_or_else(|| Error::new(ErrorKind::NotFound, "restore a file"))?;
+        Ok(store.write_to(digest, out)?)
+    }
+}
+
+impl Holds for Cache<'_> {
+    fn holds_all(&self, digests: &[Digest]) -> bool {
+        self.store.is_some_and(|store| store.find_missing(digests).is_ok_and(|missing| missing.is_empty()))
+    }
+}
+
+/// Takes outputs from several threads; each uses a writer of its own, and all are committed together.
+pub(crate) struct StoreSink<'a> {
+    store: &'a Store,
+    idle: Mutex<Vec<local::Writer<'a>>>,
+}
+
+impl<'a> StoreSink<'a> {
+    fn with<T>(&self, work: impl FnOnce(&mut local::Writer<'a>) -> Result<T, Error>) -> Result<T, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut writer = match idle {
+            Some(writer) => writer,
+            None => self.store.writer()?,
+        };
+        let result = work(&mut writer);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(writer);
+        result
+    }
+
+    /// Takes bytes.
+    pub(crate) fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, Error> {
+        self.with(|writer| writer.put_bytes(bytes))
+    }
+
+    /// Takes a whole file.
+    pub(crate) fn put_file(&self, file: &File, scan: &mut dyn FnMut(&[u8])) -> Result<Digest, Error> {
+        self.with(|writer| writer.put_reader(&mut &*file, DigestFunction::Blake3, scan))
+    }
+
+    /// Makes everything visible.
+    pub(crate) fn commit(self) -> Result<(), Error> {
+        let writers = self.idle.into_inner().unwrap_or_else(PoisonError::into_inner);
+        writers.into_iter().try_for_each(|writer| writer.commit().map(drop))
+    }
+}
+
+impl Sink for StoreSink<'_> {
+    fn put(&self, file: &File, size: u64, scan: &mut dyn FnMut(&[u8])) -> Result<Digest, BoxError> {
+        // One byte more than expected is asked for, so that a file that grows is seen.
+        let mut limited = BufReader::with_capacity(0, file.take(size + 1));
+        Ok(self.with(|writer| writer.put_reader(&mut limited, DigestFunction::Blake3, scan))?)
+    }
+}

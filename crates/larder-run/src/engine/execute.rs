@@ -1,0 +1,144 @@
+//! The command itself: arguments, environment, log.
+//!
+//! The log (both streams, in the order in which they came) goes to a file of the state folder as it comes, so that
+//! memory does not grow with it; it becomes a blob when the result is recorded.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+
+use super::Session;
+use crate::event::Event;
+use crate::key;
+use crate::lock::RecipeLock;
+use crate::process::{self, CommandSpec, Exit, HeldLock, Stdin, Stop};
+use crate::recipe::{ROOT_PLACEHOLDER, Recipe};
+
+/// Variables of the caller that every recipe sees, although they are in no key. `LANG` is always `C.UTF-8` unless it is
+/// declared, so that results do not depend on the caller's locale.
+pub const PASSED_THROUGH: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "TMPDIR"];
+
+/// Why a command did not end well, and what can be done.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) reason: String,
+    pub(super) hint: Option<String>,
+    pub(super) cancelled: bool,
+}
+
+impl Failure {
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), hint: None, cancelled: false }
+    }
+}
+
+/// Puts the real root where its placeholder stands.
+pub(super) fn with_root(session: &Session<'_>, text: &str) -> OsString {
+    if !text.contains(ROOT_PLACEHOLDER) {
+        return text.into();
+    }
+    let mut out = OsString::new();
+    for (at, part) in text.split(ROOT_PLACEHOLDER).enumerate() {
+        if at > 0 {
+            out.push(session.root.as_os_str());
+        }
+        out.push(part);
+    }
+    out
+}
+
+fn is_own(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(b"LARDER_") || name.starts_with(b"BAKE_")
+}
+
+/// The complete environment of a recipe.
+fn environment(session: &Session<'_>, recipe: &Recipe) -> Vec<(OsString, OsString)> {
+    let all = &session.options.environment;
+    let inherits = recipe.inherit_environment && recipe.cache.is_none();
+    let passed = |name: &OsStr| inherits || PASSED_THROUGH.iter().any(|passed| name == *passed);
+    let mut out: std::collections::BTreeMap<OsString, OsString> = all
+        .iter()
+        .filter(|(name, _)| passed(name) && !is_own(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if !inherits {
+        out.insert("LANG".into(), "C.UTF-8".into());
+    }
+    for (name, value) in &recipe.environment {
+        match value {
+            Some(value) => out.insert(name.into(), with_root(session, value)),
+            None => out.remove(OsStr::new(name)),
+        };
+    }
+    out.into_iter().collect()
+}
+
+/// Runs the recipe's command to its end.
+pub(super) fn execute(
+    session: &Session<'_>,
+    recipe: &Recipe,
+    args: &[String],
+    lock: Option<&RecipeLock>,
+) -> Result<Exit, Failure> {
+    let mut arguments: Vec<OsString> =
+        key::arguments(recipe, args).iter().map(|argument| with_root(session, argument)).collect();
+    let spec = CommandSpec {
+        program: arguments.remove(0),
+        args: arguments,
+        cwd: session.root.join(&recipe.folder),
+        env: environment(session, recipe),
+        stdin: Stdin::Null,
+        locks: lock.map(|lock| lock as &dyn HeldLock).into_iter().collect(),
+    };
+    let path = session.state.log_path(&recipe.id);
+    let mut log = File::create(&path).map_err(|error| Failure::new(format!("cannot write the log: {error}")))?;
+    let mut child = process::spawn(&spec).map_err(|error| Failure::new(chain(&error)))?;
+    let mut log_error = None;
+    let result = child.wait_with(
+        |stream, bytes| {
+            if let Err(error) = log.write_all(bytes) {
+                log_error.get_or_insert(error);
+            }
+            (session.events)(Event::Output { recipe: &recipe.id, stream, bytes });
+        },
+        &session.cancel,
+        recipe.timeout,
+    );
+    session.worktree.ran();
+    let exit = result.map_err(|error| Failure::new(chain(&error)))?;
+    if let Some(error) = log_error {
+        tracing::warn!(%error, "could not keep the log");
+    }
+    judge(recipe, exit)
+}
+
+fn judge(recipe: &Recipe, exit: Exit) -> Result<Exit, Failure> {
+    match exit.stopped {
+        Some(Stop::Cancelled | Stop::Killed) => {
+            Err(Failure { reason: "cancelled".into(), hint: None, cancelled: true })
+        }
+        Some(Stop::TimedOut) => {
+            let limit = recipe.timeout.unwrap_or_default();
+            Err(Failure::new(format!("timed out after {} s", limit.as_secs_f64())))
+        }
+        None => match exit.status {
+            process::Status::Code(0) => Ok(exit),
+            process::Status::Code(code) => Err(Failure::new(format!("exit code {code}"))),
+            process::Status::Signal(signal) => Err(Failure::new(format!("killed by signal {signal}"))),
+        },
+    }
+}
+
+/// An error with its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

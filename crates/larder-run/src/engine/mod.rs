@@ -1,0 +1,143 @@
+//! The engine: runs a plan, greedily, with results that can be trusted.
+//!
+//! ```text
+//! mod.rs      Session: what a run works with        schedule.rs  who goes next; failure and cancellation
+//! recipe.rs   one recipe: key → look up → hit, or run → record
+//! hit.rs      a result is put in place               execute.rs   the command itself, its environment, its log
+//! record.rs   outputs are captured and recorded      reason.rs    why it was a miss
+//! cache.rs    the store as the other modules need it report.rs    what a run comes to
+//! ```
+//! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
+//! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
+//!
+//! The store may be absent, read-only or broken: then there are no hits, and everything runs.
+
+mod cache;
+mod execute;
+mod hit;
+mod reason;
+mod recipe;
+mod record;
+mod report;
+mod schedule;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use larder_store::Store;
+
+pub use execute::PASSED_THROUGH;
+pub use reason::{Change, compare};
+pub use report::{Finished, Report};
+
+use crate::event::Event;
+use crate::lock::RecipeLocks;
+use crate::outputs;
+use crate::plan::Plan;
+use crate::process::CancelToken;
+use crate::state::State;
+use crate::worktree::Worktree;
+
+/// How a plan is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Recipes at once; at least 1.
+    pub jobs: usize,
+    /// Stop the rest when something fails.
+    pub fail_fast: bool,
+    /// Do not look up results (they are still recorded).
+    pub force: bool,
+    /// Look up, and run nothing.
+    pub dry_run: bool,
+    /// ARGS for the selected recipes.
+    pub args: Vec<String>,
+    /// Results may be read.
+    pub read_cache: bool,
+    /// Results may be written.
+    pub write_cache: bool,
+    /// Logs of hits are replayed as output.
+    pub replay: bool,
+    /// The caller's environment.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Folder of the locks that all worktrees share (`locks/` of the store's home); `None`: no single flight.
+    pub flights: Option<PathBuf>,
+}
+
+/// Why a run could not even begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder or the project's root cannot be used.
+    #[error("cannot use `{}`", path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// As the module for outputs says it.
+    #[error(transparent)]
+    Outputs(#[from] outputs::Error),
+    /// The folder of locks cannot be used.
+    #[error(transparent)]
+    Lock(#[from] crate::lock::LockError),
+}
+
+/// Everything that the recipes of one run share.
+pub struct Session<'a> {
+    pub(crate) project: &'a str,
+    pub(crate) root: PathBuf,
+    pub(crate) worktree: &'a Worktree,
+    pub(crate) state: State,
+    pub(crate) locks: RecipeLocks,
+    pub(crate) root_dir: outputs::Root,
+    pub(crate) state_dir: outputs::Root,
+    pub(crate) git: outputs::Git,
+    pub(crate) cache: cache::Cache<'a>,
+    pub(crate) options: Options,
+    pub(crate) cancel: CancelToken,
+    pub(crate) events: &'a (dyn Fn(Event<'_>) + Sync),
+    pub(crate) run: String,
+}
+
+impl<'a> Session<'a> {
+    /// Prepares a run in the project at `root` (absolute).
+    ///
+    /// # Errors
+    /// When the state folder cannot be used.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a session, each named once")]
+    pub fn new(
+        project: &'a str,
+        root: &Path,
+        worktree: &'a Worktree,
+        store: Option<&'a Store>,
+        options: Options,
+        cancel: CancelToken,
+        run: String,
+        events: &'a (dyn Fn(Event<'_>) + Sync),
+    ) -> Result<Self, StartError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StartError::Io { path, source }
+        };
+        let root = std::fs::canonicalize(root).map_err(at(root))?;
+        let state = State::open(&root).map_err(at(&root.join(".larder/state")))?;
+        let state_dir = outputs::Root::open(state.folder())?;
+        let locks = RecipeLocks::open(&state.folder().join("locks"))?;
+        let root_dir = outputs::Root::open(&root)?;
+        let git = outputs::Git::new(&root);
+        let cache = cache::Cache::new(store);
+        Ok(Self { project, root, worktree, state, locks, root_dir, state_dir, git, cache, options, cancel, events, run })
+    }
+
+    /// Runs the plan and tells what came of it. Never fails as a whole: each recipe has its outcome.
+    #[must_use]
+    pub fn run(&self, plan: &Plan) -> Report {
+        let report = schedule::run(self, plan);
+        if let Err(error) = self.worktree.save().and_then(|()| self.state.save()) {
+            let message = format!("cannot write `.larder/state`: {error}");
+            (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
+        }
+        report
+    }
+}

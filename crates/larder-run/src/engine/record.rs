@@ -1,0 +1,172 @@
+//! A run that ended well: its outputs are captured and its result recorded, unless something speaks against it.
+
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::time::SystemTime;
+
+use larder_core::{Digest, DigestFunction};
+use larder_reapi::{ActionResult, Any, ExecutedActionMetadata, OutputDirectory, Timestamp};
+use larder_store::message::{encode, to_message};
+
+use super::execute::chain;
+use super::hit::{self, OnDisk};
+use super::{Session, cache};
+use crate::key::Key;
+use crate::outputs::{self, OutputSpec, Owned, Snapshot, capture, scan::Needles};
+use crate::recipe::Recipe;
+
+/// Type of the metadata that says that a result is bound to a place: its key with the place's salt has it.
+pub(super) const BOUND_TO_PLACE: &str = "larder.dev/bound-to-place";
+
+/// Outputs as they were captured; already in the store if there is one.
+pub(super) struct Captured {
+    pub(super) tree: larder_reapi::Tree,
+    pub(super) tree_digest: Digest,
+    pub(super) on_disk: OnDisk,
+    pub(super) bound: bool,
+    pub(super) log: Option<Digest>,
+    /// The store could not take something.
+    pub(super) unstored: Option<String>,
+}
+
+/// Why nothing was captured.
+pub(super) enum CaptureError {
+    /// The recipe did not do what it declares.
+    Failed(String),
+    /// The run was good, but cannot be recorded.
+    Uncacheable(String),
+}
+
+/// Hashes without storing, for a run without a store.
+struct HashOnly;
+
+impl outputs::Sink for HashOnly {
+    fn put(&self, file: &File, _size: u64, scan: &mut dyn FnMut(&[u8])) -> Result<Digest, outputs::BoxError> {
+        use std::io::Read;
+        let mut hasher = DigestFunction::Blake3.hasher();
+        let mut buffer = vec![0; 128 << 10];
+        let mut file = file;
+        loop {
+            match file.read(&mut buffer)? {
+                0 => return Ok(hasher.finish()),
+                count => {
+                    hasher.update(&buffer[..count]);
+                    scan(&buffer[..count]);
+                }
+            }
+        }
+    }
+}
+
+/// Captures the outputs of a run.
+pub(super) fn capture(
+    session: &Session<'_>,
+    recipe: &Recipe,
+    spec: &OutputSpec,
+    owned: &Owned,
+    before: &Snapshot,
+) -> Result<Captured, CaptureError> {
+    let needles = Needles::new([session.root.as_os_str().as_bytes()]);
+    session.worktree.wait_tick();
+    let since = session.worktree.now();
+    let sink = if session.options.write_cache { session.cache.sink() } else { None };
+    let taken = match &sink {
+        Some(sink) => capture::capture(&session.root_dir, spec, owned, before, &needles, sink),
+        None => capture::capture(&session.root_dir, spec, owned, before, &needles, &HashOnly),
+    };
+    let (taken, mut unstored) = match taken {
+        // The store is full or broken: the build goes on, and the outputs are only hashed.
+        Err(error @ outputs::Error::Content { .. }) if sink.is_some() => {
+            let again = capture::capture(&session.root_dir, spec, owned, before, &needles, &HashOnly);
+            (again.map_err(sort)?, Some(chain(&error)))
+        }
+        other => (other.map_err(sort)?, None),
+    };
+    hit::teach(session, &taken.tree, &taken.stats, since);
+    let tree = taken.tree.to_message(DigestFunction::Blake3);
+    let (tree_digest, tree_bytes) = encode(DigestFunction::Blake3, &tree);
+    let mut log = None;
+    let bound = taken.contains_root;
+    if let Some(sink) = sink.filter(|_| unstored.is_none()) {
+        match store_rest(session, recipe, sink, &tree_bytes) {
+            Ok(digest) => log = Some(digest),
+            Err(error) => unstored = Some(chain(&error)),
+        }
+    }
+    let globbed = hit::globbed(spec, &taken.tree);
+    let on_disk_spec = hit::on_disk_spec(recipe, spec, &globbed);
+    let own = outputs::own(spec, &taken.tree, &taken.stats);
+    own.save(session.state.folder(), &recipe.id).map_err(|error| CaptureError::Failed(chain(&error)))?;
+    let root = tree.root.as_ref().map(|root| encode(DigestFunction::Blake3, root).0).unwrap_or(tree_digest);
+    session.state.set_placed(&recipe.id, Some(hit::placed(&tree_digest, &tree, globbed)));
+    let bound = (bound && !recipe.relocatable) || recipe.incremental;
+    Ok(Captured { tree, tree_digest, on_disk: OnDisk { spec: on_disk_spec, root }, bound, log, unstored })
+}
+
+fn sort(error: outputs::Error) -> CaptureError {
+    if error.is_uncacheable() { CaptureError::Uncacheable(chain(&error)) } else { CaptureError::Failed(chain(&error)) }
+}
+
+/// Stores tree and log, and makes everything visible.
+fn store_rest(
+    session: &Session<'_>,
+    recipe: &Recipe,
+    sink: cache::StoreSink<'_>,
+    tree: &[u8],
+) -> Result<Digest, larder_core::Error> {
+    sink.put_bytes(tree)?;
+    let path = session.state.log_path(&recipe.id);
+    let file = File::open(&path).map_err(|error| larder_core::Error::from_io(error, "read the log"))?;
+    // A path in a log is no reason to run again elsewhere: it is only ever replayed.
+    let log = sink.put_file(&file, &mut |_| {})?;
+    sink.commit()?;
+    Ok(log)
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp { seconds: since.as_secs() as i64, nanos: since.subsec_nanos() as i32 }
+}
+
+/// Records the result under `key` (or under `bound_key`, with a marker under `key`, if it is bound to this place).
+pub(super) fn record(
+    session: &Session<'_>,
+    recipe: &Recipe,
+    key: &Key,
+    bound_key: &Key,
+    captured: &Captured,
+    (began, ended): (SystemTime, SystemTime),
+) -> Result<(), larder_core::Error> {
+    let metadata = ExecutedActionMetadata {
+        worker: "larder".into(),
+        execution_start_timestamp: Some(timestamp(began)),
+        execution_completed_timestamp: Some(timestamp(ended)),
+        ..ExecutedActionMetadata::default()
+    };
+    let result = ActionResult {
+        output_directories: vec![OutputDirectory {
+            path: String::new(),
+            tree_digest: Some(to_message(&captured.tree_digest)),
+            is_topologically_sorted: true,
+            root_directory_digest: None,
+        }],
+        stdout_digest: captured.log.as_ref().map(to_message),
+        execution_metadata: Some(metadata.clone()),
+        ..ActionResult::default()
+    };
+    let label = recipe.id.to_string();
+    if captured.bound {
+        session.cache.record(&bound_key.digest, &result, &label)?;
+        let marker = Any { type_url: BOUND_TO_PLACE.into(), value: Vec::new() };
+        let metadata = ExecutedActionMetadata { auxiliary_metadata: vec![marker], ..metadata };
+        let marker = ActionResult { execution_metadata: Some(metadata), ..ActionResult::default() };
+        return session.cache.record(&key.digest, &marker, &label);
+    }
+    session.cache.record(&key.digest, &result, &label)
+}
+
+/// Whether a result only says that another place made it.
+pub(super) fn is_bound_marker(result: &ActionResult) -> bool {
+    let metadata = result.execution_metadata.as_ref();
+    metadata.is_some_and(|metadata| metadata.auxiliary_metadata.iter().any(|any| any.type_url == BOUND_TO_PLACE))
+}

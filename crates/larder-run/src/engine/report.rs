@@ -1,0 +1,70 @@
+//! What a run comes to: an outcome for each recipe, and the sums that the summary line shows.
+
+use std::time::Duration;
+
+use crate::event::Outcome;
+use crate::recipe::RecipeId;
+
+/// A recipe's end.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Which.
+    pub recipe: RecipeId,
+    /// How.
+    pub outcome: Outcome,
+    /// From its turn to its end.
+    pub took: Duration,
+}
+
+/// The outcome of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Each recipe of the plan, in the plan's order.
+    pub recipes: Vec<Finished>,
+    /// Wall time.
+    pub took: Duration,
+    /// The run was cancelled from outside.
+    pub cancelled: bool,
+}
+
+impl Report {
+    /// How many outcomes are such.
+    #[must_use]
+    pub fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
+        self.recipes.iter().filter(|finished| wanted(&finished.outcome)).count()
+    }
+
+    /// Recipes that were hits.
+    #[must_use]
+    pub fn cached(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Cached { .. }))
+    }
+
+    /// Recipes that ran and succeeded.
+    #[must_use]
+    pub fn ran(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Ran { .. }))
+    }
+
+    /// Recipes that failed.
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.count(|outcome| matches!(outcome, Outcome::Failed { .. }))
+    }
+
+    /// Time that hits took when they ran, as recorded.
+    #[must_use]
+    pub fn saved(&self) -> Duration {
+        let saved = |finished: &Finished| match finished.outcome {
+            Outcome::Cached { saved, .. } => saved,
+            _ => Duration::ZERO,
+        };
+        self.recipes.iter().map(saved).sum()
+    }
+
+    /// Everything succeeded.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.recipes.iter().all(|finished| finished.outcome.is_good())
+    }
+}

@@ -1,0 +1,219 @@
+//! Which patterns surely cover one another, without looking at the disk.
+//!
+//! All patterns are taken from the project's root. A literal output owns its path and all below it. Two globs are told
+//! apart only when that is sure: equal ones overlap, others are left to the check at run time.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::config::patterns::{is_wild, project_segments};
+use crate::recipe::Recipe;
+
+/// How an output pattern covers paths.
+#[derive(Clone, Debug)]
+pub enum Covers {
+    /// The path and all below it.
+    Literal(String),
+    /// What matches.
+    Glob(String, GlobMatcher),
+}
+
+impl Covers {
+    fn text(&self) -> &str {
+        match self {
+            Self::Literal(text) | Self::Glob(text, _) => text,
+        }
+    }
+}
+
+/// The outputs of one recipe, from the project's root.
+#[derive(Clone, Debug, Default)]
+pub struct OutputSet {
+    included: Vec<Covers>,
+    excluded: Vec<GlobMatcher>,
+}
+
+impl OutputSet {
+    /// The outputs that a recipe declares.
+    #[must_use]
+    pub fn new(recipe: &Recipe, root: &Path) -> Self {
+        let mut set = Self::default();
+        for pattern in recipe.cache.iter().flat_map(|cache| &cache.outputs) {
+            match pattern.strip_prefix('!') {
+                Some(excluded) => set.excluded.extend(from_root(excluded, recipe, root).and_then(|p| matcher(&p))),
+                None => set.included.extend(from_root(pattern, recipe, root).and_then(covers)),
+            }
+        }
+        set
+    }
+
+    /// Whether a path (from the project's root) is surely one of these outputs.
+    #[must_use]
+    pub fn holds(&self, path: &str) -> bool {
+        if self.excluded.iter().any(|glob| glob.is_match(path)) {
+            return false;
+        }
+        self.included.iter().any(|covers| match covers {
+            Covers::Literal(literal) => is_within(path, literal),
+            Covers::Glob(_, glob) => glob.is_match(path),
+        })
+    }
+}
+
+/// The pattern from the project's root.
+fn from_root(pattern: &str, recipe: &Recipe, root: &Path) -> Option<String> {
+    project_segments(pattern, &recipe.folder, root).ok().map(|segments| segments.join("/"))
+}
+
+fn matcher(pattern: &str) -> Option<GlobMatcher> {
+    GlobBuilder::new(pattern).literal_separator(true).build().ok().map(|glob| glob.compile_matcher())
+}
+
+fn covers(pattern: String) -> Option<Covers> {
+    if pattern.split('/').any(is_wild) {
+        let glob = matcher(&pattern)?;
+        Some(Covers::Glob(pattern, glob))
+    } else {
+        Some(Covers::Literal(pattern))
+    }
+}
+
+/// `path` is `folder` or below it.
+fn is_within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || folder.is_empty()
+}
+
+/// The part of a glob before its first wildcard segment.
+fn literal_prefix(pattern: &str) -> &str {
+    let mut end = 0;
+    for segment in pattern.split('/') {
+        if is_wild(segment) {
+            return pattern[..end].trim_end_matches('/');
+        }
+        end += segment.len() + 1;
+    }
+    pattern
+}
+
+/// Finds overlaps without comparing each recipe with each other.
+pub(super) struct Index {
+    /// Literal outputs and the literal prefixes of globs, with who has them; sorted, so that all below a folder are neighbours.
+    paths: BTreeMap<String, Vec<(usize, usize)>>,
+    /// Globs that can match anywhere.
+    globs: Vec<(usize, usize)>,
+}
+
+impl Index {
+    pub(super) fn new(outputs: &[OutputSet]) -> Self {
+        let mut paths: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
+        let mut globs = Vec::new();
+        for (owner, set) in outputs.iter().enumerate() {
+            for (at, covers) in set.included.iter().enumerate() {
+                match covers {
+                    Covers::Literal(path) => paths.entry(path.clone()).or_default().push((owner, at)),
+                    Covers::Glob(..) => globs.push((owner, at)),
+                }
+            }
+        }
+        Self { paths, globs }
+    }
+
+    /// Pairs of a pattern of `recipe` and one of an earlier recipe that surely overlap: pattern, other recipe, its pattern.
+    pub(super) fn overlapping(&self, recipe: usize, outputs: &[OutputSet]) -> Vec<(String, usize, String)> {
+        let mut found: BTreeMap<usize, (String, String)> = BTreeMap::new();
+        let set = &outputs[recipe];
+        for covers in &set.included {
+            for other in self.meeting(covers, outputs) {
+                let theirs = &outputs[other.0].included[other.1];
+                // Only what both really hold: an exclusion of either may keep them apart.
+                if other.0 < recipe && !kept_apart(covers, theirs, set, &outputs[other.0]) {
+                    found.entry(other.0).or_insert_with(|| (covers.text().to_owned(), theirs.text().to_owned()));
+                }
+            }
+        }
+        found.into_iter().map(|(other, (pattern, theirs))| (pattern, other, theirs)).collect()
+    }
+
+    /// Recipes that surely write what an input pattern names.
+    pub(super) fn writers(&self, pattern: &str, recipe: &Recipe, root: &Path, outputs: &[OutputSet]) -> Vec<usize> {
+        let Some(covers) = from_root(pattern, recipe, root).and_then(covers) else { return Vec::new() };
+        let excluded: Vec<GlobMatcher> = recipe
+            .cache
+            .iter()
+            .filter_map(|cache| match &cache.inputs {
+                crate::recipe::Inputs::Patterns(patterns) => Some(patterns),
+                crate::recipe::Inputs::Folder => None,
+            })
+            .flatten()
+            .filter_map(|pattern| matcher(&from_root(pattern.strip_prefix('!')?, recipe, root)?))
+            .collect();
+        let mine = OutputSet { included: Vec::new(), excluded };
+        let mut writers: Vec<usize> = self
+            .meeting(&covers, outputs)
+            .into_iter()
+            .filter(|&(owner, at)| !kept_apart(&covers, &outputs[owner].included[at], &mine, &outputs[owner]))
+            .map(|(owner, _)| owner)
+            .collect();
+        writers.sort_unstable();
+        writers.dedup();
+        writers
+    }
+
+    /// Output patterns that surely share a path with `covers`.
+    fn meeting(&self, covers: &Covers, outputs: &[OutputSet]) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        let glob_at = |&(owner, at): &(usize, usize)| match &outputs[owner].included[at] {
+            Covers::Glob(text, glob) => Some((text, glob)),
+            Covers::Literal(_) => None,
+        };
+        match covers {
+            Covers::Literal(path) => {
+                // Folders above it, itself, and all below it.
+                let mut folder = path.as_str();
+                while let Some((above, _)) = folder.rsplit_once('/') {
+                    found.extend(self.paths.get(above).into_iter().flatten());
+                    folder = above;
+                }
+                found.extend(self.paths.get("").into_iter().flatten());
+                let first = path.clone();
+                let below = self.paths.range(first..).take_while(|(other, _)| other.starts_with(path.as_str()));
+                found.extend(below.filter(|(other, _)| is_within(other, path)).flat_map(|(_, who)| who));
+                let meets = |who: &&(usize, usize)| {
+                    glob_at(who).is_some_and(|(text, glob)| glob.is_match(path) || is_within(literal_prefix(text), path))
+                };
+                found.extend(self.globs.iter().filter(meets));
+            }
+            Covers::Glob(text, glob) => {
+                let prefix = literal_prefix(text);
+                for (other, who) in &self.paths {
+                    if glob.is_match(other) || is_within(prefix, other) {
+                        found.extend(who);
+                    }
+                }
+                found.extend(self.globs.iter().filter(|who| glob_at(who).is_some_and(|(other, _)| other == text)));
+            }
+        }
+        found
+    }
+}
+
+/// Whether an exclusion of either side takes out what the other names.
+fn kept_apart(one: &Covers, two: &Covers, ones: &OutputSet, twos: &OutputSet) -> bool {
+    let out = |covers: &Covers, excluded: &[GlobMatcher]| {
+        let inside = match covers {
+            Covers::Literal(path) => path.clone(),
+            // Any path that the glob matches will do for a rule such as `!dist/**`.
+            Covers::Glob(text, _) => {
+                let prefix = literal_prefix(text);
+                if prefix.is_empty() { "x".to_owned() } else { format!("{prefix}/x") }
+            }
+        };
+        excluded.iter().any(|glob| glob.is_match(&inside) || glob.glob().glob() == covers.text())
+            || excluded.iter().any(|glob| {
+                glob.glob().glob().strip_suffix("/**").is_some_and(|folder| is_within(&inside, folder))
+            })
+    };
+    out(one, &twos.excluded) || out(two, &ones.excluded)
+}

@@ -1,0 +1,163 @@
+//! `.larder/state/`: what this worktree remembers. Nothing in it is ever an input, and losing it costs time only.
+//!
+//! ```text
+//! .gitignore     "*": the folder ignores itself
+//! stat-table     the worktree's stat table            owned/ trash/ undo/ tmp/   see `outputs`
+//! recipes        what each recipe last left here      keys/HASH   items of each recipe's last key
+//! locks/         one lock per recipe                  logs/HASH   each recipe's last log
+//! runs/N.json    the last runs, for `larder why`
+//! ```
+//! `recipes` and `keys/` are `postcard` behind a version byte and a BLAKE3 checksum, replaced whole; a file that does
+//! not read is no file. Two processes at once: the last writer wins, and what the other knew is found again by looking.
+//!
+//! Nothing here makes a hit: a hit is a trusted result of the store for the key computed now. The record only says
+//! which tree was put in place, so that an unchanged tree is recognised by its digest.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::RecipeId;
+
+const VERSION: u8 = 1;
+
+/// What a recipe last left in this worktree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placed {
+    /// Digest (text form) of the `Tree` that was put in place or captured.
+    pub tree: String,
+    /// Root digest (text form) of the outputs as the stat table gave it; `None` until it was asked after a restore.
+    pub root: Option<String>,
+    /// Glob matches that belong to the outputs, relative to the project's root, as bytes.
+    pub globbed: Vec<Vec<u8>>,
+}
+
+/// One thing that a key was computed from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeyItem {
+    /// `command`, `input`, `env`, `variable`, `tool`, `dependency`, `output`, `args`, `platform`.
+    pub kind: String,
+    /// Which one; a path for inputs.
+    pub name: String,
+    /// Its value, or the digest of its content.
+    pub value: String,
+}
+
+/// The state folder.
+#[derive(Debug)]
+pub struct State {
+    folder: PathBuf,
+    recipes: Mutex<(HashMap<String, Placed>, bool)>,
+}
+
+fn hash(id: &RecipeId) -> String {
+    larder_core::Hash::blake3(id.to_string().as_bytes()).to_hex()[..32].to_owned()
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let bytes = fs::read(path).ok()?;
+    let (check, body) = bytes.split_at_checked(33)?;
+    let sound = check[0] == VERSION && check[1..] == larder_core::Hash::blake3(body).0;
+    if sound { postcard::from_bytes(body).ok() } else { None }
+}
+
+fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    let body = postcard::to_stdvec(value).map_err(io::Error::other)?;
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&[VERSION])?;
+    file.write_all(&larder_core::Hash::blake3(&body).0)?;
+    file.write_all(&body)?;
+    file.persist(path)?;
+    Ok(())
+}
+
+impl State {
+    /// Opens the state of the project at `root`, making what is missing.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let folder = root.join(".larder/state");
+        let recipes = folder.join("recipes");
+        if !recipes.exists() {
+            for name in ["keys", "locks", "logs", "runs", "tmp"] {
+                fs::create_dir_all(folder.join(name))?;
+            }
+            let ignore = folder.join(".gitignore");
+            if !ignore.exists() {
+                fs::write(ignore, "*\n")?;
+            }
+        }
+        let recipes = Mutex::new((read(&recipes).unwrap_or_default(), false));
+        Ok(Self { folder, recipes })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn recipes(&self) -> std::sync::MutexGuard<'_, (HashMap<String, Placed>, bool)> {
+        self.recipes.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// What `recipe` last left here.
+    #[must_use]
+    pub fn placed(&self, recipe: &RecipeId) -> Option<Placed> {
+        self.recipes().0.get(&recipe.to_string()).cloned()
+    }
+
+    /// Notes what `recipe` left here; `None`: nothing that can be relied on.
+    pub fn set_placed(&self, recipe: &RecipeId, placed: Option<Placed>) {
+        let mut guard = self.recipes();
+        let name = recipe.to_string();
+        if guard.0.get(&name) == placed.as_ref() {
+            return;
+        }
+        match placed {
+            Some(placed) => guard.0.insert(name, placed),
+            None => guard.0.remove(&name),
+        };
+        guard.1 = true;
+    }
+
+    /// Writes what changed.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn save(&self) -> io::Result<()> {
+        let mut guard = self.recipes();
+        if guard.1 {
+            write(&self.folder.join("recipes"), &guard.0)?;
+            guard.1 = false;
+        }
+        Ok(())
+    }
+
+    /// Items of the key that `recipe` had when it last ran or was restored here.
+    #[must_use]
+    pub fn last_key(&self, recipe: &RecipeId) -> Option<Vec<KeyItem>> {
+        read(&self.folder.join("keys").join(hash(recipe)))
+    }
+
+    /// Notes the items of a recipe's key.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn set_last_key(&self, recipe: &RecipeId, items: &[KeyItem]) -> io::Result<()> {
+        write(&self.folder.join("keys").join(hash(recipe)), &items)
+    }
+
+    /// Where the recipe's log is.
+    #[must_use]
+    pub fn log_path(&self, recipe: &RecipeId) -> PathBuf {
+        self.folder.join("logs").join(hash(recipe))
+    }
+}

@@ -1,0 +1,349 @@
+//! What is on disk: the one answer for inputs, outputs and discovery.
+//!
+//! ```text
+//! spec.rs     what is asked                      pattern.rs  patterns as states of a walk
+//! walk.rs     patterns → paths and dependencies  ignored.rs  ignore files
+//! table.rs    one node per path, versions        refresh.rs  lstat and reading, on all cores
+//! stat.rs     file-system time, the proof rule   format.rs   the table on disk (docs/formats/stat-table.md)
+//! tree.rs     entries → REAPI messages           check.rs    are outputs as recorded?
+//! ```
+//!
+//! # What a set of paths is
+//! - Patterns are relative to a folder; `!` takes away, wherever it stands. What an exclusion matches is gone with all
+//!   below it. Wildcards find files and links, also those that begin with a dot, never folders as such.
+//! - A component without wildcards is *literal*. Ignore files (see `ignored.rs`) have a say in names that wildcards find,
+//!   never in literal ones: `gen/*.c` counts although `gen/` is ignored. `.git` is found only literally; the state folder never.
+//! - A literal that names a folder stands for everything below it, ignored or not, empty folders too. A literal that names
+//!   nothing counts as absent: creating it changes the answer.
+//! - A link counts by its text and, if links are followed, by what it leads to inside the project, which is then a member
+//!   of the set at its real path. What it leads to outside the project is not looked at.
+//! - A FIFO, socket or device in the set is an error, so is what cannot be read. Neither is opened or skipped.
+//!
+//! # Trust
+//! Content is known without reading only if the stat proves it (see `stat.rs`). Answers are remembered with
+//! the version of everything they depend upon: listings, contents, ignore files, kinds of folders on the way. Within one
+//! *epoch* every path is looked at once; [`Worktree::ran`] begins a new epoch. Not promised: content written through
+//! a memory map whose times the kernel has not yet updated, and clocks of network file systems that run backwards.
+//!
+//! # Concurrency
+//! All methods take `&self`; one question is answered at a time, each on all cores. Several processes may use one state
+//! folder: the table is replaced whole, the last writer wins, and a lost table costs time only.
+
+mod check;
+mod error;
+mod format;
+mod ignored;
+mod pattern;
+mod refresh;
+mod spec;
+mod stat;
+mod table;
+mod tree;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use larder_core::Digest;
+
+pub use check::{Difference, DifferenceKind};
+pub use error::{InputError, PatternProblem, SpecialKind};
+pub use spec::PathSpec;
+pub use stat::{FsTime, Stat};
+pub use tree::{DirectoryTree, Entry, EntryKind, TreeSummary, directory_of, entries_of};
+
+use pattern::Patterns;
+use refresh::{Disk, Refused, Want};
+use stat::Clock;
+use table::{Answer, Dep, Id, Kind, OUTSIDE, On, Remembered, Table};
+use walk::{Question, RuleCache, Walk, Walked};
+
+const FILE_NAME: &str = "stat-table";
+/// Questions, as part of an answer's key.
+const ABOUT_CONTENT: u8 = 1;
+const ABOUT_NAMES: u8 = 2;
+
+/// One worktree. See the module's header.
+#[derive(Debug)]
+pub struct Worktree {
+    disk: Disk,
+    file: PathBuf,
+    epoch: AtomicU32,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    table: Table,
+    rules: RuleCache,
+    state: Option<Id>,
+}
+
+impl Worktree {
+    /// The worktree at `root`, whose table is kept in `state_dir` (made if missing; `.larder/state` of the root). A
+    /// table that cannot be read is begun anew.
+    ///
+    /// # Errors
+    /// If `root` is not a folder that can be opened.
+    pub fn open(root: &Path, state_dir: &Path) -> io::Result<Self> {
+        use rustix::fs::{Mode, OFlags};
+        let path = std::fs::canonicalize(root)?;
+        let fd = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        if let Err(error) = std::fs::create_dir_all(state_dir) {
+            tracing::debug!(%error, "no state folder; nothing is remembered");
+        }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+        let file = state_dir.join(FILE_NAME);
+        let mut table = format::load(&file).unwrap_or_else(Table::new);
+        let state = std::fs::canonicalize(state_dir).ok();
+        let below = state.as_ref().and_then(|state| state.strip_prefix(&path).ok());
+        let state = below.map(|below| table.node_at(below.as_os_str().as_bytes())).filter(|&id| id > OUTSIDE);
+        let disk = Disk { root: fd, path, clock: Clock::open(state_dir), threads };
+        let inner = Mutex::new(Inner { table, rules: RuleCache::new(), state });
+        Ok(Self { disk, file, epoch: AtomicU32::new(1), inner })
+    }
+
+    fn lock(&self) -> (MutexGuard<'_, Inner>, u32) {
+        // What a panicking thread left behind is only a cache of what the disk said, each node changed as a whole.
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        (inner, self.epoch.load(Ordering::SeqCst))
+    }
+
+    /// Digest of a set of paths; remembered.
+    ///
+    /// # Errors
+    /// A bad pattern, or a path of the set that cannot be read or is special.
+    pub fn digest_of(&self, spec: &PathSpec) -> Result<TreeSummary, InputError> {
+        let (mut inner, epoch) = self.lock();
+        let key = spec.key(ABOUT_CONTENT);
+        if let Some(Remembered::Summary { root, files, bytes }) = inner.remembered(&self.disk, epoch, &key) {
+            return Ok(TreeSummary { root, files, bytes });
+        }
+        let walked = inner.walk(&self.disk, epoch, spec, true)?;
+        let summary = tree::summary(&inner.entries(&walked.found));
+        let TreeSummary { root, files, bytes } = summary;
+        self.remember(&mut inner, key, walked.deps, Remembered::Summary { root, files, bytes });
+        Ok(summary)
+    }
+
+    /// Looks at everything that the remembered answers for `specs` depend upon, in one batch on all cores, so that
+    /// asking for each costs next to nothing.
+    pub fn warm(&self, specs: &[&PathSpec]) {
+        let (mut inner, epoch) = self.lock();
+        let mut deps: Vec<Dep> = Vec::new();
+        for spec in specs {
+            if let Some(answer) = inner.table.answers.get(&spec.key(ABOUT_CONTENT)) {
+                deps.extend(&answer.deps);
+            }
+        }
+        deps.sort_unstable();
+        deps.dedup();
+        inner.refresh_deps(&self.disk, epoch, &deps);
+    }
+
+    /// The paths of a set, sorted, with their content.
+    ///
+    /// # Errors
+    /// As [`Self::digest_of`].
+    pub fn entries(&self, spec: &PathSpec) -> Result<Vec<Entry>, InputError> {
+        let (mut inner, epoch) = self.lock();
+        let walked = inner.walk(&self.disk, epoch, spec, true)?;
+        Ok(inner.entries(&walked.found))
+    }
+
+    /// The messages for entries; see [`directory_of`].
+    #[must_use]
+    pub fn directory_of(&self, entries: &[Entry]) -> DirectoryTree {
+        directory_of(entries)
+    }
+
+    /// How the disk differs from recorded outputs: entries that are missing or changed, and paths in the folders `owned`
+    /// (relative to the root, owned whole) that were not recorded.
+    ///
+    /// # Errors
+    /// If something cannot be read.
+    pub fn check_paths(&self, recorded: &[Entry], owned: &[PathBuf]) -> Result<Vec<Difference>, InputError> {
+        let (mut inner, epoch) = self.lock();
+        check::check(&mut inner, &self.disk, epoch, recorded, owned)
+    }
+
+    /// Digest of one file anywhere (a tool, say); links are followed. A relative path is relative to the root.
+    ///
+    /// # Errors
+    /// If it is not a file that can be read.
+    pub fn file(&self, path: &Path) -> Result<Digest, InputError> {
+        let path = self.disk.path.join(path);
+        let (mut inner, epoch) = self.lock();
+        let id = inner.table.child_or_new(OUTSIDE, path.as_os_str().as_bytes());
+        let refused = self.disk.refresh(&mut inner.table, epoch, &[(id, Want::Content)]);
+        if let Some(Refused { error, .. }) = refused.into_iter().next() {
+            return Err(InputError::Unreadable { path, source: error });
+        }
+        match inner.table.node(id).kind {
+            Kind::File => Ok(inner.table.digest(id)),
+            Kind::Absent => {
+                Err(InputError::Unreadable { path, source: io::Error::from(io::ErrorKind::NotFound) })
+            }
+            _ => Err(InputError::NotAFile { path }),
+        }
+    }
+
+    /// Takes the digest of a file that the caller has read itself, beginning at `since` (from [`Self::now`]) and with
+    /// the same `stat` before and after.
+    pub fn record(&self, path: &Path, stat: Stat, digest: &Digest, since: FsTime) {
+        if Kind::of(&stat) != Kind::File || digest.size != stat.size {
+            return;
+        }
+        let (mut inner, epoch) = self.lock();
+        let id = inner.table.node_at(path.as_os_str().as_bytes());
+        if id > OUTSIDE {
+            let proven = stat.proven_since(since, self.disk.clock.dev());
+            inner.table.set_file(id, stat, digest, proven, epoch);
+        }
+    }
+
+    /// Something was executed: everything is looked at again from now on.
+    pub fn ran(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// File-system time, from a file just touched.
+    #[must_use]
+    pub fn now(&self) -> FsTime {
+        self.disk.clock.now()
+    }
+
+    /// Returns when file-system time has moved on.
+    pub fn wait_tick(&self) {
+        self.disk.clock.wait_tick();
+    }
+
+    /// Files and links that the patterns find, relative to the root, sorted; remembered. Ignore files have a say.
+    ///
+    /// # Errors
+    /// A bad pattern, or a folder that cannot be read.
+    pub fn glob(&self, folder: &Path, patterns: &[String]) -> Result<Vec<PathBuf>, InputError> {
+        let mut spec = PathSpec::inputs(folder, patterns.iter().cloned());
+        spec.follow = false;
+        let key = spec.key(ABOUT_NAMES);
+        let (mut inner, epoch) = self.lock();
+        if let Some(Remembered::Nodes(nodes)) = inner.remembered(&self.disk, epoch, &key) {
+            return Ok(nodes.into_iter().map(|id| inner.table.path(id)).collect());
+        }
+        let walked = inner.walk(&self.disk, epoch, &spec, false)?;
+        let nodes: Vec<Id> = inner.names(walked.found);
+        let paths = nodes.iter().map(|&id| inner.table.path(id)).collect();
+        self.remember(&mut inner, key, walked.deps, Remembered::Nodes(nodes));
+        Ok(paths)
+    }
+
+    /// Files and links of the worktree, less what is ignored, whose names are `wanted`; sorted, relative to the root.
+    ///
+    /// # Errors
+    /// A folder that cannot be read.
+    pub fn files_named(&self, wanted: &dyn Fn(&OsStr) -> bool) -> Result<Vec<PathBuf>, InputError> {
+        let all = self.glob(Path::new(""), &["**".to_owned()])?;
+        Ok(all.into_iter().filter(|path| path.file_name().is_some_and(wanted)).collect())
+    }
+
+    fn remember(&self, inner: &mut Inner, key: [u8; 32], deps: Vec<Dep>, result: Remembered) {
+        let made = self.disk.clock.now().seconds;
+        inner.table.answers.insert(key, Answer { deps, result, made });
+        inner.table.dirty = true;
+    }
+
+    /// Writes the table, if anything changed.
+    ///
+    /// # Errors
+    /// If the state folder cannot be written.
+    pub fn save(&self) -> io::Result<()> {
+        let (mut inner, _) = self.lock();
+        if inner.table.dirty {
+            format::save(&inner.table, &self.file)?;
+            inner.table.dirty = false;
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// The remembered answer, if it is still right.
+    fn remembered(&mut self, disk: &Disk, epoch: u32, key: &[u8; 32]) -> Option<Remembered> {
+        let answer = self.table.answers.remove(key)?;
+        let looked = self.refresh_deps(disk, epoch, &answer.deps);
+        let holds = looked && answer.deps.iter().all(|&dep| self.table.holds(dep));
+        let result = holds.then(|| answer.result.clone());
+        if holds {
+            self.table.answers.insert(*key, answer);
+        }
+        result
+    }
+
+    fn refresh_deps(&mut self, disk: &Disk, epoch: u32, deps: &[Dep]) -> bool {
+        let wanted: Vec<(Id, Want)> = deps
+            .iter()
+            .map(|dep| {
+                let want = match dep.on {
+                    On::Kind(_) => Want::Kind,
+                    On::Content(_) => Want::Content,
+                    On::Listing(_) => Want::Listing,
+                };
+                (dep.node, want)
+            })
+            .collect();
+        disk.refresh(&mut self.table, epoch, &wanted).is_empty()
+    }
+
+    fn walk(
+        &mut self,
+        disk: &Disk,
+        epoch: u32,
+        spec: &PathSpec,
+        contents: bool,
+    ) -> Result<Walked, InputError> {
+        let (include, exclude): (Patterns, Patterns) = spec.compile()?;
+        let question = Question {
+            include: &include,
+            exclude: &exclude,
+            ignore: spec.ignore,
+            follow: spec.follow && contents,
+            contents,
+        };
+        Walk::new((&mut self.table, disk, &mut self.rules), epoch, self.state, question).run()
+    }
+
+    /// Of a walk that did not look at contents: what is a file or link.
+    fn names(&self, mut found: Vec<Id>) -> Vec<Id> {
+        found.retain(|&id| {
+            let node = self.table.node(id);
+            matches!(node.listed.unwrap_or(node.kind), Kind::File | Kind::Link)
+        });
+        found
+    }
+
+    fn entries(&self, found: &[Id]) -> Vec<Entry> {
+        found.iter().filter_map(|&id| self.entry(id)).collect()
+    }
+
+    fn entry(&self, id: Id) -> Option<Entry> {
+        let node = self.table.node(id);
+        let mode = node.stat.mode & 0o7777;
+        let kind = match node.kind {
+            Kind::File => EntryKind::File { digest: self.table.digest(id), mode },
+            Kind::Folder => EntryKind::Directory { mode },
+            Kind::Link => {
+                let target = PathBuf::from(OsStr::from_bytes(self.table.text(node.target)));
+                EntryKind::Symlink { target }
+            }
+            _ => return None,
+        };
+        Some(Entry { path: self.table.path(id), kind, stat: node.stat })
+    }
+}
