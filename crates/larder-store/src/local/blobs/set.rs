@@ -14,8 +14,11 @@ use super::TAIL_MAGIC;
 use super::log::{RowLog, seal_abandoned, write_table};
 use super::row::BlobRow;
 use crate::local::mapped::Mapped;
-use crate::local::poison;
+use crate::local::{new_id, poison};
 use crate::local::table::Table;
+
+/// In a folder that is named by a hash: the namespace.
+pub(crate) const NAME_FILE: &str = "namespace";
 
 /// A sorted table of rows.
 #[derive(Debug)]
@@ -61,6 +64,28 @@ impl RowSet {
     /// Where the rows are.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Makes the folder. One whose name is a hash gets a file that tells the namespace, for whoever looks at all of them.
+    pub(crate) fn create_folder(&self, tmp: &Path) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let hashed = self.folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('+'));
+        let told = self.folder.join(NAME_FILE);
+        if hashed && !told.exists() {
+            let new = tmp.join(new_id());
+            fs::write(&new, &self.namespace)?;
+            fs::rename(&new, told)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of logs that are still being written, which nobody but their writers can change.
+    pub(crate) fn live_rows(&self) -> Vec<(Digest, Root, u32)> {
+        let logs = self.view.read().unwrap_or_else(poison).logs.clone();
+        let opened = |row: BlobRow| {
+            row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time()))
+        };
+        logs.iter().flat_map(|log| log.rows()).filter_map(opened).collect()
     }
 
     /// Takes the first view, if that was not done yet.
@@ -209,7 +234,7 @@ impl RowSet {
                 }
             }
         }
-        write_table(rows, &self.folder.join(format!("{id}.rows")))?;
+        write_table(rows, &self.folder.join(format!("{id}.rows")), true)?;
         for table in tables {
             fs::remove_file(&table.path)?;
         }
