@@ -218,11 +218,3 @@ fn an_index_that_cannot_be_used_is_a_warning_or_an_error() {
     let refused = Store::local(home.path(), Options::default(), "default", SigningConfig::default());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
 }
-
-#[test]
-fn keys_of_actions_round_trip() {
-    let digest = action("a");
-    assert_eq!(ActionDigest::from_key(&digest.key()), Some(digest));
-    assert_eq!(ActionDigest::from_key(&digest.key()[1..]), None);
-    assert_eq!(ActionDigest::from_key(&[9; 41]), None);
-}

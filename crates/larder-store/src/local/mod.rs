@@ -5,6 +5,7 @@
 //! | [`home`] | the folder: made, recognised, judged |
 //! | [`pack`], [`blobs`], [`table`] | chunks; blob rows; the sorted table under both |
 //! | [`writer`], [`reader`] | blobs in, blobs out |
+//! | [`backend`], [`uploads`] | the store behind the traits of [`crate::seam`] |
 //! | [`index`] | SQLite: results, roots, pins, leases, access times |
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
@@ -17,6 +18,7 @@ pub(crate) mod blobs;
 pub mod gc;
 mod gc_lock;
 pub mod home;
+pub mod backend;
 pub mod index;
 pub mod keep;
 mod mapped;
@@ -25,6 +27,7 @@ pub(crate) mod pack;
 mod reader;
 pub mod stats;
 mod table;
+pub mod uploads;
 pub mod verify;
 mod view;
 pub mod writer;
