@@ -61,7 +61,8 @@ impl LocalBackend {
         digest: &Digest,
         open: &mut dyn FnMut() -> Result<Box<dyn Read + Send>>,
     ) -> Result<Written> {
-        let mut source = Counting { open, reader: None, left: digest.size.saturating_add(1), moved: 0, failed: None };
+        let mut source =
+            Counting { open, reader: None, left: digest.size.saturating_add(1), moved: 0, failed: None };
         let mut writer = self.store.writer(&self.namespace)?;
         let put = writer.put_verified(digest, &mut source);
         if let Some(error) = source.failed {
@@ -76,9 +77,7 @@ impl LocalBackend {
     fn page(&self, digest: &Digest, root: &Root, offset: u64) -> Result<Option<ChunkPage>> {
         let params = self.store.options.chunking;
         match root {
-            Root::Chunk(chunk) => {
-                Ok(Some(ChunkPage { params, offset: 0, chunks: vec![*chunk], next: None }))
-            }
+            Root::Chunk(chunk) => Ok(Some(ChunkPage { params, offset: 0, chunks: vec![*chunk], next: None })),
             Root::List(entry) => {
                 let mut page = ChunkPage { params, offset, chunks: Vec::new(), next: None };
                 self.collect(entry, MAX_LEVELS as u8, 0, offset, &mut page)?;
@@ -90,7 +89,14 @@ impl LocalBackend {
     }
 
     /// Adds the chunks below `entry` that end after `offset`, until the page is full.
-    fn collect(&self, entry: &Chunk, above: u8, mut at: u64, offset: u64, page: &mut ChunkPage) -> Result<()> {
+    fn collect(
+        &self,
+        entry: &Chunk,
+        above: u8,
+        mut at: u64,
+        offset: u64,
+        page: &mut ChunkPage,
+    ) -> Result<()> {
         let mut reader = self.store.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
         let node = reader.read_node(&self.store.packs, entry, above);
         self.store.readers.lock().unwrap_or_else(poison).push(reader);
@@ -242,7 +248,8 @@ impl BlobStore for LocalBackend {
         let list: Arc<[Chunk]> = chunks.into();
         let mut open = || {
             let (backend, list) = (backend.clone(), list.clone());
-            Ok(Box::new(Joined { backend, list, next: 0, piece: io::Cursor::default() }) as Box<dyn Read + Send>)
+            Ok(Box::new(Joined { backend, list, next: 0, piece: io::Cursor::default() })
+                as Box<dyn Read + Send>)
         };
         self.write_from(digest, &mut open)?;
         Ok(Written { moved })

@@ -14,11 +14,11 @@
 //! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
 //! Invariant: a blob row is written only after every chunk that it needs; so what can be found can be read.
 
+pub mod backend;
 pub(crate) mod blobs;
 pub mod gc;
 mod gc_lock;
 pub mod home;
-pub mod backend;
 pub mod index;
 pub mod keep;
 mod mapped;

@@ -105,7 +105,8 @@ impl LocalStore {
         }
         for entry in fs::read_dir(self.home.path())? {
             let entry = entry?;
-            let length = entry.metadata().map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
+            let length =
+                entry.metadata().map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 });
             if entry.file_name().to_string_lossy().starts_with("index.db") {
                 sizes.index += length;
             } else {
@@ -123,12 +124,17 @@ impl LocalStore {
         self.packs.refresh().map_err(stats_error)?;
         let (mut blobs, mut logical_bytes) = (0, 0);
         for (_, rows) in self.all_rows().map_err(stats_error)? {
-            let mut seen: Vec<_> = rows.rows().into_iter().map(|(digest, root, _)| {
-                let chunk = match root {
-                    larder_core::chunk_list::Root::Chunk(chunk) | larder_core::chunk_list::Root::List(chunk) => chunk,
-                };
-                (chunk.hash, digest.size)
-            }).collect();
+            let mut seen: Vec<_> = rows
+                .rows()
+                .into_iter()
+                .map(|(digest, root, _)| {
+                    let chunk = match root {
+                        larder_core::chunk_list::Root::Chunk(chunk)
+                        | larder_core::chunk_list::Root::List(chunk) => chunk,
+                    };
+                    (chunk.hash, digest.size)
+                })
+                .collect();
             seen.sort_unstable();
             seen.dedup();
             blobs += seen.len() as u64;

@@ -67,11 +67,8 @@ pub(super) fn resume(backend: &LocalBackend, id: &str) -> Result<Box<dyn Upload>
         return Err(bad_id(id));
     }
     let path = path_of(backend, id);
-    let file = File::options()
-        .read(true)
-        .append(true)
-        .open(&path)
-        .map_err(|error| failed(error, OPERATION, id))?;
+    let file =
+        File::options().read(true).append(true).open(&path).map_err(|error| failed(error, OPERATION, id))?;
     lock(&file, id)?;
     let offset = file.metadata().map_err(|error| failed(error, OPERATION, id))?.len();
     // Committed or expired between the opening and the lock.

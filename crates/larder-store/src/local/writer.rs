@@ -303,7 +303,9 @@ impl<'store> Writer<'store> {
                 }
             };
             log.append(&rows)?;
-            if sync { log.sync()? }
+            if sync {
+                log.sync()?
+            }
             if log.rows() >= MAX_LOG_ROWS
                 && let Some(full) = session.logs.remove(&full_name)
             {

@@ -14,8 +14,8 @@ use super::TAIL_MAGIC;
 use super::log::{RowLog, seal_abandoned, write_table};
 use super::row::BlobRow;
 use crate::local::mapped::Mapped;
-use crate::local::{new_id, poison};
 use crate::local::table::Table;
+use crate::local::{new_id, poison};
 
 /// In a folder that is named by a hash: the namespace.
 pub(crate) const NAME_FILE: &str = "namespace";
@@ -82,9 +82,8 @@ impl RowSet {
     /// The rows of logs that are still being written, which nobody but their writers can change.
     pub(crate) fn live_rows(&self) -> Vec<(Digest, Root, u32)> {
         let logs = self.view.read().unwrap_or_else(poison).logs.clone();
-        let opened = |row: BlobRow| {
-            row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time()))
-        };
+        let opened =
+            |row: BlobRow| row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time()));
         logs.iter().flat_map(|log| log.rows()).filter_map(opened).collect()
     }
 

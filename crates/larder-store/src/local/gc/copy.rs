@@ -76,11 +76,14 @@ impl<'store> Copier<'store> {
     ) -> io::Result<u64> {
         let mut stored = vec![0; frame.stored as usize];
         let mut raw = Vec::new();
-        let read = pack.file().read_exact_at(&mut stored, frame.payload).and_then(|()| {
-            self.decompressor.decompress(frame.format, &stored, frame.raw as usize, &mut raw)
-        });
+        let read = pack
+            .file()
+            .read_exact_at(&mut stored, frame.payload)
+            .and_then(|()| self.decompressor.decompress(frame.format, &stored, frame.raw as usize, &mut raw));
         match read {
-            Err(error) if !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
+            Err(error)
+                if !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+            {
                 return Err(error);
             }
             _ => {}
@@ -109,7 +112,8 @@ impl<'store> Copier<'store> {
 
     /// Takes a chunk that is known to be sound.
     pub(crate) fn chunk(&mut self, hash: Hash, bytes: &[u8]) -> io::Result<()> {
-        if !self.raw.is_empty() && (self.raw.len() + bytes.len() > TARGET || self.chunks.len() == MAX_CHUNKS) {
+        if !self.raw.is_empty() && (self.raw.len() + bytes.len() > TARGET || self.chunks.len() == MAX_CHUNKS)
+        {
             self.flush()?;
         }
         self.raw.extend_from_slice(bytes);

@@ -369,7 +369,8 @@ impl LocalStore {
         let uses = survey(&self.packs, &marker);
         let chunks = uses.iter().map(|used| used.dead_chunks).sum();
         let row_bytes = blobs * ROW_COST;
-        let (packs, bytes_after) = choose_packs(&uses, bytes_before.saturating_sub(row_bytes), options.to_size);
+        let (packs, bytes_after) =
+            choose_packs(&uses, bytes_before.saturating_sub(row_bytes), options.to_size);
         let (evicted, results) = evicted.into_iter().unzip();
         let to_size = options.to_size;
         let state = State { rows, marker, evicted, options };

@@ -101,7 +101,8 @@ impl Reach {
     }
 
     fn tree(&mut self, store: &LocalStore, namespace: &str, digest: &Digest) {
-        let tree = store.get(namespace, digest, LARGEST_MESSAGE).ok().and_then(|bytes| Tree::decode(&*bytes).ok());
+        let tree =
+            store.get(namespace, digest, LARGEST_MESSAGE).ok().and_then(|bytes| Tree::decode(&*bytes).ok());
         let Some(tree) = tree else {
             self.incomplete = true;
             return;

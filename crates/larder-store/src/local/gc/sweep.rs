@@ -22,7 +22,11 @@ const PAGE: usize = 1000;
 pub(super) fn sweep_error(error: io::Error) -> Error {
     let busy = error.kind() == io::ErrorKind::WouldBlock;
     let error = Error::from_io(error, "collect garbage");
-    if busy { error.with_hint("other processes write to this cache; try again when they are done") } else { error }
+    if busy {
+        error.with_hint("other processes write to this cache; try again when they are done")
+    } else {
+        error
+    }
 }
 
 /// The lock that lets one collection, merge or repair run at a time; `Busy` if another one does.
@@ -197,12 +201,7 @@ impl LocalStore {
         found.is_some_and(|found| Reach::of_result(self, &row.namespace, &found.payload).incomplete)
     }
 
-    fn delete_packs(
-        &self,
-        state: &State,
-        compact: &HashSet<&str>,
-        report: &mut GcReport,
-    ) -> io::Result<()> {
+    fn delete_packs(&self, state: &State, compact: &HashSet<&str>, report: &mut GcReport) -> io::Result<()> {
         let uses = survey(&self.packs, &state.marker);
         // What was revived since the copies were made is copied now; usually nothing.
         let mut copier = Copier::new(self)?;

@@ -72,7 +72,9 @@ impl LocalStore {
             }
         }
         for (path, metadata) in files(&self.home.join("locks"))? {
-            if age(&metadata, now) > STALE && path.file_name().is_some_and(|name| name != "gc") && is_free(&path)
+            if age(&metadata, now) > STALE
+                && path.file_name().is_some_and(|name| name != "gc")
+                && is_free(&path)
             {
                 remove(&path)?;
             }
