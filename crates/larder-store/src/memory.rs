@@ -114,7 +114,11 @@ impl MemoryBackend {
             return Err(wrong_content(digest, &found));
         }
         let moved = bytes.len() as u64;
-        self.lock().space().add(*digest, bytes);
+        let mut guard = self.lock();
+        if guard.space().blob(digest).is_some() {
+            return Ok(Written { moved: 0 });
+        }
+        guard.space().add(*digest, bytes);
         Ok(Written { moved })
     }
 
