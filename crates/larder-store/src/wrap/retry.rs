@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use larder_core::{Chunk, Digest, Error, Result};
+use larder_core::{Chunk, Digest, Error, ErrorKind, Result};
 
 use crate::seam::{
     BlobSource, BlobStore, Capabilities, ChunkPage, ChunkSource, Info, Pieces, Upload, Written,
@@ -214,7 +214,14 @@ impl BlobStore for Retry {
     }
 
     async fn resume_upload(&self, id: &str) -> Result<Box<dyn Upload>> {
-        self.repeat(|| self.inner.resume_upload(id)).await
+        // Who holds an upload may hold it for long: that is for the caller to wait for.
+        let resume = || async {
+            self.inner
+                .resume_upload(id)
+                .await
+                .map_err(|error| if error.kind() == ErrorKind::Busy { error.retryable(false) } else { error })
+        };
+        self.repeat(resume).await
     }
 }
 

@@ -111,20 +111,22 @@ impl Tiered {
         Ok(())
     }
 
-    /// The first tier from `from` on that says it has the blob. An error when none has it and one could not say.
+    /// The first tier from `from` on that says it has the blob. A tier that fails is a miss; an error of its own only
+    /// when no tier could say.
     async fn holder(&self, digest: &Digest, from: usize) -> Result<usize> {
         let mut failed = None;
+        let mut answered = false;
         for (at, tier) in self.tiers.iter().enumerate().skip(from) {
             match tier.find_missing(&[*digest]).await {
                 Ok(missing) if missing.is_empty() => return Ok(at),
-                Ok(_) => {}
+                Ok(_) => answered = true,
                 Err(error) => {
                     warn(tier, &error, "look up");
                     failed = Some(error);
                 }
             }
         }
-        Err(failed.unwrap_or_else(|| not_found(digest)))
+        Err(failed.filter(|_| !answered).unwrap_or_else(|| not_found(digest)))
     }
 }
 
