@@ -5,6 +5,7 @@
 //! | [`home`] | the folder: made, recognised, judged |
 //! | [`pack`], [`blobs`], [`table`] | chunks; blob rows; the sorted table under both |
 //! | [`writer`], [`reader`] | blobs in, blobs out |
+//! | [`backend`], [`uploads`] | the store behind the traits of [`crate::seam`] |
 //! | [`index`] | SQLite: results, roots, pins, leases, access times |
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
@@ -14,6 +15,7 @@
 //! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
 //! Invariant: a blob row is written only after every chunk that it needs; so what can be found can be read.
 
+pub mod backend;
 pub(crate) mod blobs;
 pub mod gc;
 mod gc_lock;
@@ -27,6 +29,7 @@ mod prove;
 mod reader;
 pub mod stats;
 mod table;
+pub mod uploads;
 pub mod verify;
 mod view;
 mod whole;
