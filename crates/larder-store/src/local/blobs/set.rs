@@ -14,7 +14,7 @@ use super::TAIL_MAGIC;
 use super::log::{RowLog, seal_abandoned, write_table};
 use super::row::BlobRow;
 use crate::local::mapped::Mapped;
-use crate::local::table::Table;
+use crate::local::table::{self, Row, Table};
 use crate::local::{new_id, poison};
 
 /// In a folder that is named by a hash: the namespace.
@@ -171,7 +171,7 @@ impl RowSet {
             .chain(tables)
             .filter_map(|row| row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time())))
             .collect();
-        rows.sort_unstable_by_key(|row| (row.0, std::cmp::Reverse(row.2)));
+        rows.sort_unstable_by_key(|(digest, _, time)| (*digest, std::cmp::Reverse(*time)));
         rows.dedup_by_key(|row| row.0);
         rows
     }
@@ -200,6 +200,24 @@ impl RowSet {
             }
         }
         Ok(unreadable)
+    }
+
+    /// Makes a new table of the sound rows of one whose tail is damaged, if its length tells how many it has. Answers
+    /// how many there were.
+    pub(crate) fn salvage(&self, path: &Path, id: &str) -> io::Result<usize> {
+        let bytes = fs::read(path)?;
+        let body = bytes.len().saturating_sub(table::TAIL);
+        let length = |rows: usize| table::length::<BlobRow>(rows);
+        let guess = body / (BlobRow::SIZE + 1);
+        let Some(count) = (guess.saturating_sub(guess / 8 + 8)..=guess).find(|&rows| length(rows) == body)
+        else {
+            return Ok(0);
+        };
+        let rows = bytes[body - count * BlobRow::SIZE..body].chunks_exact(BlobRow::SIZE).map(BlobRow::decode);
+        let sound: Vec<BlobRow> = rows.filter(|row| row.open(&self.namespace).is_some()).collect();
+        let found = sound.len();
+        write_table(sound, &self.folder.join(format!("{id}.rows")), true)?;
+        Ok(found)
     }
 
     /// Number of tables in this view.

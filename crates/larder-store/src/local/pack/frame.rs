@@ -100,7 +100,7 @@ fn check(head: &[u8], entries: &[u8]) -> [u8; 16] {
     hasher.finish().hash.0[..16].try_into().expect("16 of 32 bytes")
 }
 
-/// What a frame is, and its chunks with their lengths.
+/// What the head of a frame says: where its payload is, and its chunks.
 pub(crate) type Head = (FrameInfo, Vec<(Hash, u32)>);
 
 /// Reads the frame that begins at `offset` of a pack of `size` bytes. `None`: there is no whole frame there.
