@@ -142,6 +142,7 @@ proptest! {
             None => {}
             Some(Root::Chunk(chunk)) => found.push(chunk),
             Some(Root::List(root)) => leaves(&nodes, &root, &mut found),
+            Some(Root::Whole(file)) => panic!("a list became the file {file:?}"),
         }
         prop_assert_eq!(found, chunks);
     }

@@ -85,6 +85,7 @@ impl LocalBackend {
                 page.next = (end < digest.size).then_some(end);
                 Ok(Some(page))
             }
+            Root::Whole(_) => Ok(None),
         }
     }
 
