@@ -92,25 +92,31 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        write!(f, "{word}: {}", self.message)?;
+        write!(f, "{word}: {}", printable(&self.message))?;
         if let Some(place) = &self.place {
             let number = place.line.to_string();
             let margin = " ".repeat(number.len());
-            write!(f, "\n{margin} ┌ {}:{}:{}", printable(&place.file.to_string_lossy()), place.line, place.column)?;
+            write!(
+                f,
+                "\n{margin} ┌ {}:{}:{}",
+                printable(&place.file.to_string_lossy()),
+                place.line,
+                place.column
+            )?;
             if let Some(line) = &self.source_line {
                 let (shown, skipped, underline) = self.excerpt(line, place.column);
                 write!(f, "\n{number} │ {shown}\n{margin} │ {skipped}{underline}")?;
                 if !self.label.is_empty() {
-                    write!(f, " {}", self.label)?;
+                    write!(f, " {}", printable(&self.label))?;
                 }
             } else if !self.label.is_empty() {
-                write!(f, "\n{margin} │ {}", self.label)?;
+                write!(f, "\n{margin} │ {}", printable(&self.label))?;
             }
         } else if !self.label.is_empty() {
-            write!(f, " ({})", self.label)?;
+            write!(f, " ({})", printable(&self.label))?;
         }
         if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
+            write!(f, "\nhint: {}", printable(hint))?;
         }
         Ok(())
     }
@@ -131,9 +137,9 @@ impl Diagnostic {
     }
 }
 
-/// Control characters as spaces, so that a hostile file cannot drive the terminal.
+/// Control characters (save line ends) as spaces, so that a hostile file cannot drive the terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
 }
 
 /// The name nearest to `wanted`, if one is near enough to be a likely misspelling.

@@ -76,9 +76,14 @@ fn platform(parts: &Parts<'_>) -> Platform {
         property("larder:version", VERSION),
     ];
     properties.extend(recipe.id.instance.as_ref().map(|instance| property("larder:instance", instance)));
-    properties.extend(recipe.variables.iter().map(|(name, value)| property(format!("larder:variable:{name}"), value)));
-    properties.extend(parts.tools.iter().map(|(name, digest)| property(format!("larder:tool:{name}"), digest.to_string())));
-    let dependency = |(id, digest): &(RecipeId, Digest)| property(format!("larder:dependency:{id}"), digest.to_string());
+    properties.extend(
+        recipe.variables.iter().map(|(name, value)| property(format!("larder:variable:{name}"), value)),
+    );
+    properties.extend(
+        parts.tools.iter().map(|(name, digest)| property(format!("larder:tool:{name}"), digest.to_string())),
+    );
+    let dependency =
+        |(id, digest): &(RecipeId, Digest)| property(format!("larder:dependency:{id}"), digest.to_string());
     properties.extend(parts.dependencies.iter().map(dependency));
     properties.sort_by(|a, b| (&a.name, &a.value).cmp(&(&b.name, &b.value)));
     Platform { properties }
@@ -147,8 +152,11 @@ pub fn items(parts: &Parts<'_>, inputs: impl IntoIterator<Item = (String, String
     items.extend(recipe.environment.iter().map(|(name, set)| item("env", name, value(set))));
     items.extend(recipe.variables.iter().map(|(name, value)| item("variable", name, value)));
     items.extend(parts.tools.iter().map(|(name, digest)| item("tool", name, digest.to_string())));
-    items.extend(parts.dependencies.iter().map(|(id, digest)| item("dependency", id.to_string(), digest.to_string())));
-    let outputs = recipe.cache.as_ref().map(|CacheSpec { outputs, .. }| outputs.as_slice()).unwrap_or_default();
+    items.extend(
+        parts.dependencies.iter().map(|(id, digest)| item("dependency", id.to_string(), digest.to_string())),
+    );
+    let outputs =
+        recipe.cache.as_ref().map(|CacheSpec { outputs, .. }| outputs.as_slice()).unwrap_or_default();
     items.extend(outputs.iter().map(|pattern| item("output", pattern, "")));
     items.extend(inputs.into_iter().map(|(path, content)| item("input", path, content)));
     items.sort();

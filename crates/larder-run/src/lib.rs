@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`config`], [`template`], [`diagnostic`] | files → `Project`; Handlebars; what is said about a configuration |
 //! | [`select`], [`plan`], [`recipe`] | selectors → recipes; the graph; the resolved recipe |
-//! | [`worktree`] | what is on disk: stat table, walk, globs, digests |
+//! | [`worktree`], [`listing`] | what is on disk: stat table, walk, globs, digests; the same for the configuration |
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
 //! | [`outputs`], [`process`], [`lock`], [`state`] | outputs in and out; supervised commands; locks; `.larder/state/` |
@@ -17,6 +17,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod event;
 pub mod key;
+pub mod listing;
 pub mod lock;
 pub mod outputs;
 pub mod plan;

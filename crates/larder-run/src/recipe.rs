@@ -60,9 +60,11 @@ pub struct Place {
 /// What a recipe reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inputs {
-    /// `inputs` was omitted in strict mode: the cookbook's folder, less ignored files and less the declared outputs
-    /// of the cookbook's recipes.
-    Folder,
+    /// `inputs` was omitted in strict mode: the cookbook's folder, less ignored files and less `except`.
+    Folder {
+        /// The declared outputs of all recipes of the cookbook.
+        except: Vec<String>,
+    },
     /// The patterns as listed; a leading `!` excludes. May be empty.
     Patterns(Vec<String>),
 }

@@ -46,7 +46,8 @@ impl Selector {
     /// # Errors
     /// An empty one, a bracket that is not closed, more than one `:`.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let bad = |reason: &str| ConfigError::BadSelector { selector: text.to_owned(), reason: reason.to_owned() };
+        let bad =
+            |reason: &str| ConfigError::BadSelector { selector: text.to_owned(), reason: reason.to_owned() };
         let (name, instance) = match text.split_once('[') {
             Some((name, rest)) => {
                 let value = rest.strip_suffix(']').ok_or_else(|| bad("`[` without `]`"))?;
@@ -78,7 +79,12 @@ impl Selector {
 ///
 /// # Errors
 /// A selector that cannot be read or names nothing, a tag that nothing has.
-pub fn pick(selection: &Selection, all: &[Listed], default: &[String], mode: Mode) -> Result<Vec<RecipeId>, ConfigError> {
+pub fn pick(
+    selection: &Selection,
+    all: &[Listed],
+    default: &[String],
+    mode: Mode,
+) -> Result<Vec<RecipeId>, ConfigError> {
     let mut wanted = vec![false; all.len()];
     if !selection.selectors.is_empty() {
         for selector in &selection.selectors {
@@ -151,7 +157,8 @@ pub fn unknown(text: &str, all: &[Listed]) -> ConfigError {
         let full = listed.id.to_string();
         let short = format!("{}:{}", listed.id.cookbook, listed.id.recipe);
         let names = [full.as_str(), short.as_str(), listed.id.recipe.as_str(), listed.id.cookbook.as_str()];
-        let best = names.iter().map(|name| strsim::damerau_levenshtein(wanted, name)).min().unwrap_or(usize::MAX);
+        let best =
+            names.iter().map(|name| strsim::damerau_levenshtein(wanted, name)).min().unwrap_or(usize::MAX);
         if best <= (wanted.chars().count() / 3).max(1) + 1 {
             near.push((best, full));
         }

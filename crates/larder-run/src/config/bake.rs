@@ -67,7 +67,8 @@ pub fn render(context: &Context<'_>, text: &str, mut scope: Scope) -> Result<Ren
     for (name, start, end, indent) in recipe_spans(text) {
         let part = &text[start..end];
         let body = part.split_once('\n').map_or("", |(_, body)| body);
-        let own = ["variables", "overrides", "environment"].iter().any(|key| block(body, key, None).is_some());
+        let own =
+            ["variables", "overrides", "environment"].iter().any(|key| block(body, key, None).is_some());
         if !part.contains("{{") || !(own || part.contains("recipe.")) || !is_balanced(part) {
             continue;
         }
@@ -151,7 +152,12 @@ fn enter(context: &Context<'_>, scope: &mut Scope, text: &str, indent: usize) ->
                 None => Some(&node),
                 Some(name) => node.get(name),
             };
-            own.extend(node.map(Node::entries).unwrap_or_default().iter().map(|e| (e.key.clone(), e.value.to_json())));
+            own.extend(
+                node.map(Node::entries)
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|e| (e.key.clone(), e.value.to_json())),
+            );
         }
         let mut next = outer.clone();
         next.extend(own);
@@ -170,12 +176,16 @@ fn enter(context: &Context<'_>, scope: &mut Scope, text: &str, indent: usize) ->
 #[must_use]
 pub fn block(text: &str, key: &str, indent: Option<usize>) -> Option<String> {
     let indent = indent.or_else(|| {
-        text.lines().filter(|line| is_content(line) && !line.trim_start().starts_with("{{")).map(indent_of).min()
+        text.lines()
+            .filter(|line| is_content(line) && !line.trim_start().starts_with("{{"))
+            .map(indent_of)
+            .min()
     })?;
     let mut lines = text.lines();
     let rest = lines.by_ref().find_map(|line| {
         let rest = line.trim_start().strip_prefix(key)?.strip_prefix(':')?;
-        (indent_of(line) == indent && (rest.is_empty() || rest.starts_with(char::is_whitespace))).then_some(rest)
+        (indent_of(line) == indent && (rest.is_empty() || rest.starts_with(char::is_whitespace)))
+            .then_some(rest)
     })?;
     let rest = rest.trim();
     if !rest.is_empty() && !rest.starts_with('#') && !matches!(rest, "|" | ">" | "|-") {
@@ -281,11 +291,7 @@ fn is_balanced(text: &str) -> bool {
 /// Replaces `from` in all text of a tree.
 pub fn replace_in(node: &mut Node, from: &str, to: &str) {
     match &mut node.value {
-        Value::Text(text) => {
-            if text.contains(from) {
-                *text = text.replace(from, to);
-            }
-        }
+        Value::Text(text) if text.contains(from) => *text = text.replace(from, to),
         Value::List(items) => items.iter_mut().for_each(|item| replace_in(item, from, to)),
         Value::Map(entries) => entries.iter_mut().for_each(|entry| replace_in(&mut entry.value, from, to)),
         _ => {}

@@ -47,14 +47,19 @@ impl WalkListing {
             .add_custom_ignore_filename(".bakeignore")
             .add_custom_ignore_filename(".larderignore")
             .git_global(false)
-            .filter_entry(|entry| entry.depth() == 0 || !matches!(entry.file_name().to_str(), Some(".git" | ".larder")))
+            .require_git(false)
+            .filter_entry(|entry| {
+                entry.depth() == 0 || !matches!(entry.file_name().to_str(), Some(".git" | ".larder"))
+            })
             .build();
         let mut found = Vec::new();
         for entry in walk {
             let entry = match entry {
                 Ok(entry) => entry,
                 // A file that vanished while the walk went on is no error.
-                Err(error) if error.io_error().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => continue,
+                Err(error) if error.io_error().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => {
+                    continue;
+                }
                 Err(error) => return Err(io::Error::other(error)),
             };
             if entry.file_type().is_some_and(|kind| !kind.is_dir())
@@ -75,7 +80,8 @@ impl Listing for WalkListing {
     }
 
     fn glob(&self, folder: &Path, patterns: &[String]) -> io::Result<Vec<PathBuf>> {
-        let (excluded, included): (Vec<&String>, Vec<&String>) = patterns.iter().partition(|p| p.starts_with('!'));
+        let (excluded, included): (Vec<&String>, Vec<&String>) =
+            patterns.iter().partition(|p| p.starts_with('!'));
         let included = glob_set(included.into_iter().map(String::as_str))?;
         let excluded = glob_set(excluded.into_iter().filter_map(|pattern| pattern.strip_prefix('!')))?;
         Self::walk(folder, false, &|path| included.is_match(path) && !excluded.is_match(path))
@@ -86,15 +92,58 @@ fn glob_set<'a>(patterns: impl Iterator<Item = &'a str>) -> io::Result<GlobSet> 
     let bad = |error: globset::Error| io::Error::new(io::ErrorKind::InvalidInput, error);
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {
-        set.add(GlobBuilder::new(pattern.trim_start_matches("./")).literal_separator(true).build().map_err(bad)?);
+        set.add(
+            GlobBuilder::new(pattern.trim_start_matches("./"))
+                .literal_separator(true)
+                .build()
+                .map_err(bad)?,
+        );
     }
     set.build().map_err(bad)
+}
+
+/// Names of files that say what is ignored.
+pub const IGNORE_FILES: [&str; 4] = [".gitignore", ".ignore", ".bakeignore", ".larderignore"];
+
+/// Whether the project's ignore files leave out `path` (from the root) for a walk that begins in the folder `from`: what leads to `from`
+/// was named, and is not in question.
+#[must_use]
+pub fn is_ignored(root: &Path, path: &str, from: &str) -> bool {
+    let mut rules = Vec::new();
+    let mut folder = PathBuf::new();
+    for part in path.split('/') {
+        let mut builder = ignore::gitignore::GitignoreBuilder::new(root.join(&folder));
+        for name in IGNORE_FILES {
+            // A broken line in an ignore file leaves its other lines in force.
+            drop(builder.add(root.join(&folder).join(name)));
+        }
+        rules.extend(builder.build());
+        folder.push(part);
+        if Path::new(from).starts_with(&folder) {
+            continue;
+        }
+        // The nearest file that says something decides; whether the path is a folder is not known yet.
+        let whole = root.join(&folder);
+        let said = rules.iter().rev().find_map(|rules| {
+            let (file, dir) = (rules.matched(&whole, false), rules.matched(&whole, true));
+            if file.is_ignore() || dir.is_ignore() {
+                Some(true)
+            } else {
+                file.is_whitelist().then_some(false)
+            }
+        });
+        if said == Some(true) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whether a file name is that of a cookbook: `cookbook.yml` or `NAME.cookbook.yml` (or `.yaml`).
 #[must_use]
 pub fn is_cookbook(name: &OsStr) -> bool {
-    let Some(stem) = name.to_str().and_then(|n| n.strip_suffix(".yml").or_else(|| n.strip_suffix(".yaml"))) else {
+    let Some(stem) = name.to_str().and_then(|n| n.strip_suffix(".yml").or_else(|| n.strip_suffix(".yaml")))
+    else {
         return false;
     };
     stem == "cookbook" || stem.strip_suffix(".cookbook").is_some_and(|name| !name.is_empty())
@@ -115,7 +164,8 @@ pub struct RootFile {
 #[must_use]
 pub fn find_root(start: &Path) -> Option<RootFile> {
     start.ancestors().find_map(|folder| {
-        let mut files = ROOT_FILES.iter().map(|(name, mode)| (folder.join(name), *mode)).filter(|(p, _)| p.is_file());
+        let mut files =
+            ROOT_FILES.iter().map(|(name, mode)| (folder.join(name), *mode)).filter(|(p, _)| p.is_file());
         let (path, mode) = files.next()?;
         Some(RootFile { path, mode, ignored: files.next().map(|(path, _)| path) })
     })

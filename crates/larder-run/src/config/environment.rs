@@ -27,7 +27,11 @@ pub fn declare(declared: &mut Declared, names: &[String], process: &BTreeMap<Str
 }
 
 /// Adds what an `env_file` defines; the caller's values win.
-pub fn declare_file(declared: &mut Declared, file: Vec<(String, String)>, process: &BTreeMap<String, String>) {
+pub fn declare_file(
+    declared: &mut Declared,
+    file: Vec<(String, String)>,
+    process: &BTreeMap<String, String>,
+) {
     for (name, value) in file {
         if !is_own(&name) {
             let value = process.get(&name).cloned().unwrap_or(value);
@@ -77,7 +81,9 @@ fn dotenv_value(text: &str, look_up: &dyn Fn(&str) -> String) -> Option<String> 
     let mut previous = ' ';
     while let Some(c) = characters.next() {
         match c {
-            '"' if quoted.is_some() => return is_rest_blank(&characters.collect::<String>()).then_some(value),
+            '"' if quoted.is_some() => {
+                return is_rest_blank(&characters.collect::<String>()).then_some(value);
+            }
             '\\' => match characters.next() {
                 Some('n') if quoted.is_some() => value.push('\n'),
                 Some('t') if quoted.is_some() => value.push('\t'),

@@ -1,24 +1,23 @@
 //! Files → [`Project`]: the root file, helpers, templates, cookbooks.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::decode::Reader;
 use super::discover::{self, Listing, RootFile};
 use super::environment::is_own;
-use super::raw::{self, RawCookbook, RawProject, RawTemplate};
+use super::files::{Loader, read};
+use super::raw::{self, RawCookbook};
 use super::scope::Level;
 use super::settings::{self, Secret};
 use super::source::Source;
 use super::variables::Define;
-use super::yaml::{self, MAX_FILE_BYTES, Node};
+use super::yaml::{self, Node};
 use super::{ConfigError, Project, bake};
 use crate::diagnostic::Diagnostic;
 use crate::recipe::{Mode, ROOT_PLACEHOLDER};
-use crate::template::{CustomHelper, Execution, Renderer, Scope, Surroundings};
+use crate::template::{CustomHelper, Execution, Renderer, Surroundings};
 
 /// What [`Project::load`] needs to know.
 pub struct LoadOptions<'a> {
@@ -34,7 +33,8 @@ pub struct LoadOptions<'a> {
     pub environment_name: Option<String>,
     /// Answers which files there are.
     pub listing: &'a dyn Listing,
-    /// Whether commands in the root file itself may run (`Inert` for completion and lists).
+    /// Whether commands in the root file itself may run: `Inert` for completion and lists, `Run` if recipes will be
+    /// resolved.
     pub execution: Execution,
 }
 
@@ -81,152 +81,13 @@ pub fn recipe_names(start_dir: &Path, listing: &dyn Listing) -> Vec<String> {
     names
 }
 
-/// Reads a file whose size is bounded.
-pub(super) fn read(path: &Path) -> Result<String, String> {
-    let show = |error: std::io::Error| error.to_string();
-    let file = File::open(path).map_err(show)?;
-    if !file.metadata().map_err(show)?.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    let mut text = String::new();
-    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(show)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("larger than {} MiB", MAX_FILE_BYTES >> 20));
-    }
-    Ok(text)
-}
-
-/// What is read so far, and what was found.
-struct Loader<'a> {
-    root: PathBuf,
-    mode: Mode,
-    listing: &'a dyn Listing,
-    out: Vec<Diagnostic>,
-}
-
-impl Loader<'_> {
-    fn source(&mut self, file: PathBuf) -> Option<Source> {
-        match read(&self.root.join(&file)) {
-            Ok(text) if text.contains(ROOT_PLACEHOLDER) => {
-                self.out.push(Diagnostic::error(format!("`{}` holds a reserved control sequence", file.display())));
-                None
-            }
-            Ok(text) => Some(Source { file, text, original: None }),
-            Err(reason) => {
-                self.out.push(Diagnostic::error(format!("cannot read `{}`: {reason}", file.display())));
-                None
-            }
-        }
-    }
-
-    fn parse(&mut self, source: &Source) -> Option<Node> {
-        match yaml::parse(&source.text) {
-            Ok(node) => Some(node),
-            Err(error) => {
-                let found = Diagnostic::error(error.message);
-                let looks_like_template = source
-                    .text
-                    .lines()
-                    .nth((error.span.line as usize).saturating_sub(1))
-                    .is_some_and(|line| line.contains("{{"));
-                let found = if self.mode == Mode::Strict && looks_like_template {
-                    found.with_hint("in `larder.yml` projects values are rendered after parsing: quote them (`\"{{…}}\"`); for repeated or conditional recipes use `matrix` and `when`")
-                } else {
-                    found
-                };
-                self.out.push(source.locate(found, error.span));
-                None
-            }
-        }
-    }
-
-    /// The `.yml` files of `.larder/KIND` and `.bake/KIND`.
-    fn files_of(&self, kind: &str) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        for base in [".bake", ".larder"] {
-            let folder = Path::new(base).join(kind);
-            let Ok(entries) = std::fs::read_dir(self.root.join(&folder)) else { continue };
-            let mut files: Vec<PathBuf> = entries
-                .filter_map(Result::ok)
-                .map(|entry| folder.join(entry.file_name()))
-                .filter(|path| path.extension().is_some_and(|ext| ext == "yml" || ext == "yaml"))
-                .collect();
-            files.sort();
-            found.append(&mut files);
-        }
-        found
-    }
-
-    fn helpers(&mut self, env: &BTreeMap<String, String>) -> Vec<CustomHelper> {
-        let mut helpers: Vec<CustomHelper> = Vec::new();
-        for file in self.files_of("helpers") {
-            let Some(source) = self.source(file) else { continue };
-            let Some(body) = self.parse(&source) else { continue };
-            let value = |name: &str| env.get(name).filter(|_| !is_own(name)).cloned();
-            let Some(helper) = raw::helper(&source, &body, &value, self.mode, &mut self.out) else { continue };
-            if helpers.iter().any(|known| known.name == helper.name) {
-                let found = Diagnostic::error(format!("helper `{}` is defined twice", helper.name));
-                self.out.push(source.locate(found, body.span));
-            }
-            helpers.push(helper);
-        }
-        helpers
-    }
-
-    fn templates(&mut self) -> BTreeMap<String, RawTemplate> {
-        let mut templates = BTreeMap::new();
-        for file in self.files_of("templates") {
-            let Some(mut source) = self.source(file) else { continue };
-            let mut block = None;
-            if self.mode == Mode::Bake {
-                block = bake::block(&source.text, "template", Some(0));
-                // What is left is plain YAML; the lines stay where they were.
-                let rest = without_block(&source.text, "template");
-                source.original = Some(std::mem::replace(&mut source.text, rest));
-            }
-            let Some(body) = self.parse(&source) else { continue };
-            let Some(template) = raw::template(source, &body, block, self.mode, &mut self.out) else { continue };
-            if let Some(known) = templates.insert(template.name.clone(), template) {
-                self.out.push(Diagnostic::error(format!(
-                    "template `{}` is defined twice (also in `{}`)",
-                    known.name,
-                    known.source.file.display()
-                )));
-            }
-        }
-        templates
-    }
-
-    fn cookbook_files(&mut self) -> Vec<PathBuf> {
-        match self.listing.files_named(&self.root, &discover::is_cookbook) {
-            Ok(files) => files,
-            Err(error) => {
-                self.out.push(Diagnostic::error(format!("cannot look for cookbooks: {error}")));
-                Vec::new()
-            }
-        }
-    }
-}
-
-/// The text with the lines of a top-level block emptied.
-fn without_block(text: &str, key: &str) -> String {
-    let mut inside = false;
-    let mut out = String::with_capacity(text.len());
-    for line in text.lines() {
-        let is_top = !line.is_empty() && !line.starts_with([' ', '#']) && !line.starts_with("{{");
-        if is_top {
-            inside = line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':'));
-        }
-        if !inside {
-            out.push_str(line);
-        }
-        out.push('\n');
-    }
-    out
-}
-
 /// A renderer for each way of execution.
-fn renderers(root: &Path, mode: Mode, env: &BTreeMap<String, String>, helpers: Vec<CustomHelper>) -> (Renderer, Renderer) {
+fn renderers(
+    root: &Path,
+    mode: Mode,
+    env: &BTreeMap<String, String>,
+    helpers: Vec<CustomHelper>,
+) -> (Renderer, Renderer) {
     let root_token = match mode {
         Mode::Strict => ROOT_PLACEHOLDER,
         Mode::Bake => bake::ROOT_TOKEN,
@@ -254,7 +115,8 @@ impl Project {
         let folder = found.path.parent().unwrap_or(&options.start_dir);
         let root = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let file = PathBuf::from(found.path.file_name().unwrap_or_default());
-        let mut loader = Loader { root: root.clone(), mode: found.mode, listing: options.listing, out: Vec::new() };
+        let mut loader =
+            Loader { root: root.clone(), mode: found.mode, listing: options.listing, out: Vec::new() };
         if let Some(ignored) = &found.ignored {
             let other = ignored.file_name().unwrap_or_default().to_string_lossy().into_owned();
             loader.out.push(
@@ -309,7 +171,8 @@ impl Project {
             match self.project_level(execution) {
                 Ok(level) => {
                     let level = level.clone();
-                    let mut values = super::scope::Values::new(self.renderer(execution), &level.scope, self.mode, out);
+                    let mut values =
+                        super::scope::Values::new(self.renderer(execution), &level.scope, self.mode, out);
                     Some(values.deep(&node, &self.raw.source))
                 }
                 Err(diagnostics) => {
@@ -398,8 +261,8 @@ impl Project {
                 (self.bake_parse(source, out), skipped)
             }
             Err(error) => {
+                let span = Source::line_span(&text, error.line);
                 source.text = text;
-                let span = yaml::Span { line: error.line.and_then(|l| u32::try_from(l).ok()).unwrap_or(0), column: 1, width: 1 };
                 out.push(source.locate(Diagnostic::error(error.message), span));
                 (None, skipped)
             }
@@ -410,7 +273,10 @@ impl Project {
         match yaml::parse(&source.text) {
             Ok(body) => raw::cookbook(source, body, self.mode, out),
             Err(error) => {
-                let hint = source.original.is_some().then_some("the text was rendered before it was parsed; `larder run --render` shows it");
+                let hint = source
+                    .original
+                    .is_some()
+                    .then_some("the text was rendered before it was parsed; `larder run --render` shows it");
                 let found = Diagnostic::error(error.message);
                 let found = if let Some(hint) = hint { found.with_hint(hint) } else { found };
                 out.push(source.locate(found, error.span));
@@ -440,7 +306,9 @@ impl Project {
 
     /// In strict mode an `--env` that nothing knows is a mistake.
     fn check_environment_name(&self, out: &mut Vec<Diagnostic>) {
-        let Some(wanted) = self.environment_name.as_deref().filter(|_| self.mode == Mode::Strict) else { return };
+        let Some(wanted) = self.environment_name.as_deref().filter(|_| self.mode == Mode::Strict) else {
+            return;
+        };
         let bodies = self.cookbooks.iter().flat_map(|c| c.recipes.iter().map(|r| &r.body).chain([&c.body]));
         let known: Vec<&str> = bodies
             .chain([&self.raw.body])
@@ -455,53 +323,6 @@ impl Project {
                 None => found,
             });
         }
-    }
-}
-
-impl Loader<'_> {
-    fn root_file(
-        &mut self,
-        file: &Path,
-        options: &LoadOptions<'_>,
-        live: &Renderer,
-        inert: &Renderer,
-        defines: &[Define],
-    ) -> Option<RawProject> {
-        let mut source = self.source(file.to_owned())?;
-        if self.mode == Mode::Bake && source.text.contains("{{") {
-            let mut scope = Scope::default();
-            scope.project.insert("root".into(), bake::ROOT_TOKEN.into());
-            scope.project.insert("name".into(), bake::plain_value(&source.text, "name").unwrap_or_default().into());
-            let render = |renderer| {
-                let context = bake::Context {
-                    renderer,
-                    environment_name: options.environment_name.as_deref(),
-                    defines,
-                    process: &options.env,
-                };
-                bake::render(&context, &source.text, scope.clone())
-            };
-            let mut rendered = render(inert);
-            if inert.skipped_commands() && options.execution == Execution::Run {
-                rendered = render(live);
-            }
-            match rendered {
-                Ok(rendered) => {
-                    source.original = Some(std::mem::replace(&mut source.text, rendered.text));
-                    for (warning, offset, width) in rendered.undefined {
-                        self.out.push(source.locate_offset(warning, offset, width));
-                    }
-                }
-                Err(error) => {
-                    let line = error.line.and_then(|line| u32::try_from(line).ok()).unwrap_or(0);
-                    let span = yaml::Span { line, column: 1, width: 1 };
-                    self.out.push(source.locate(Diagnostic::error(error.message), span));
-                    return None;
-                }
-            }
-        }
-        let body = self.parse(&source)?;
-        raw::project(source, body, self.mode, &mut self.out)
     }
 }
 

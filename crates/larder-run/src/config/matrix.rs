@@ -38,7 +38,8 @@ pub(super) fn expand(axes: &[(String, Vec<Json>)]) -> Result<Vec<Instance>, Stri
         for instance in &instances {
             for value in values {
                 let text = value_text(value);
-                let label = instance.label.as_ref().map_or_else(|| text.clone(), |label| format!("{label},{text}"));
+                let label =
+                    instance.label.as_ref().map_or_else(|| text.clone(), |label| format!("{label},{text}"));
                 let mut values = instance.values.clone();
                 values.insert(axis.clone(), value.clone());
                 next.push(Instance { label: Some(label), values });
@@ -47,7 +48,9 @@ pub(super) fn expand(axes: &[(String, Vec<Json>)]) -> Result<Vec<Instance>, Stri
         instances = next;
     }
     let mut seen = HashSet::new();
-    if let Some(twice) = instances.iter().filter_map(|i| i.label.as_deref()).find(|label| !seen.insert(*label)) {
+    if let Some(twice) =
+        instances.iter().filter_map(|i| i.label.as_deref()).find(|label| !seen.insert(*label))
+    {
         return Err(format!("two instances are named `[{twice}]`"));
     }
     Ok(instances)

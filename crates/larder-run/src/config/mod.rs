@@ -1,10 +1,11 @@
 //! Configuration: files → [`Project`] → [`crate::recipe::Recipe`]s.
 //!
 //! ```text
-//! discover   which files            yaml      text → nodes with places
-//! raw        nodes → what files say decode    nodes → typed values
-//! bake       text-first reading     load      all files → Project
-//! scope      what templates see     resolve   raw recipes → recipes, on demand
+//! discover   which files there are     files     reads them, bounded
+//! yaml       text → nodes with places  decode    nodes → typed values
+//! raw        what the files say        load      all of it → Project
+//! bake       text-first reading        scope     what templates see
+//! resolve    raw recipes → recipes, on demand   show   --render
 //! settings   config:                matrix, patterns, variables, environment   one subject each
 //! ```
 //!
@@ -17,6 +18,7 @@ pub mod bake;
 pub mod decode;
 pub mod discover;
 pub mod environment;
+mod files;
 mod load;
 mod matrix;
 pub mod patterns;
@@ -144,11 +146,13 @@ impl ConfigError {
                     None => error.with_hint(all),
                 }
             }
-            Self::UnknownTag { suggestion: Some(near), .. } => error.with_hint(format!("did you mean `{near}`?")),
-            Self::UnknownTag { .. } => error,
-            Self::BadSelector { .. } => {
-                error.with_hint("selectors are `cookbook:recipe`, `cookbook:`, `:recipe` and `cookbook:recipe[value]`")
+            Self::UnknownTag { suggestion: Some(near), .. } => {
+                error.with_hint(format!("did you mean `{near}`?"))
             }
+            Self::UnknownTag { .. } => error,
+            Self::BadSelector { .. } => error.with_hint(
+                "selectors are `cookbook:recipe`, `cookbook:`, `:recipe` and `cookbook:recipe[value]`",
+            ),
         }]
     }
 

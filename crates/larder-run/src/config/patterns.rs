@@ -43,7 +43,10 @@ pub fn normalize(pattern: &str, folder: &Path, root: &Path) -> Result<String, Pa
     let mut parts: Vec<&str> = vec![".."; base.len() - shared];
     parts.extend(segments[shared..].iter().map(String::as_str));
     let relative = if parts.is_empty() { ".".to_owned() } else { parts.join("/") };
-    if globset::Glob::new(&relative).is_err() || relative.contains(ROOT_PLACEHOLDER) || relative.contains('\0') {
+    if globset::Glob::new(&relative).is_err()
+        || relative.contains(ROOT_PLACEHOLDER)
+        || relative.contains('\0')
+    {
         return Err(PatternError::Bad);
     }
     Ok(format!("{mark}{relative}"))

@@ -21,9 +21,27 @@ pub const COOKBOOK_KEYS: &[&str] =
     &["name", "description", "environment", "env_file", "tags", "variables", "overrides", "recipes"];
 /// Keys of a recipe.
 pub const RECIPE_KEYS: &[&str] = &[
-    "description", "run", "dependencies", "cache", "environment", "variables", "overrides", "tags", "template",
-    "parameters", "shell", "tools", "timeout", "retries", "persistent", "sandbox", "trace", "incremental",
-    "relocatable", "when", "matrix",
+    "description",
+    "run",
+    "dependencies",
+    "cache",
+    "environment",
+    "variables",
+    "overrides",
+    "tags",
+    "template",
+    "parameters",
+    "shell",
+    "tools",
+    "timeout",
+    "retries",
+    "persistent",
+    "sandbox",
+    "trace",
+    "incremental",
+    "relocatable",
+    "when",
+    "matrix",
 ];
 
 /// The root file.
@@ -98,7 +116,12 @@ pub fn project(source: Source, body: Node, mode: Mode, out: &mut Vec<Diagnostic>
 }
 
 /// Decodes a cookbook.
-pub fn cookbook(source: Source, mut body: Node, mode: Mode, out: &mut Vec<Diagnostic>) -> Option<RawCookbook> {
+pub fn cookbook(
+    source: Source,
+    mut body: Node,
+    mode: Mode,
+    out: &mut Vec<Diagnostic>,
+) -> Option<RawCookbook> {
     let mut reader = Reader { source: &source, mode, out };
     reader.map(&body, COOKBOOK_KEYS);
     let (name, name_span) = name(&mut reader, &body)?;
@@ -143,7 +166,10 @@ fn check_name(reader: &mut Reader<'_>, name: &str, span: Span) {
     if name.is_empty() || name.starts_with('-') || name.contains("{{") {
         reader.error(span, format!("`{name}` cannot be a name"));
     } else if name.chars().any(|c| matches!(c, ':' | '[' | ']') || c.is_control()) {
-        reader.error(span, format!("name `{}` holds `:`, `[`, `]` or a control character", name.escape_debug()));
+        reader.error(
+            span,
+            format!("name `{}` holds `:`, `[`, `]` or a control character", name.escape_debug()),
+        );
     }
 }
 
@@ -221,7 +247,11 @@ pub fn helper(
         returns,
         parameters: body.get("parameters").map(|node| parameters(&mut reader, node)).unwrap_or_default(),
         variables,
-        environment: names.into_iter().map(|name| (environment(&name).unwrap_or_default(), name)).map(|(v, n)| (n, v)).collect(),
+        environment: names
+            .into_iter()
+            .map(|name| (environment(&name).unwrap_or_default(), name))
+            .map(|(v, n)| (n, v))
+            .collect(),
         run,
     })
 }
@@ -242,7 +272,10 @@ fn parameter(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Paramet
         Some("object") => ParameterType::Object,
         _ => {
             let span = kind_node.map_or(node.span, |node| node.span);
-            reader.error(span, format!("`type` of parameter `{name}` is string, number, boolean, array or object"));
+            reader.error(
+                span,
+                format!("`type` of parameter `{name}` is string, number, boolean, array or object"),
+            );
             return None;
         }
     };

@@ -15,7 +15,7 @@ use super::source::Source;
 use super::yaml::{Node, Value};
 use super::{ConfigError, Listing, Project};
 use crate::diagnostic::{Diagnostic, nearest};
-use crate::recipe::{Mode, Place, Recipe, RecipeId};
+use crate::recipe::{CacheSpec, Inputs, Mode, Place, Recipe, RecipeId};
 use crate::select::{self, Selection, Selector};
 use crate::template::Execution;
 
@@ -131,7 +131,12 @@ impl<'p> Resolver<'p> {
             return;
         }
         let source = self.books[book].source.clone();
-        if let (Some(cookbook), _) = self.project.bake_cookbook(source, Execution::Run, &mut self.out) {
+        let mut found = Vec::new();
+        let (cookbook, _) = self.project.bake_cookbook(source, Execution::Run, &mut found);
+        // What was said when the project was loaded is not said again.
+        found.retain(|finding| !self.project.warnings.contains(finding));
+        self.out.append(&mut found);
+        if let Some(cookbook) = cookbook {
             self.index.insert(cookbook.name.clone(), book);
             self.books[book] = Arc::new(cookbook);
             self.levels.remove(&book);
@@ -141,7 +146,8 @@ impl<'p> Resolver<'p> {
 
     /// The same for all cookbooks that a selection may concern.
     fn make_live_for(&mut self, selection: &Selection) {
-        let selectors = if selection.selectors.is_empty() { &self.project.default } else { &selection.selectors };
+        let selectors =
+            if selection.selectors.is_empty() { &self.project.default } else { &selection.selectors };
         let named: Option<BTreeSet<String>> = if selection.regex || selectors.is_empty() {
             None
         } else {
@@ -163,13 +169,22 @@ impl<'p> Resolver<'p> {
                 let field = |key| field(raw, template, key);
                 let tags = match field("tags").filter(|node| !node.items().is_empty()) {
                     Some(node) => self.light_texts(at, node, &book.source),
-                    None => book.body.get("tags").map(|n| self.light_texts(at, n, &book.source)).unwrap_or_default(),
+                    None => book
+                        .body
+                        .get("tags")
+                        .map(|n| self.light_texts(at, n, &book.source))
+                        .unwrap_or_default(),
                 };
                 let description = raw.body.get("description").or_else(|| field("description"));
                 let description = description.and_then(Node::text).map(|text| self.light_text(at, raw, text));
                 let is_cached = field("cache").is_some() || self.text_template_caches(raw);
                 let is_persistent = field("persistent").is_some_and(|node| node.value == Value::Bool(true));
-                for instance in self.instances(at, raw) {
+                let mut instances = self.instances(at, raw);
+                if instances.is_empty() && self.execution == Execution::Inert {
+                    // Its axes may come from commands, which did not run: it is listed all the same.
+                    instances.push(Instance::default());
+                }
+                for instance in instances {
                     all.push(Listed {
                         id: RecipeId {
                             cookbook: book.name.clone(),
@@ -266,7 +281,8 @@ impl<'p> Resolver<'p> {
         let folder = self.project.root.join(source.file.parent().unwrap_or(std::path::Path::new("")));
         let mut axes: Vec<(String, Vec<Json>)> = Vec::new();
         if node.entries().is_empty() {
-            self.reader(source).error(node.span, "`matrix` is a map: axis → list, or axis → `{glob: pattern}`");
+            self.reader(source)
+                .error(node.span, "`matrix` is a map: axis → list, or axis → `{glob: pattern}`");
             return None;
         }
         for entry in node.entries() {
@@ -275,9 +291,12 @@ impl<'p> Resolver<'p> {
                 Value::List(items) => {
                     for item in items {
                         if matches!(item.value, Value::List(_) | Value::Map(_) | Value::Null) {
-                            self.reader(source).error(item.span, "a value of a matrix is text, a number or a boolean");
-                        } else if item.text().is_some_and(|t| t.is_empty() || t.chars().any(char::is_control)) {
-                            self.reader(source).error(item.span, "a value of a matrix is empty or holds control characters");
+                            self.reader(source)
+                                .error(item.span, "a value of a matrix is text, a number or a boolean");
+                        } else if item.text().is_some_and(|t| t.is_empty() || t.chars().any(char::is_control))
+                        {
+                            self.reader(source)
+                                .error(item.span, "a value of a matrix is empty or holds control characters");
                         } else {
                             values.push(item.to_json());
                         }
@@ -300,7 +319,8 @@ impl<'p> Resolver<'p> {
                             values.extend(files.iter().filter_map(|file| file.to_str()).map(Json::from));
                         }
                         Err(error) => {
-                            self.reader(source).error(entry.value.span, format!("cannot expand the glob: {error}"));
+                            self.reader(source)
+                                .error(entry.value.span, format!("cannot expand the glob: {error}"));
                             return None;
                         }
                     }
@@ -325,7 +345,8 @@ impl<'p> Resolver<'p> {
     }
 
     fn text_template_caches(&self, raw: &RawRecipe) -> bool {
-        let template = raw.body.get("template").and_then(Node::text).and_then(|name| self.project.templates.get(name));
+        let template =
+            raw.body.get("template").and_then(Node::text).and_then(|name| self.project.templates.get(name));
         matches!(template.map(|t| &t.content), Some(TemplateContent::Text(text)) if super::bake::block(text, "cache", None).is_some())
     }
 
@@ -339,28 +360,68 @@ impl<'p> Resolver<'p> {
             }
             let recipe = self.recipe(&id);
             if let Some(recipe) = &recipe {
-                queue.extend(recipe.dependencies.iter().filter(|dependency| !done.contains_key(dependency)).cloned());
+                queue.extend(
+                    recipe.dependencies.iter().filter(|dependency| !done.contains_key(dependency)).cloned(),
+                );
             }
             done.insert(id, recipe);
         }
-        let skipped: Vec<RecipeId> = done.iter().filter(|(_, r)| r.is_none()).map(|(id, _)| id.clone()).collect();
+        let skipped: Vec<RecipeId> =
+            done.iter().filter(|(_, r)| r.is_none()).map(|(id, _)| id.clone()).collect();
         let is_skipped = |id: &RecipeId| skipped.binary_search(id).is_ok();
         let selected = picked.into_iter().filter(|id| !is_skipped(id)).collect();
         let mut recipes: Vec<Recipe> = done.into_values().flatten().collect();
         for recipe in &mut recipes {
             recipe.dependencies.retain(|dependency| !is_skipped(dependency));
         }
+        self.except_declared_outputs(&mut recipes);
         Resolved { recipes, selected, skipped, warnings: Vec::new() }
     }
 
     /// A dependency's text → the recipes that it means.
+    /// Omitted inputs are the cookbook's folder less what its recipes declare as outputs, be they reached or not. Those
+    /// that are not reached are rendered without running commands, and what is wrong with them is not said.
+    fn except_declared_outputs(&mut self, recipes: &mut [Recipe]) {
+        let is_folder = |recipe: &&mut Recipe| {
+            recipe.cache.as_ref().is_some_and(|c| matches!(c.inputs, Inputs::Folder { .. }))
+        };
+        let books: BTreeSet<String> =
+            recipes.iter_mut().filter(is_folder).map(|recipe| recipe.id.cookbook.clone()).collect();
+        if books.is_empty() {
+            return;
+        }
+        let findings = self.out.len();
+        let execution = std::mem::replace(&mut self.execution, Execution::Inert);
+        let mut outputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for listed in self.listed().into_iter().filter(|listed| books.contains(&listed.id.cookbook)) {
+            let reached = recipes.iter().find(|recipe| recipe.id == listed.id).cloned();
+            let cache = reached.or_else(|| self.recipe(&listed.id)).and_then(|recipe| recipe.cache);
+            outputs
+                .entry(listed.id.cookbook)
+                .or_default()
+                .extend(cache.into_iter().flat_map(|cache| cache.outputs));
+        }
+        self.execution = execution;
+        self.out.truncate(findings);
+        for recipe in recipes {
+            if let Some(CacheSpec { inputs: Inputs::Folder { except }, .. }) = &mut recipe.cache {
+                except.extend(outputs.get(&recipe.id.cookbook).into_iter().flatten().cloned());
+            }
+        }
+    }
+
     fn dependency(&mut self, text: &str, node: &Node, source: &Source, cookbook: &str) -> Vec<RecipeId> {
         let name = text.split('[').next().unwrap_or_default();
         let full = if name.contains(':') { text.to_owned() } else { format!("{cookbook}:{text}") };
         let selector = match Selector::parse(&full) {
-            Ok(Selector { cookbook: Some(cookbook), recipe: Some(recipe), instance }) => (cookbook, recipe, instance),
+            Ok(Selector { cookbook: Some(cookbook), recipe: Some(recipe), instance }) => {
+                (cookbook, recipe, instance)
+            }
             _ => {
-                self.reader(source).error(node.span, format!("`{text}` is no dependency: write `recipe` or `cookbook:recipe`"));
+                self.reader(source).error(
+                    node.span,
+                    format!("`{text}` is no dependency: write `recipe` or `cookbook:recipe`"),
+                );
                 return Vec::new();
             }
         };
@@ -376,10 +437,16 @@ impl<'p> Resolver<'p> {
             return Vec::new();
         };
         let instances = self.instances(book, raw);
-        let id = |label: Option<String>| RecipeId { cookbook: cookbook.clone(), recipe: recipe.clone(), instance: label };
+        let id = |label: Option<String>| RecipeId {
+            cookbook: cookbook.clone(),
+            recipe: recipe.clone(),
+            instance: label,
+        };
         match instance {
             None => instances.into_iter().map(|instance| id(instance.label)).collect(),
-            Some(wanted) if instances.iter().any(|i| i.label.as_ref() == Some(&wanted)) => vec![id(Some(wanted))],
+            Some(wanted) if instances.iter().any(|i| i.label.as_ref() == Some(&wanted)) => {
+                vec![id(Some(wanted))]
+            }
             Some(_) => {
                 self.unknown_dependency(&full, node, source);
                 Vec::new()

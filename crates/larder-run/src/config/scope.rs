@@ -8,7 +8,7 @@ use super::environment::{Declared, declare, declare_file, parse_dotenv};
 use super::source::Source;
 use super::variables::merged;
 use super::yaml::{Node, Span, Value};
-use super::{Project, bake, load};
+use super::{Project, bake, files, load};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::recipe::{Mode, ROOT_PLACEHOLDER};
 use crate::template::{Execution, Renderer, Scope, undefined};
@@ -34,7 +34,12 @@ pub(super) struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    pub(super) fn new(renderer: &'a Renderer, scope: &'a Scope, mode: Mode, out: &'a mut Vec<Diagnostic>) -> Self {
+    pub(super) fn new(
+        renderer: &'a Renderer,
+        scope: &'a Scope,
+        mode: Mode,
+        out: &'a mut Vec<Diagnostic>,
+    ) -> Self {
         Self { renderer, scope, data: None, mode, out }
     }
 
@@ -68,7 +73,9 @@ impl<'a> Values<'a> {
             Value::Text(text) => {
                 return self
                     .value(text, node.span, source)
-                    .map_or(Node { value: Value::Null, span: node.span }, |json| from_json(&json, node.span));
+                    .map_or(Node { value: Value::Null, span: node.span }, |json| {
+                        from_json(&json, node.span)
+                    });
             }
             Value::List(items) => {
                 let mut all = Vec::with_capacity(items.len());
@@ -86,7 +93,10 @@ impl<'a> Values<'a> {
             Value::Map(entries) => Value::Map(
                 entries
                     .iter()
-                    .map(|entry| super::yaml::Entry { value: self.deep(&entry.value, source), ..entry.clone() })
+                    .map(|entry| super::yaml::Entry {
+                        value: self.deep(&entry.value, source),
+                        ..entry.clone()
+                    })
                     .collect(),
             ),
             other => other.clone(),
@@ -105,7 +115,8 @@ impl<'a> Values<'a> {
         let missing = undefined(text, data);
         for (reference, near) in &missing {
             let label = near.as_ref().map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
-            let mut found = Diagnostic::error(format!("undefined name `{}`", reference.path)).with_label(label);
+            let mut found =
+                Diagnostic::error(format!("undefined name `{}`", reference.path)).with_label(label);
             if let Some(name) = reference.path.strip_prefix("env.") {
                 found = found.with_hint(format!("declare it: `environment: [{name}]`"));
             }
@@ -198,7 +209,8 @@ impl Project {
         for entry in merged(body, self.environment_name.as_deref()) {
             let value = if self.mode == Mode::Strict && load::has_template(&entry.value) {
                 renderer.skipped_commands();
-                let value = Values::new(renderer, &level.scope, self.mode, out).deep(&entry.value, source).to_json();
+                let value =
+                    Values::new(renderer, &level.scope, self.mode, out).deep(&entry.value, source).to_json();
                 level.skipped |= renderer.skipped_commands();
                 value
             } else {
@@ -214,14 +226,20 @@ impl Project {
     fn enter_environment(&self, level: &mut Level, body: &Node, source: &Source, out: &mut Vec<Diagnostic>) {
         let mut reader = super::decode::Reader { source, mode: self.mode, out };
         if let Some(node) = body.get("env_file") {
-            let files = if node.text().is_some() { reader.text(node).into_iter().collect() } else { reader.texts(node) };
+            let files = if node.text().is_some() {
+                reader.text(node).into_iter().collect()
+            } else {
+                reader.texts(node)
+            };
             for file in files {
                 let folder = source.file.parent().unwrap_or(Path::new(""));
                 let path = self.root.join(folder).join(&file);
-                match load::read(&path) {
+                match files::read(&path) {
                     Ok(text) => match parse_dotenv(&text, &self.process) {
                         Ok(found) => declare_file(&mut level.declared, found, &self.process),
-                        Err(line) => reader.error(node.span, format!("`{file}`, line {line}: not `NAME=value`")),
+                        Err(line) => {
+                            reader.error(node.span, format!("`{file}`, line {line}: not `NAME=value`"))
+                        }
                     },
                     Err(reason) => {
                         let found = Diagnostic::error(format!("cannot read `{file}`: {reason}"));

@@ -176,7 +176,13 @@ pub fn decode(reader: &mut Reader<'_>, node: Option<&Node>) -> RunConfig {
         config.fast_fail = false;
     }
     let mut known = vec![
-        "maxParallel", "reservedThreads", "fastFail", "verbose", "cleanEnvironment", "minVersion", "cache",
+        "maxParallel",
+        "reservedThreads",
+        "fastFail",
+        "verbose",
+        "cleanEnvironment",
+        "minVersion",
+        "cache",
     ];
     if reader.mode == Mode::Bake {
         // How bake updates itself: nothing to say about it here.
@@ -186,7 +192,9 @@ pub fn decode(reader: &mut Reader<'_>, node: Option<&Node>) -> RunConfig {
         let value = &entry.value;
         match entry.key.as_str() {
             "maxParallel" => config.max_parallel = reader.count(value).filter(|count| *count > 0),
-            "reservedThreads" => config.reserved_threads = reader.count(value).unwrap_or(config.reserved_threads),
+            "reservedThreads" => {
+                config.reserved_threads = reader.count(value).unwrap_or(config.reserved_threads)
+            }
             "fastFail" => config.fast_fail = reader.boolean(value).unwrap_or(config.fast_fail),
             "verbose" => config.verbose = reader.boolean(value).unwrap_or(false),
             "cleanEnvironment" => {
@@ -243,7 +251,8 @@ fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
             "chunking" => {
                 reader.map(value, &["min", "average", "max"]);
                 let mut size = |key| value.get(key).and_then(|node| reader.size(node));
-                config.chunking = Some(Chunking { min: size("min"), average: size("average"), max: size("max") });
+                config.chunking =
+                    Some(Chunking { min: size("min"), average: size("average"), max: size("max") });
             }
             _ => {}
         }
@@ -280,7 +289,8 @@ fn remotes(reader: &mut Reader<'_>, node: &Node) -> Remotes {
             "remote tiers are not built yet: {} will not be used, the local store is",
             names.join(", ")
         ));
-        let warning = reader.source.locate(warning.with_hint("`remotes: {enabled: false}` silences this"), node.span);
+        let warning =
+            reader.source.locate(warning.with_hint("`remotes: {enabled: false}` silences this"), node.span);
         reader.out.push(warning);
     }
     found
@@ -312,7 +322,9 @@ fn tier(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<RemoteTier> {
             prefix: text("prefix"),
             endpoint: text("endpoint"),
         },
-        "gcs" => RemoteKind::Gcs { bucket: text("bucket")?, prefix: text("prefix"), endpoint: text("endpoint") },
+        "gcs" => {
+            RemoteKind::Gcs { bucket: text("bucket")?, prefix: text("prefix"), endpoint: text("endpoint") }
+        }
         "azure" => RemoteKind::Azure {
             account: text("account")?,
             container: text("container")?,

@@ -12,9 +12,9 @@ impl Project {
         let root = self.root.to_string_lossy();
         let mut cookbooks: Map<String, Value> = Map::new();
         for recipe in &resolved.recipes {
-            let cookbook = cookbooks.entry(recipe.id.cookbook.clone()).or_insert_with(|| {
-                json!({ "folder": recipe.folder.to_string_lossy(), "recipes": {} })
-            });
+            let cookbook = cookbooks
+                .entry(recipe.id.cookbook.clone())
+                .or_insert_with(|| json!({ "folder": recipe.folder.to_string_lossy(), "recipes": {} }));
             let name = match &recipe.id.instance {
                 Some(value) => format!("{}[{value}]", recipe.id.recipe),
                 None => recipe.id.recipe.clone(),
@@ -65,7 +65,9 @@ fn show_recipe(recipe: &Recipe) -> Value {
 
 fn with_root(value: &mut Value, root: &str) {
     match value {
-        Value::String(text) if text.contains(ROOT_PLACEHOLDER) => *text = text.replace(ROOT_PLACEHOLDER, root),
+        Value::String(text) if text.contains(ROOT_PLACEHOLDER) => {
+            *text = text.replace(ROOT_PLACEHOLDER, root)
+        }
         Value::Array(items) => items.iter_mut().for_each(|item| with_root(item, root)),
         Value::Object(map) => map.values_mut().for_each(|value| with_root(value, root)),
         _ => {}
@@ -75,10 +77,17 @@ fn with_root(value: &mut Value, root: &str) {
 impl Project {
     /// A diagnostic at a place, with the line as it is in the file now.
     #[must_use]
-    pub fn locate(&self, diagnostic: crate::diagnostic::Diagnostic, place: &crate::recipe::Place, width: usize) -> crate::diagnostic::Diagnostic {
+    pub fn locate(
+        &self,
+        diagnostic: crate::diagnostic::Diagnostic,
+        place: &crate::recipe::Place,
+        width: usize,
+    ) -> crate::diagnostic::Diagnostic {
         let book = self.cookbooks.iter().find(|book| book.source.file == place.file);
         let text = book.map(|book| book.source.original.as_ref().unwrap_or(&book.source.text));
-        let line = text.and_then(|text| text.lines().nth((place.line as usize).saturating_sub(1))).map(str::to_owned);
+        let line = text
+            .and_then(|text| text.lines().nth((place.line as usize).saturating_sub(1)))
+            .map(str::to_owned);
         diagnostic.at(place.clone(), line, u32::try_from(width).unwrap_or(1))
     }
 }

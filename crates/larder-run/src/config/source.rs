@@ -65,6 +65,24 @@ impl Source {
         text.get(start..)?.find(needle).map(|at| start + at)
     }
 
+    /// The span of a line's text, from 1; without a line, of nothing.
+    #[must_use]
+    pub fn line_span(text: &str, line: Option<usize>) -> Span {
+        let Some((number, content)) =
+            line.and_then(|line| Some((line, text.lines().nth(line.checked_sub(1)?)?)))
+        else {
+            return Span::default();
+        };
+        let count = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+        let content = content.trim_end();
+        let trimmed = content.trim_start();
+        Span {
+            line: u32::try_from(number).unwrap_or(u32::MAX),
+            column: count(content) - count(trimmed) + 1,
+            width: count(trimmed),
+        }
+    }
+
     fn original_line(&self, line: u32) -> u32 {
         let Some(original) = &self.original else { return line };
         let Some(wanted) = self.text.lines().nth(line as usize - 1).map(str::trim) else { return line };

@@ -52,7 +52,8 @@ impl Define {
 /// The entries of a level: `variables` with those of `overrides.ENVIRONMENT` in their place or at the end.
 #[must_use]
 pub fn merged<'n>(body: &'n Node, environment: Option<&str>) -> Vec<&'n Entry> {
-    let mut entries: Vec<&Entry> = body.get("variables").map(Node::entries).unwrap_or_default().iter().collect();
+    let mut entries: Vec<&Entry> =
+        body.get("variables").map(Node::entries).unwrap_or_default().iter().collect();
     let chosen = environment.and_then(|name| body.get("overrides")?.get(name));
     for entry in chosen.map(Node::entries).unwrap_or_default() {
         match entries.iter_mut().find(|known| known.key == entry.key) {

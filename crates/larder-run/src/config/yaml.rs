@@ -131,7 +131,9 @@ impl Node {
             Value::Float(value) => Json::from(*value),
             Value::Text(text) => Json::String(text.clone()),
             Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
-            Value::Map(entries) => Json::Object(entries.iter().map(|e| (e.key.clone(), e.value.to_json())).collect()),
+            Value::Map(entries) => {
+                Json::Object(entries.iter().map(|e| (e.key.clone(), e.value.to_json())).collect())
+            }
         }
     }
 
@@ -166,7 +168,11 @@ pub fn parse(text: &str) -> Result<Node, YamlError> {
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| YamlError {
             message: format!("not valid YAML: {}", error.info()),
-            span: Span { line: number(error.marker().line()), column: number(error.marker().col() + 1), width: 1 },
+            span: Span {
+                line: number(error.marker().line()),
+                column: number(error.marker().col() + 1),
+                width: 1,
+            },
         })?;
         let width = if span.start.line() == span.end.line() {
             span.end.col().saturating_sub(span.start.col())
@@ -240,7 +246,9 @@ impl Builder {
                 let copy = Node { value: node.value.clone(), span };
                 self.finish(copy, 0)
             }
-            Event::DocumentStart(_) if self.root.is_some() => Err(fail("more than one document in the file", span)),
+            Event::DocumentStart(_) if self.root.is_some() => {
+                Err(fail("more than one document in the file", span))
+            }
             _ => Ok(()),
         }
     }
@@ -316,7 +324,11 @@ fn scalar(text: Cow<'_, str>, style: ScalarStyle, tag: Option<&Tag>) -> Value {
     }
     let looks_like_number = text.bytes().any(|b| b.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
-    if looks_like_number && let Ok(value) = text.parse::<f64>() && value.is_finite() && !leading_zero(&text) {
+    if looks_like_number
+        && let Ok(value) = text.parse::<f64>()
+        && value.is_finite()
+        && !leading_zero(&text)
+    {
         return Value::Float(value);
     }
     Value::Text(text.into_owned())

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use larder_core::{Digest, DigestFunction, Error, ErrorKind};
 use larder_reapi::{ActionResult, Message, Tree};
-use larder_store::{LookUp, Store, local};
+use larder_store::store::{Ask, Check, Hit};
+use larder_store::{ActionDigest, LookUp, Miss, Store, StoreWriter};
 
 use crate::outputs::{BoxError, Holds, Sink, Source};
 
@@ -40,23 +41,42 @@ impl<'a> Cache<'a> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The trusted result of an action. `label` is the recipe, for the event log. `in_place`: the caller has the outputs
-    /// already if the result is what it thinks, so its blobs need not be there.
-    pub(crate) fn look_up(&self, action: &Digest, label: &str, in_place: bool) -> LookUp {
-        let Some(store) = self.store else { return LookUp::Miss("there is no cache".into()) };
-        let found = if in_place { store.look_up_result(action, label) } else { store.look_up(action, label) };
-        found.unwrap_or_else(|error| {
-            let reason = format!("the cache cannot be read: {error}");
-            self.note(error);
-            LookUp::Miss(reason)
-        })
+    /// The trusted result of an action; `Err`: why there is none. `label` is the recipe, for the event log. `in_place`:
+    /// the caller has the outputs already if the result is what it thinks, so its blobs need not be there.
+    pub(crate) fn look_up(&self, action: &Digest, label: &str, in_place: bool) -> Result<Hit, String> {
+        let Some(store) = self.store else { return Err("there is no cache".into()) };
+        let check = if in_place { Check::ResultOnly } else { Check::AllBlobs };
+        match store.look_up_one(Ask { action: ActionDigest(*action), label: Some(label), check }) {
+            LookUp::Hit(hit) => Ok(*hit),
+            LookUp::Miss(miss) => Err(self.explain(miss)),
+        }
+    }
+
+    fn explain(&self, miss: Miss) -> String {
+        match miss {
+            Miss::Absent => "no result for these inputs".into(),
+            Miss::Incomplete(missing) => format!("{} of its blobs are gone from the cache", missing.len()),
+            Miss::Corrupt(error) => format!("the recorded result is damaged: {error}"),
+            Miss::Untrusted(rejected) => {
+                let message = format!("a recorded result is not believed: {rejected}");
+                self.note(Error::new(ErrorKind::Untrusted, "look up a result").with_message(message.clone()));
+                message
+            }
+            Miss::Unavailable(error) => {
+                let message = format!("the cache cannot be read: {error}");
+                self.note(Error::new(error.kind(), "look up a result").with_message(message.clone()));
+                message
+            }
+            _ => "the result cannot be used".into(),
+        }
     }
 
     /// The tree of a result.
     pub(crate) fn tree(&self, digest: &Digest) -> Result<Tree, Error> {
         let store = self.store.ok_or_else(|| Error::new(ErrorKind::NotFound, "read a tree"))?;
         let bytes = store.get(digest, MAX_TREE)?;
-        let malformed = |error| Error::new(ErrorKind::Corrupt, "read a tree").with("digest", digest).caused_by(error);
+        let malformed =
+            |error| Error::new(ErrorKind::Corrupt, "read a tree").with("digest", digest).caused_by(error);
         Tree::decode(bytes.as_slice()).map_err(malformed)
     }
 
@@ -77,7 +97,7 @@ impl<'a> Cache<'a> {
     /// Records the result of an action.
     pub(crate) fn record(&self, action: &Digest, result: &ActionResult, label: &str) -> Result<(), Error> {
         match self.store {
-            Some(store) => store.record(action, result, label),
+            Some(store) => store.record_as(&ActionDigest(*action), result, Some(label)).map(drop),
             None => Ok(()),
         }
     }
@@ -99,11 +119,11 @@ impl Holds for Cache<'_> {
 /// Takes outputs from several threads; each uses a writer of its own, and all are committed together.
 pub(crate) struct StoreSink<'a> {
     store: &'a Store,
-    idle: Mutex<Vec<local::Writer<'a>>>,
+    idle: Mutex<Vec<StoreWriter<'a>>>,
 }
 
 impl<'a> StoreSink<'a> {
-    fn with<T>(&self, work: impl FnOnce(&mut local::Writer<'a>) -> Result<T, Error>) -> Result<T, Error> {
+    fn with<T>(&self, work: impl FnOnce(&mut StoreWriter<'a>) -> Result<T, Error>) -> Result<T, Error> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut writer = match idle {
             Some(writer) => writer,

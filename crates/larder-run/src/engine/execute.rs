@@ -93,7 +93,8 @@ pub(super) fn execute(
         locks: lock.map(|lock| lock as &dyn HeldLock).into_iter().collect(),
     };
     let path = session.state.log_path(&recipe.id);
-    let mut log = File::create(&path).map_err(|error| Failure::new(format!("cannot write the log: {error}")))?;
+    let mut log =
+        File::create(&path).map_err(|error| Failure::new(format!("cannot write the log: {error}")))?;
     let mut child = process::spawn(&spec).map_err(|error| Failure::new(chain(&error)))?;
     let mut log_error = None;
     let result = child.wait_with(

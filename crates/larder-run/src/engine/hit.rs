@@ -76,7 +76,12 @@ pub(super) fn placed(tree_digest: &Digest, tree: &larder_reapi::Tree, globbed: V
 }
 
 /// If this worktree last put exactly this tree in place and it is still there, where.
-pub(super) fn in_place(session: &Session<'_>, recipe: &Recipe, spec: &OutputSpec, tree: &Digest) -> Option<OnDisk> {
+pub(super) fn in_place(
+    session: &Session<'_>,
+    recipe: &Recipe,
+    spec: &OutputSpec,
+    tree: &Digest,
+) -> Option<OnDisk> {
     let placed = session.state.placed(&recipe.id).filter(|placed| placed.tree == tree.to_string())?;
     let root = placed.root.as_ref()?.parse().ok()?;
     let on_disk = OnDisk { spec: on_disk_spec(recipe, spec, &placed.globbed), root };
@@ -106,7 +111,12 @@ pub(super) fn table_stat(stat: &FileStat) -> Stat {
 }
 
 /// Tells the stat table what was just captured or placed.
-pub(super) fn teach(session: &Session<'_>, tree: &Folder, stats: &BTreeMap<Vec<u8>, FileStat>, since: FsTime) {
+pub(super) fn teach(
+    session: &Session<'_>,
+    tree: &Folder,
+    stats: &BTreeMap<Vec<u8>, FileStat>,
+    since: FsTime,
+) {
     for (path, stat) in stats {
         if let Some(Node::File { digest, .. }) = tree.get(path) {
             let path = std::path::Path::new(std::ffi::OsStr::from_bytes(path));
@@ -168,7 +178,8 @@ pub(super) fn restore(
     }
     teach(session, &tree, &restored.stats, since);
     if let Some(kept) = &restored.kept {
-        let message = format!("replaced files that were changed by hand; they are kept for a day as `{kept}`");
+        let message =
+            format!("replaced files that were changed by hand; they are kept for a day as `{kept}`");
         let hint = Some("`larder run --undo` brings them back");
         (session.events)(Event::Warning { recipe: Some(&recipe.id), message: &message, hint });
     }
@@ -189,7 +200,9 @@ fn known_files(session: &Session<'_>, on_disk: &PathSpec) -> BTreeMap<Vec<u8>, (
     entries
         .into_iter()
         .filter_map(|entry| match entry.kind {
-            EntryKind::File { digest, .. } => Some((entry.path.as_os_str().as_bytes().to_vec(), (entry.stat, digest))),
+            EntryKind::File { digest, .. } => {
+                Some((entry.path.as_os_str().as_bytes().to_vec(), (entry.stat, digest)))
+            }
             _ => None,
         })
         .collect()

@@ -46,7 +46,11 @@ pub fn compare(before: &[KeyItem], after: &[KeyItem]) -> Vec<Change> {
 }
 
 fn short(value: &str) -> String {
-    if value.len() <= 24 { value.to_owned() } else { format!("{}…", value.chars().take(23).collect::<String>()) }
+    if value.len() <= 24 {
+        value.to_owned()
+    } else {
+        format!("{}…", value.chars().take(23).collect::<String>())
+    }
 }
 
 /// One line: the first two differences, and how many more there are.

@@ -17,7 +17,6 @@ use std::time::{Duration, SystemTime};
 
 use larder_core::Digest;
 use larder_reapi::ActionResult;
-use larder_store::LookUp;
 
 use super::execute::{Failure, chain, execute};
 use super::hit::{self, OnDisk, Restored};
@@ -27,7 +26,7 @@ use super::{Session, reason};
 use crate::event::{Event, Outcome};
 use crate::key::{self, Key, Parts};
 use crate::lock::{Acquired, RecipeLock, single_flight};
-use crate::outputs::{OutputSpec, Owned, Scope, capture, clean, record as owning};
+use crate::outputs::{OutputSpec, Owned, Scope, Snapshot, capture, clean, record as owning};
 use crate::plan::Plan;
 use crate::recipe::{CacheSpec, Inputs, Recipe};
 use crate::worktree::{EntryKind, PathSpec};
@@ -187,7 +186,8 @@ impl Job<'_> {
         let (session, recipe) = (self.session, self.recipe);
         let globbed = session.state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
         let inputs = input_spec(recipe, self.cache, &self.spec, &globbed);
-        let summary = session.worktree.digest_of(&inputs).map_err(|error| failed(chain(&error), error.hint()))?;
+        let summary =
+            session.worktree.digest_of(&inputs).map_err(|error| failed(chain(&error), error.hint()))?;
         let tools = self.tools()?;
         let dependencies = dependency_digests(recipe, self.dependencies).unwrap_or_default();
         let parts = Parts {
@@ -206,14 +206,17 @@ impl Job<'_> {
     fn tools(&self) -> Result<Vec<(String, Digest)>, Done> {
         let path = self.session.options.environment.get(std::ffi::OsStr::new("PATH"));
         let found = |tool: &String| {
-            let missing = || failed(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()));
+            let missing = || {
+                failed(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()))
+            };
             let file = if tool.contains('/') {
                 Some(self.session.root.join(&self.recipe.folder).join(tool))
             } else {
                 std::env::split_paths(path?).map(|folder| folder.join(tool)).find(|file| file.is_file())
             };
             Some(file.filter(|file| file.is_file()).ok_or_else(missing).and_then(|file| {
-                let digest = self.session.worktree.file(&file).map_err(|error| failed(chain(&error), error.hint()))?;
+                let digest =
+                    self.session.worktree.file(&file).map_err(|error| failed(chain(&error), error.hint()))?;
                 Ok((tool.clone(), digest))
             }))
         };
@@ -227,22 +230,13 @@ impl Job<'_> {
             return Err(if session.options.force { "forced" } else { "the cache is not read" }.to_owned());
         }
         let label = self.recipe.id.to_string();
-        let mut found = session.cache.look_up(&now.key.digest, &label, in_place);
-        if let LookUp::Hit { result, .. } = &found
-            && record::is_bound_marker(result)
-        {
-            found = session.cache.look_up(&now.bound_key.digest, &label, in_place);
-            if matches!(found, LookUp::Miss(_)) {
-                return Err("its outputs hold the path of another place (see `relocatable`)".into());
-            }
+        let mut hit = session.cache.look_up(&now.key.digest, &label, in_place)?;
+        if record::is_bound_marker(&hit.result) {
+            let elsewhere = |_| "its outputs hold the path of another place (see `relocatable`)".to_owned();
+            hit = session.cache.look_up(&now.bound_key.digest, &label, in_place).map_err(elsewhere)?;
         }
-        match found {
-            LookUp::Hit { result, .. } => {
-                let tree = hit::tree_digest(&result).ok_or("the result is malformed")?;
-                Ok((result, tree))
-            }
-            LookUp::Miss(reason) => Err(reason),
-        }
+        let tree = hit::tree_digest(&hit.result).ok_or("the recorded result is malformed")?;
+        Ok((hit.result, tree))
     }
 
     fn dry(&self, now: &Now) -> Done {
@@ -265,7 +259,8 @@ impl Job<'_> {
             && let Some(log) = larder_store::message::from_message(larder_core::DigestFunction::Blake3, log)
         {
             let stream = crate::process::Stream::Stdout;
-            let mut show = |bytes: &[u8]| (session.events)(Event::Output { recipe: &self.recipe.id, stream, bytes });
+            let mut show =
+                |bytes: &[u8]| (session.events)(Event::Output { recipe: &self.recipe.id, stream, bytes });
             if let Err(error) = session.cache.read(&log, &mut show) {
                 tracing::debug!(%error, "the log cannot be replayed");
             }
@@ -322,7 +317,13 @@ impl Job<'_> {
         let why = match if flight.is_some() { self.hit(&now) } else { Err(Ok(why.clone())) } {
             Ok(done) => return done,
             Err(Err(done)) => return done,
-            Err(Ok(again)) => if again.is_empty() { why } else { again },
+            Err(Ok(again)) => {
+                if again.is_empty() {
+                    why
+                } else {
+                    again
+                }
+            }
         };
         self.run(&now, lock, why)
     }
@@ -395,8 +396,9 @@ impl Job<'_> {
             Ok(cleaned) => cleaned,
             Err(error) => return failed(chain(&error), None),
         };
-        let snapshot = capture::snapshot(&session.root_dir, &self.spec, &owned)
-            .and_then(|snapshot| owning::begin(session.state.folder(), &recipe.id, &snapshot).map(|()| snapshot));
+        let snapshot = capture::snapshot(&session.root_dir, &self.spec, &owned).and_then(|snapshot| {
+            owning::begin(session.state.folder(), &recipe.id, &snapshot).map(|()| snapshot)
+        });
         let snapshot = match snapshot {
             Ok(snapshot) => snapshot,
             Err(error) => return failed(chain(&error), None),
@@ -412,6 +414,9 @@ impl Job<'_> {
                 Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
             },
         };
+        if session.state.placed(&recipe.id).is_none() {
+            self.keep_ownership(&owned, &snapshot);
+        }
         if let Some(cleaned) = cleaned
             && let Err(error) = cleaned.finish(&session.cache)
         {
@@ -430,6 +435,19 @@ impl Job<'_> {
             owning::take_over(&mut owned, &before, &found);
         }
         owned
+    }
+
+    /// After a run without a result: what it made through globs is the recipe's, so that the next clean start takes it.
+    fn keep_ownership(&self, owned: &Owned, before: &Snapshot) {
+        let (session, recipe) = (self.session, self.recipe);
+        let mut owned = owned.clone();
+        let kept = capture::glob_matches(&session.root_dir, &self.spec).and_then(|found| {
+            owning::take_over(&mut owned, before, &found);
+            owned.save(session.state.folder(), &recipe.id)
+        });
+        if let Err(error) = kept {
+            tracing::warn!(error = chain(&error), "what a failed run made could not be noted");
+        }
     }
 
     fn uncached(&self, now: &Now, miss: String, reason: String) -> Done {
@@ -471,13 +489,14 @@ impl Job<'_> {
         inputs.exclude_paths.dedup();
         match session.worktree.digest_of(&inputs) {
             Ok(summary) if summary.root == now.input_root => {}
-            Ok(_) => return Some("an input changed while it ran".into())),
+            Ok(_) => return Some("an input changed while it ran".into()),
             Err(error) => return Some(chain(&error)),
         }
         if self.tools().is_ok_and(|tools| tools != now.tools) {
             return Some("a tool changed while it ran".into());
         }
-        let disturbed = |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
+        let disturbed =
+            |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
         let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
         found.map(|(id, _)| format!("outputs of `{id}` changed while it ran"))
     }

@@ -104,7 +104,11 @@ pub(super) fn capture(
 }
 
 fn sort(error: outputs::Error) -> CaptureError {
-    if error.is_uncacheable() { CaptureError::Uncacheable(chain(&error)) } else { CaptureError::Failed(chain(&error)) }
+    if error.is_uncacheable() {
+        CaptureError::Uncacheable(chain(&error))
+    } else {
+        CaptureError::Failed(chain(&error))
+    }
 }
 
 /// Stores tree and log, and makes everything visible.
@@ -168,5 +172,6 @@ pub(super) fn record(
 /// Whether a result only says that another place made it.
 pub(super) fn is_bound_marker(result: &ActionResult) -> bool {
     let metadata = result.execution_metadata.as_ref();
-    metadata.is_some_and(|metadata| metadata.auxiliary_metadata.iter().any(|any| any.type_url == BOUND_TO_PLACE))
+    metadata
+        .is_some_and(|metadata| metadata.auxiliary_metadata.iter().any(|any| any.type_url == BOUND_TO_PLACE))
 }

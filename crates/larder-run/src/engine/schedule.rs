@@ -146,7 +146,11 @@ impl Schedule<'_> {
             }
             let recipe = self.plan.recipes[dependent].id.clone();
             let outcome = Outcome::Skipped { because: because.clone() };
-            (self.session.events)(Event::Finished { recipe: &recipe, outcome: &outcome, took: Duration::ZERO });
+            (self.session.events)(Event::Finished {
+                recipe: &recipe,
+                outcome: &outcome,
+                took: Duration::ZERO,
+            });
             board.finished[dependent] = Some(Finished { recipe, outcome, took: Duration::ZERO });
             board.left -= 1;
             next.extend(&self.plan.dependents[dependent]);

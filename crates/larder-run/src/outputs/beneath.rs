@@ -150,7 +150,7 @@ impl Root {
         }
     }
 
-    /// Opens the folder `path`, making it and what is missing on the way (mode 0755, whatever the umask).
+    /// Opens the folder `path`, making it and what is missing on the way (mode 0755 less the umask).
     ///
     /// # Errors
     /// As [`Root::dir`].

@@ -16,7 +16,7 @@ use larder_core::Digest;
 use rustix::fs::FileType;
 
 use super::Sink;
-use super::beneath::{Dir, FileStat, Root, is_within, join, split};
+use super::beneath::{Dir, FileStat, Root, join, split};
 use super::error::{Error, Result, path_buf};
 use super::record::{Owned, Snapshot};
 use super::scan::Needles;
@@ -104,19 +104,16 @@ pub fn capture(
     let mut found = Found { captured: Captured::default(), files: Vec::new(), needles };
     let mut missing = Vec::new();
     for literal in spec.literals() {
-        let (parent, name) = split(literal);
-        match root.dir_if_exists(parent)? {
-            // One that lies in another is captured with that.
-            Some(dir) if dir.stat(name)?.is_some() => {
-                if !spec.literals().iter().any(|other| other != literal && is_within(literal, other)) {
-                    found.literal(&dir, name, spec)?;
-                }
-            }
-            _ => missing.push(path_buf(literal)),
+        if root.stat(literal)?.is_none() {
+            missing.push(path_buf(literal));
         }
     }
     if !missing.is_empty() {
         return Err(Error::Missing { paths: missing });
+    }
+    for literal in spec.outermost_literals() {
+        let (dir, name) = root.parent(literal)?;
+        found.literal(&dir, name, spec)?;
     }
     found.globs(root, spec, owned, before)?;
     let Found { mut captured, files, .. } = found;

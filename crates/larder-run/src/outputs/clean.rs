@@ -26,13 +26,18 @@ pub struct Cleaned<'a> {
 /// Moves away what the recipe owns, and makes the parents of its literal outputs.
 ///
 /// # Errors
-/// [`Error::SymlinkedParent`], [`Error::NotADirectory`] for a parent of a literal output; [`Error::Io`].
+/// [`Error::SymlinkedParent`], [`Error::NotADirectory`] for a parent of a literal output; [`Error::OtherFileSystem`]
+/// before anything was moved; [`Error::Io`].
 pub fn clean<'a>(scope: &Scope<'a>) -> Result<Cleaned<'a>> {
-    make_parents(scope)?;
+    let device = scope.device()?;
     let mut gone = Vec::new();
-    for literal in scope.spec.literals() {
-        let (parent, name) = scope.root.parent(literal)?;
+    for literal in scope.spec.outermost_literals() {
+        let (parent, name) = split(literal);
+        let Some(parent) = scope.root.dir_if_exists(parent)? else { continue };
         if let Some(stat) = parent.stat(name)? {
+            if stat.dev != device {
+                return Err(Error::OtherFileSystem { path: path_buf(literal) });
+            }
             whole(scope, &parent, name, stat.file_type(), false, &mut gone)?;
         }
     }
@@ -44,20 +49,21 @@ pub fn clean<'a>(scope: &Scope<'a>) -> Result<Cleaned<'a>> {
         // A parent that is no folder any more is not the recipe's: what lies there is left.
         let Ok(Some(stat)) = scope.root.stat(path) else { continue };
         let is_folder = stat.file_type() == FileType::Directory;
+        if stat.dev != device {
+            return Err(Error::OtherFileSystem { path: path_buf(path) });
+        }
         if is_folder && entry.kind == Kind::Dir {
             folders.push(path);
         } else if !is_folder && !scope.must_stay(path)? {
             gone.push(path.clone());
         }
     }
-    // A literal may lie in another.
-    gone.sort();
-    gone.dedup();
     let staging = if gone.is_empty() { None } else { Some(move_away(scope, gone)?) };
     for path in folders.iter().rev() {
         let (parent, name) = scope.root.parent(path)?;
         parent.remove_dir(name)?;
     }
+    make_parents(scope)?;
     Ok(Cleaned { staging, owned: scope.owned })
 }
 
@@ -108,7 +114,7 @@ fn move_away<'a>(scope: &Scope<'a>, paths: Vec<Vec<u8>>) -> Result<Staging<'a>> 
         };
         let slot = entry.slot.to_string();
         match relocate(&from, name, &staging.dir, slot.as_bytes(), RenameFlags::empty()) {
-            // Something in a literal that lies in another went with it.
+            // Gone meanwhile.
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(errno) => return Err(io("move away", &entry.path)(errno)),
         }

@@ -85,6 +85,15 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// Outputs cannot be moved to and from the state folder.
+    #[error(
+        "`{}` lies on another file system than the project's `.larder/state`; outputs there cannot be cached",
+        path.display()
+    )]
+    OtherFileSystem {
+        /// The output, or a folder above it.
+        path: PathBuf,
+    },
     /// Content could not be had from the store, or not be given to it.
     #[error("content of `{}`: {source}", path.display())]
     Content {
@@ -114,7 +123,10 @@ impl Error {
     /// The recorded result cannot be used in this worktree; running the recipe is the right answer.
     #[must_use]
     pub fn is_miss(&self) -> bool {
-        matches!(self, Self::Forged { .. } | Self::Tracked { .. } | Self::Content { .. })
+        matches!(
+            self,
+            Self::Forged { .. } | Self::Tracked { .. } | Self::Content { .. } | Self::OtherFileSystem { .. }
+        )
     }
 
     /// The run may have been good, but must not be recorded.
@@ -122,7 +134,11 @@ impl Error {
     pub fn is_uncacheable(&self) -> bool {
         matches!(
             self,
-            Self::Special { .. } | Self::Changed { .. } | Self::CapturedNothing { .. } | Self::Content { .. }
+            Self::Special { .. }
+                | Self::Changed { .. }
+                | Self::CapturedNothing { .. }
+                | Self::Content { .. }
+                | Self::OtherFileSystem { .. }
         )
     }
 }

@@ -103,6 +103,11 @@ impl Scope<'_> {
         Ok(self.spec.is_excluded(path) || (self.is_input)(path) || self.is_tracked(path)?)
     }
 
+    /// The device of the state folder: what lies on another cannot be renamed to it.
+    pub(crate) fn device(&self) -> Result<u64> {
+        Ok(self.state.dir(b"")?.stat_self(b".larder/state")?.dev)
+    }
+
     /// Git tracks `path`.
     pub(crate) fn is_tracked(&self, path: &[u8]) -> Result<bool> {
         self.tracked.is_tracked(path, self.owned.contains(path))

@@ -84,7 +84,7 @@ pub(crate) struct Standing {
 /// Makes the recipe's outputs what `tree` records.
 ///
 /// # Errors
-/// [`Error::Forged`], [`Error::Tracked`], [`Error::Content`] before anything was touched;
+/// [`Error::Forged`], [`Error::Tracked`], [`Error::Content`], [`Error::OtherFileSystem`] before anything was touched;
 /// [`Error::SymlinkedParent`], [`Error::NotADirectory`], [`Error::Io`] at any time.
 pub fn restore(
     scope: &Scope<'_>,
@@ -123,7 +123,8 @@ fn compare<'t>(
     known: &dyn Known,
     holds: &dyn Holds,
 ) -> Result<Plan<'t>> {
-    let mut compare = Compare { scope, known, holds, plan: Plan::default(), buffer: Vec::new() };
+    let device = scope.device()?;
+    let mut compare = Compare { scope, known, holds, device, plan: Plan::default(), buffer: Vec::new() };
     let root = scope.root.dir(b"")?;
     compare.folder(tree, &root)?;
     for (path, entry) in &scope.owned.entries {
@@ -150,12 +151,16 @@ struct Compare<'a, 't> {
     scope: &'a Scope<'a>,
     known: &'a dyn Known,
     holds: &'a dyn Holds,
+    device: u64,
     plan: Plan<'t>,
     buffer: Vec<u8>,
 }
 
 impl<'t> Compare<'_, 't> {
     fn folder(&mut self, folder: &'t Folder, dir: &Dir) -> Result<()> {
+        if dir.stat_self(dir.path())?.dev != self.device {
+            return Err(Error::OtherFileSystem { path: path_buf(dir.path()) });
+        }
         for (name, node) in &folder.entries {
             let path = dir.join(name);
             match dir.stat(name)? {

@@ -75,6 +75,14 @@ impl OutputSpec {
         &self.literals
     }
 
+    /// Literal outputs that do not lie in another one.
+    pub(crate) fn outermost_literals(&self) -> impl Iterator<Item = &Vec<u8>> {
+        let lies_in_another = |literal: &Vec<u8>| {
+            self.literals.iter().any(|other| other != literal && is_within(literal, other))
+        };
+        self.literals.iter().filter(move |literal| !lies_in_another(literal))
+    }
+
     /// There are no patterns: success and log are what is cached.
     #[must_use]
     pub fn is_empty(&self) -> bool {

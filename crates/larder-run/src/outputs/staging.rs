@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::beneath::{Dir, Root};
-use super::error::{Error, Result, io, path_buf};
+use super::error::{Result, io, path_buf};
 use super::record;
 
 /// Ends the name of a staging folder's lock.

@@ -20,7 +20,7 @@ use super::error::{Error, Result, path_buf};
 /// Deepest nesting of a recorded tree.
 pub const MAX_DEPTH: usize = 255;
 /// Most entries of a recorded tree, after expansion of shared folders.
-pub const MAX_ENTRIES: usize = 2_000_000;
+pub const MAX_ENTRIES: usize = 1_000_000;
 
 /// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]

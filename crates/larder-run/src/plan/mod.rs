@@ -39,7 +39,11 @@ impl Plan {
     ///
     /// # Errors
     /// As [`Project::resolve`] and [`Plan::new`].
-    pub fn build(project: &Project, selection: &Selection, listing: &dyn Listing) -> Result<Self, ConfigError> {
+    pub fn build(
+        project: &Project,
+        selection: &Selection,
+        listing: &dyn Listing,
+    ) -> Result<Self, ConfigError> {
         let resolved = project.resolve(selection, listing)?;
         Self::new(project, resolved)
     }
@@ -66,7 +70,8 @@ impl Plan {
         };
         let mut slots: Vec<Option<Recipe>> = recipes.into_iter().map(Some).collect();
         let recipes: Vec<Recipe> = order.into_iter().filter_map(|at| slots[at].take()).collect();
-        let index: BTreeMap<&RecipeId, usize> = recipes.iter().enumerate().map(|(at, r)| (&r.id, at)).collect();
+        let index: BTreeMap<&RecipeId, usize> =
+            recipes.iter().enumerate().map(|(at, r)| (&r.id, at)).collect();
         let dependencies: Vec<Vec<usize>> = recipes
             .iter()
             .map(|recipe| recipe.dependencies.iter().filter_map(|id| index.get(id).copied()).collect())
@@ -113,9 +118,14 @@ impl Plan {
         for at in 0..self.recipes.len() {
             for (pattern, other, theirs) in index.overlapping(at, &self.outputs) {
                 let (one, two) = (&self.recipes[other], &self.recipes[at]);
-                let both = if theirs == pattern { format!("`{pattern}`") } else { format!("`{theirs}` and `{pattern}`") };
+                let both = if theirs == pattern {
+                    format!("`{pattern}`")
+                } else {
+                    format!("`{theirs}` and `{pattern}`")
+                };
                 let message = format!("outputs of `{}` and `{}` overlap: {both}", one.id, two.id);
-                let hint = "each path belongs to one recipe: narrow the `outputs`, or let one recipe make both";
+                let hint =
+                    "each path belongs to one recipe: narrow the `outputs`, or let one recipe make both";
                 let width = two.id.recipe.chars().count();
                 found.push(project.locate(Diagnostic::error(message).with_hint(hint), &two.place, width));
             }
@@ -125,9 +135,17 @@ impl Plan {
     }
 
     /// Listed inputs that a recipe writes which is no dependency.
-    fn foreign_inputs(&self, project: &Project, at: usize, index: &overlap::Index, found: &mut Vec<Diagnostic>) {
+    fn foreign_inputs(
+        &self,
+        project: &Project,
+        at: usize,
+        index: &overlap::Index,
+        found: &mut Vec<Diagnostic>,
+    ) {
         let recipe = &self.recipes[at];
-        let Some(Inputs::Patterns(patterns)) = recipe.cache.as_ref().map(|cache| &cache.inputs) else { return };
+        let Some(Inputs::Patterns(patterns)) = recipe.cache.as_ref().map(|cache| &cache.inputs) else {
+            return;
+        };
         let mut closure = None;
         let mut told = BTreeSet::new();
         for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use globset::{GlobBuilder, GlobMatcher};
 
+use crate::config::discover::is_ignored;
 use crate::config::patterns::{is_wild, project_segments};
 use crate::recipe::Recipe;
 
@@ -42,7 +43,9 @@ impl OutputSet {
         let mut set = Self::default();
         for pattern in recipe.cache.iter().flat_map(|cache| &cache.outputs) {
             match pattern.strip_prefix('!') {
-                Some(excluded) => set.excluded.extend(from_root(excluded, recipe, root).and_then(|p| matcher(&p))),
+                Some(excluded) => {
+                    set.excluded.extend(from_root(excluded, recipe, root).and_then(|p| matcher(&p)))
+                }
                 None => set.included.extend(from_root(pattern, recipe, root).and_then(covers)),
             }
         }
@@ -82,7 +85,8 @@ fn covers(pattern: String) -> Option<Covers> {
 
 /// `path` is `folder` or below it.
 fn is_within(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) || folder.is_empty()
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        || folder.is_empty()
 }
 
 /// The part of a glob before its first wildcard segment.
@@ -95,6 +99,12 @@ fn literal_prefix(pattern: &str) -> &str {
         end += segment.len() + 1;
     }
     pattern
+}
+
+/// A path that a pattern matches, for asking ignore files.
+fn sample(pattern: &str) -> String {
+    let named = pattern.split('/').filter(|segment| *segment != "**");
+    named.map(|segment| segment.replace(['*', '?'], "x")).collect::<Vec<_>>().join("/")
 }
 
 /// Finds overlaps without comparing each recipe with each other.
@@ -129,7 +139,9 @@ impl Index {
                 let theirs = &outputs[other.0].included[other.1];
                 // Only what both really hold: an exclusion of either may keep them apart.
                 if other.0 < recipe && !kept_apart(covers, theirs, set, &outputs[other.0]) {
-                    found.entry(other.0).or_insert_with(|| (covers.text().to_owned(), theirs.text().to_owned()));
+                    found
+                        .entry(other.0)
+                        .or_insert_with(|| (covers.text().to_owned(), theirs.text().to_owned()));
                 }
             }
         }
@@ -137,23 +149,37 @@ impl Index {
     }
 
     /// Recipes that surely write what an input pattern names.
-    pub(super) fn writers(&self, pattern: &str, recipe: &Recipe, root: &Path, outputs: &[OutputSet]) -> Vec<usize> {
+    pub(super) fn writers(
+        &self,
+        pattern: &str,
+        recipe: &Recipe,
+        root: &Path,
+        outputs: &[OutputSet],
+    ) -> Vec<usize> {
         let Some(covers) = from_root(pattern, recipe, root).and_then(covers) else { return Vec::new() };
         let excluded: Vec<GlobMatcher> = recipe
             .cache
             .iter()
             .filter_map(|cache| match &cache.inputs {
                 crate::recipe::Inputs::Patterns(patterns) => Some(patterns),
-                crate::recipe::Inputs::Folder => None,
+                crate::recipe::Inputs::Folder { .. } => None,
             })
             .flatten()
             .filter_map(|pattern| matcher(&from_root(pattern.strip_prefix('!')?, recipe, root)?))
             .collect();
         let mine = OutputSet { included: Vec::new(), excluded };
+        let is_hidden = |theirs: &Covers| match &covers {
+            // What wildcards find is less what is ignored; what is named counts.
+            Covers::Glob(text, _) => is_ignored(root, &sample(theirs.text()), literal_prefix(text)),
+            Covers::Literal(_) => false,
+        };
         let mut writers: Vec<usize> = self
             .meeting(&covers, outputs)
             .into_iter()
-            .filter(|&(owner, at)| !kept_apart(&covers, &outputs[owner].included[at], &mine, &outputs[owner]))
+            .filter(|&(owner, at)| {
+                let theirs = &outputs[owner].included[at];
+                !kept_apart(&covers, theirs, &mine, &outputs[owner]) && !is_hidden(theirs)
+            })
             .map(|(owner, _)| owner)
             .collect();
         writers.sort_unstable();
@@ -178,10 +204,13 @@ impl Index {
                 }
                 found.extend(self.paths.get("").into_iter().flatten());
                 let first = path.clone();
-                let below = self.paths.range(first..).take_while(|(other, _)| other.starts_with(path.as_str()));
+                let below =
+                    self.paths.range(first..).take_while(|(other, _)| other.starts_with(path.as_str()));
                 found.extend(below.filter(|(other, _)| is_within(other, path)).flat_map(|(_, who)| who));
                 let meets = |who: &&(usize, usize)| {
-                    glob_at(who).is_some_and(|(text, glob)| glob.is_match(path) || is_within(literal_prefix(text), path))
+                    glob_at(who).is_some_and(|(text, glob)| {
+                        glob.is_match(path) || is_within(literal_prefix(text), path)
+                    })
                 };
                 found.extend(self.globs.iter().filter(meets));
             }
@@ -192,7 +221,9 @@ impl Index {
                         found.extend(who);
                     }
                 }
-                found.extend(self.globs.iter().filter(|who| glob_at(who).is_some_and(|(other, _)| other == text)));
+                found.extend(
+                    self.globs.iter().filter(|who| glob_at(who).is_some_and(|(other, _)| other == text)),
+                );
             }
         }
         found

@@ -1,15 +1,19 @@
 //! Helpers that only compute: `stem`, `basename`, `dirname`, `ext`, `replace`, `sh`.
 
 use handlebars::{
-    Context, Handlebars, Helper, HelperDef, JsonRender, RenderContext, RenderError, RenderErrorReason, ScopedJson,
+    Context, Handlebars, Helper, HelperDef, JsonRender, RenderContext, RenderError, RenderErrorReason,
+    ScopedJson,
 };
 use serde_json::Value;
+
+/// Arguments, rendered → result.
+type Function = fn(&[String]) -> String;
 
 /// A helper that is a function of its arguments.
 struct Pure {
     name: &'static str,
     arguments: usize,
-    function: fn(&[String]) -> String,
+    function: Function,
 }
 
 impl HelperDef for Pure {
@@ -21,8 +25,12 @@ impl HelperDef for Pure {
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         if h.params().len() != self.arguments {
-            let message =
-                format!("helper `{}` takes {} argument(s), got {}", self.name, self.arguments, h.params().len());
+            let message = format!(
+                "helper `{}` takes {} argument(s), got {}",
+                self.name,
+                self.arguments,
+                h.params().len()
+            );
             return Err(RenderErrorReason::Other(message).into());
         }
         if let Some(missing) = h.params().iter().find(|p| p.is_value_missing())
@@ -66,7 +74,7 @@ impl HelperDef for Chunk {
 /// Registers them all.
 pub(super) fn register(engine: &mut Handlebars<'static>) {
     engine.register_helper("__chunk", Box::new(Chunk));
-    let helpers: [(&'static str, usize, fn(&[String]) -> String); 6] = [
+    let helpers: [(&'static str, usize, Function); 6] = [
         ("basename", 1, |a| basename(&a[0]).to_owned()),
         ("dirname", 1, |a| match a[0].trim_end_matches('/').rsplit_once('/') {
             Some(("", _)) => "/".to_owned(),
@@ -97,7 +105,9 @@ fn split_extension(name: &str) -> (&str, &str) {
 
 /// Quotes one word for a POSIX shell.
 fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '=' | '@' | '%' | '+' | ',');
+    let plain = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | ':' | '=' | '@' | '%' | '+' | ',')
+    };
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }

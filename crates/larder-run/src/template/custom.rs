@@ -115,7 +115,8 @@ impl Parameter {
             return Err(format!("parameter `{name}` takes a {}, got `{value}`", self.kind.name()));
         }
         if let (Some(pattern), Value::String(text)) = (&self.pattern, value) {
-            let regex = regex::Regex::new(pattern).map_err(|e| format!("pattern of parameter `{name}`: {e}"))?;
+            let regex =
+                regex::Regex::new(pattern).map_err(|e| format!("pattern of parameter `{name}`: {e}"))?;
             if !regex.is_match(text) {
                 return Err(format!("parameter `{name}` is `{text}`, which does not match `{pattern}`"));
             }
@@ -174,13 +175,22 @@ struct Custom {
 }
 
 impl Custom {
-    fn value(&self, h: &Helper<'_>, registry: &Handlebars<'_>, context: &Context) -> Result<Value, RenderError> {
+    fn value(
+        &self,
+        h: &Helper<'_>,
+        registry: &Handlebars<'_>,
+        context: &Context,
+    ) -> Result<Value, RenderError> {
         let helper = &self.helper;
         let fail = |message: String| -> RenderError {
             RenderErrorReason::Other(format!("helper `{}`: {message}", helper.name)).into()
         };
         if h.params().len() > helper.parameters.len() {
-            return Err(fail(format!("takes {} argument(s), got {}", helper.parameters.len(), h.params().len())));
+            return Err(fail(format!(
+                "takes {} argument(s), got {}",
+                helper.parameters.len(),
+                h.params().len()
+            )));
         }
         let mut given = Map::new();
         for (parameter, argument) in helper.parameters.iter().zip(h.params()) {
@@ -198,7 +208,9 @@ impl Custom {
                 var.extend(helper.variables.clone());
             }
             if let Some(Value::Object(env)) = data.get_mut("env") {
-                env.extend(helper.environment.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))));
+                env.extend(
+                    helper.environment.iter().map(|(name, value)| (name.clone(), Value::from(value.clone()))),
+                );
             }
         }
         let script = registry.render_template(&helper.run, &data)?;

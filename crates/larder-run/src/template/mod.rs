@@ -137,11 +137,11 @@ impl Renderer {
             "__capture",
             Box::new(
                 move |h: &handlebars::Helper<'_>,
-                 _: &Handlebars<'_>,
-                 _: &handlebars::Context,
-                 _: &mut handlebars::RenderContext<'_, '_>,
-                 _: &mut dyn handlebars::Output|
-                 -> handlebars::HelperResult {
+                      _: &Handlebars<'_>,
+                      _: &handlebars::Context,
+                      _: &mut handlebars::RenderContext<'_, '_>,
+                      _: &mut dyn handlebars::Output|
+                      -> handlebars::HelperResult {
                     let value = h.param(0).map(|p| (p.is_value_missing(), p.value().clone()));
                     match value {
                         Some((true, _)) if strict => Err(RenderErrorReason::MissingVariable(
@@ -174,7 +174,10 @@ impl Renderer {
     /// As [`Renderer::render`], with data that is more than a scope.
     pub(crate) fn render_data(&self, text: &str, data: &Value) -> Result<String, TemplateError> {
         if text.contains("{{>") || text.contains("{{#>") {
-            return Err(TemplateError { message: "partials (`{{> name}}`) are not supported".into(), line: None });
+            return Err(TemplateError {
+                message: "partials (`{{> name}}`) are not supported".into(),
+                line: None,
+            });
         }
         self.engine.render_template(text, data).map_err(|error| describe(&error))
     }
@@ -188,7 +191,11 @@ impl Renderer {
             return self.render(text, scope).map(Value::String);
         };
         let is_call = expression.contains(char::is_whitespace) || self.has_helper(expression);
-        let capture = if is_call { format!("{{{{__capture ({expression})}}}}") } else { format!("{{{{__capture {expression}}}}}") };
+        let capture = if is_call {
+            format!("{{{{__capture ({expression})}}}}")
+        } else {
+            format!("{{{{__capture {expression}}}}}")
+        };
         CAPTURED.with_borrow_mut(Option::take);
         self.render_data(&capture, &scope.data())?;
         let value = CAPTURED.with_borrow_mut(Option::take).unwrap_or(Value::Null);

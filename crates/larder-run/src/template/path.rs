@@ -86,8 +86,11 @@ pub fn undefined(text: &str, data: &Value) -> Vec<(Reference, Option<String>)> {
                 walked = if walked.is_empty() { segment.to_owned() } else { format!("{walked}.{segment}") };
                 continue;
             }
-            let near = value.as_object().and_then(|map| crate::diagnostic::nearest(segment, map.keys().map(String::as_str)));
-            let near = near.map(|name| if walked.is_empty() { name.to_owned() } else { format!("{walked}.{name}") });
+            let near = value
+                .as_object()
+                .and_then(|map| crate::diagnostic::nearest(segment, map.keys().map(String::as_str)));
+            let near =
+                near.map(|name| if walked.is_empty() { name.to_owned() } else { format!("{walked}.{name}") });
             found.push((reference.clone(), near));
             break;
         }
@@ -120,7 +123,10 @@ pub(super) fn sole_expression(text: &str) -> Option<&str> {
         Some(triple) => triple.strip_suffix('}')?,
         None => inner,
     };
-    if inner.contains("{{") || inner.contains("}}") || inner.starts_with(['#', '/', '!', '>', '^', '&', '~', '{', '(']) {
+    if inner.contains("{{")
+        || inner.contains("}}")
+        || inner.starts_with(['#', '/', '!', '>', '^', '&', '~', '{', '('])
+    {
         return None;
     }
     let inner = inner.trim_end_matches('~').trim();

@@ -73,7 +73,7 @@ pub(super) fn check(
     let known: BTreeSet<&Path> = recorded.iter().map(|entry| entry.path.as_path()).collect();
     for id in present {
         let path = inner.table.path(id);
-        let owner = owned.iter().any(|owned| *owned == path);
+        let owner = owned.contains(&path);
         if !owner && !known.contains(path.as_path()) {
             differences.push(Difference { path, kind: DifferenceKind::Stray });
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! spec.rs     what is asked                      pattern.rs  patterns as states of a walk
 //! walk.rs     patterns → paths and dependencies  ignored.rs  ignore files
+//! links.rs    where links lead
 //! table.rs    one node per path, versions        refresh.rs  lstat and reading, on all cores
 //! stat.rs     file-system time, the proof rule   format.rs   the table on disk (docs/formats/stat-table.md)
 //! tree.rs     entries → REAPI messages           check.rs    are outputs as recorded?
@@ -33,6 +34,7 @@ mod check;
 mod error;
 mod format;
 mod ignored;
+mod links;
 mod pattern;
 mod refresh;
 mod spec;
@@ -101,7 +103,7 @@ impl Worktree {
         }
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
         let file = state_dir.join(FILE_NAME);
-        let mut table = format::load(&file).unwrap_or_else(Table::new);
+        let mut table = format::load(&file).unwrap_or_else(Table::begin);
         let state = std::fs::canonicalize(state_dir).ok();
         let below = state.as_ref().and_then(|state| state.strip_prefix(&path).ok());
         let state = below.map(|below| table.node_at(below.as_os_str().as_bytes())).filter(|&id| id > OUTSIDE);
@@ -230,27 +232,40 @@ impl Worktree {
     /// # Errors
     /// A bad pattern, or a folder that cannot be read.
     pub fn glob(&self, folder: &Path, patterns: &[String]) -> Result<Vec<PathBuf>, InputError> {
-        let mut spec = PathSpec::inputs(folder, patterns.iter().cloned());
-        spec.follow = false;
-        let key = spec.key(ABOUT_NAMES);
-        let (mut inner, epoch) = self.lock();
-        if let Some(Remembered::Nodes(nodes)) = inner.remembered(&self.disk, epoch, &key) {
-            return Ok(nodes.into_iter().map(|id| inner.table.path(id)).collect());
-        }
-        let walked = inner.walk(&self.disk, epoch, &spec, false)?;
-        let nodes: Vec<Id> = inner.names(walked.found);
-        let paths = nodes.iter().map(|&id| inner.table.path(id)).collect();
-        self.remember(&mut inner, key, walked.deps, Remembered::Nodes(nodes));
-        Ok(paths)
+        self.find(folder, patterns, &|_| true)
     }
 
     /// Files and links of the worktree, less what is ignored, whose names are `wanted`; sorted, relative to the root.
+    /// From remembered listings: only folders and ignore files are looked at.
     ///
     /// # Errors
     /// A folder that cannot be read.
     pub fn files_named(&self, wanted: &dyn Fn(&OsStr) -> bool) -> Result<Vec<PathBuf>, InputError> {
-        let all = self.glob(Path::new(""), &["**".to_owned()])?;
-        Ok(all.into_iter().filter(|path| path.file_name().is_some_and(wanted)).collect())
+        self.find(Path::new(""), &["**".to_owned()], wanted)
+    }
+
+    fn find(
+        &self,
+        folder: &Path,
+        patterns: &[String],
+        wanted: &dyn Fn(&OsStr) -> bool,
+    ) -> Result<Vec<PathBuf>, InputError> {
+        let mut spec = PathSpec::inputs(folder, patterns.iter().cloned());
+        spec.follow = false;
+        let key = spec.key(ABOUT_NAMES);
+        let (mut inner, epoch) = self.lock();
+        let nodes = match inner.remembered(&self.disk, epoch, &key) {
+            Some(Remembered::Nodes(nodes)) => nodes,
+            _ => {
+                let walked = inner.walk(&self.disk, epoch, &spec, false)?;
+                let nodes = inner.names(epoch, walked.found);
+                self.remember(&mut inner, key, walked.deps, Remembered::Nodes(nodes.clone()));
+                nodes
+            }
+        };
+        let table = &inner.table;
+        let named = nodes.into_iter().filter(|&id| wanted(OsStr::from_bytes(table.name(id))));
+        Ok(named.map(|id| table.path(id)).collect())
     }
 
     fn remember(&self, inner: &mut Inner, key: [u8; 32], deps: Vec<Dep>, result: Remembered) {
@@ -320,10 +335,11 @@ impl Inner {
     }
 
     /// Of a walk that did not look at contents: what is a file or link.
-    fn names(&self, mut found: Vec<Id>) -> Vec<Id> {
+    fn names(&self, epoch: u32, mut found: Vec<Id>) -> Vec<Id> {
         found.retain(|&id| {
             let node = self.table.node(id);
-            matches!(node.listed.unwrap_or(node.kind), Kind::File | Kind::Link)
+            let kind = if node.seen == epoch { node.kind } else { node.listed.unwrap_or(node.kind) };
+            matches!(kind, Kind::File | Kind::Link)
         });
         found
     }

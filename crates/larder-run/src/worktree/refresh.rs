@@ -26,8 +26,6 @@ pub(super) enum Want {
     Content,
     /// A folder's names; of a file nothing.
     Listing,
-    /// Whatever it is: digest, target or names.
-    All,
 }
 
 impl Want {
@@ -36,7 +34,6 @@ impl Want {
             Self::Kind => false,
             Self::Content => matches!(kind, Kind::File | Kind::Link),
             Self::Listing => kind == Kind::Folder,
-            Self::All => true,
         }
     }
 }

@@ -53,11 +53,7 @@ impl Stat {
 }
 
 impl From<rustix::fs::Stat> for Stat {
-    #[expect(
-        clippy::unnecessary_cast,
-        clippy::cast_lossless,
-        reason = "the fields' types differ by platform"
-    )]
+    #[expect(clippy::unnecessary_cast, reason = "the fields' types differ by platform")]
     fn from(s: rustix::fs::Stat) -> Self {
         let time = |seconds: i64, nanos: u32| FsTime { seconds, nanos };
         Self {

@@ -142,7 +142,7 @@ pub(super) struct Table {
 
 impl Table {
     /// A table that knows nothing.
-    pub(super) fn new() -> Self {
+    pub(super) fn begin() -> Self {
         let mut table = Self::default();
         table.push(ROOT, b"");
         table.push(ROOT, b"/");

@@ -15,8 +15,6 @@ use super::pattern::{Patterns, Place, Via};
 use super::refresh::{Disk, Refused, Want};
 use super::table::{Dep, Id, Kind, On, ROOT, Table};
 
-const MOST_HOPS: usize = 40;
-
 /// What is looked for.
 pub(super) struct Question<'a> {
     pub(super) include: &'a Patterns,
@@ -31,7 +29,7 @@ pub(super) struct Question<'a> {
 
 /// Everything in a folder and below counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum All {
+pub(super) enum All {
     /// Less what is ignored.
     Filtered,
     /// Without exception.
@@ -56,16 +54,16 @@ pub(super) type RuleCache = HashMap<Id, (Vec<(Id, u32)>, Arc<Gitignore>)>;
 
 /// A walk under way.
 pub(super) struct Walk<'a> {
-    table: &'a mut Table,
-    disk: &'a Disk,
-    cache: &'a mut RuleCache,
-    epoch: u32,
-    state: Option<Id>,
-    question: Question<'a>,
-    deps: HashSet<Dep>,
-    found: HashMap<Id, Via>,
-    pending: Vec<Id>,
-    done: HashSet<(Id, All)>,
+    pub(super) table: &'a mut Table,
+    pub(super) disk: &'a Disk,
+    pub(super) cache: &'a mut RuleCache,
+    pub(super) epoch: u32,
+    pub(super) state: Option<Id>,
+    pub(super) question: Question<'a>,
+    pub(super) deps: HashSet<Dep>,
+    pub(super) found: HashMap<Id, Via>,
+    pub(super) pending: Vec<Id>,
+    pub(super) done: HashSet<(Id, All)>,
 }
 
 /// What a walk brought back.
@@ -136,7 +134,7 @@ impl<'a> Walk<'a> {
         Ok(Walked { found: found.into_iter().map(|(_, id)| id).collect(), deps })
     }
 
-    fn bring(&mut self, wanted: impl Iterator<Item = (Id, Want)>) -> Result<(), InputError> {
+    pub(super) fn bring(&mut self, wanted: impl Iterator<Item = (Id, Want)>) -> Result<(), InputError> {
         let wanted: Vec<_> = wanted.collect();
         match self.disk.refresh(self.table, self.epoch, &wanted).into_iter().next() {
             None => Ok(()),
@@ -150,7 +148,7 @@ impl<'a> Walk<'a> {
         self.deps.insert(Dep { node, on: On::Kind(self.table.node(node).kind as u8) });
     }
 
-    fn depend_on_content(&mut self, node: Id) {
+    pub(super) fn depend_on_content(&mut self, node: Id) {
         match self.table.node(node).kind {
             Kind::File | Kind::Link => {
                 self.deps.insert(Dep { node, on: On::Content(self.table.node(node).version) });
@@ -373,35 +371,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The places of the exclusions in a folder; `None` if it is excluded.
-    fn exclude_at(&self, node: Id) -> Option<Vec<Place>> {
-        let excludes = self.question.exclude;
-        let (mut places, root) = excludes.start();
-        if root {
-            return None;
-        }
-        for id in self.chain(node) {
-            let mut next = Vec::new();
-            if excludes.step(&places, self.table.name(id), &mut next, None, || true).is_some() {
-                return None;
-            }
-            places = next;
-        }
-        Some(places)
-    }
-
-    /// The nodes from below the root down to `node`.
-    fn chain(&self, node: Id) -> Vec<Id> {
-        let mut chain = Vec::new();
-        let mut at = node;
-        while at != ROOT {
-            chain.push(at);
-            at = self.table.node(at).parent;
-        }
-        chain.reverse();
-        chain
-    }
-
     /// The ignore files that may be in a folder.
     fn ignore_files(&mut self, folder: Id, listed: bool) -> Vec<Id> {
         if self.table.node(folder).kind != Kind::Folder {
@@ -461,62 +430,5 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(rules)
-    }
-
-    /// Where a link leads, if that is inside the project: by its text, one name at a time.
-    fn resolve(&mut self, link: Id) -> Result<Option<Id>, InputError> {
-        let mut at = self.table.node(link).parent;
-        let mut names = match self.split_target(link) {
-            Some((from_root, names)) => {
-                at = if from_root { ROOT } else { at };
-                names
-            }
-            None => return Ok(None),
-        };
-        let mut hops = 0;
-        while let Some(name) = names.pop() {
-            if self.table.node(at).kind != Kind::Folder && at != ROOT {
-                return Ok(None);
-            }
-            if name == b".." {
-                if at == ROOT {
-                    return Ok(None);
-                }
-                at = self.table.node(at).parent;
-                continue;
-            }
-            let child = self.table.child_or_new(at, &name);
-            if name == b".git" || self.state == Some(child) {
-                return Ok(None);
-            }
-            self.bring([(child, Want::Content)].into_iter())?;
-            self.depend_on_content(child);
-            if self.table.node(child).kind != Kind::Link {
-                at = child;
-                continue;
-            }
-            hops += 1;
-            let Some((from_root, more)) = self.split_target(child).filter(|_| hops <= MOST_HOPS) else {
-                return Ok(None);
-            };
-            at = if from_root { ROOT } else { at };
-            names.extend(more);
-        }
-        Ok(Some(at))
-    }
-
-    /// The names of a link's target, last first, and whether they begin at the root; `None` if it leads outside.
-    fn split_target(&self, link: Id) -> Option<(bool, Vec<Vec<u8>>)> {
-        use std::os::unix::ffi::OsStrExt;
-        let target = self.table.text(self.table.node(link).target);
-        let absolute = target.first() == Some(&b'/');
-        let target = if absolute {
-            let below = target.strip_prefix(self.disk.path.as_os_str().as_bytes())?;
-            (below.is_empty() || below[0] == b'/').then_some(below)?
-        } else {
-            target
-        };
-        let names = target.split(|&b| b == b'/').filter(|name| !name.is_empty() && *name != b".");
-        Some((absolute, names.rev().map(<[u8]>::to_vec).collect()))
     }
 }

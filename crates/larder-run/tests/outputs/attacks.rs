@@ -144,16 +144,20 @@ fn nothing_is_written_outside_while_links_are_swapped_in() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) {
-                fs::rename(&folder, &aside).unwrap();
-                symlink(&world.outside, &folder).unwrap();
-                fs::remove_file(&folder).unwrap();
-                // A restore may have made the folder anew.
+                if fs::rename(&folder, &aside).is_err() {
+                    let _ = fs::remove_dir_all(&aside);
+                    continue;
+                }
+                // A clean start or a restore may have made the folder anew; a link, nobody may replace.
+                if symlink(&world.outside, &folder).is_ok() {
+                    fs::remove_file(&folder).unwrap();
+                }
                 if fs::rename(&aside, &folder).is_err() {
                     let _ = fs::remove_dir_all(&folder);
                     let _ = fs::rename(&aside, &folder);
                 }
                 if !folder.exists() {
-                    fs::create_dir_all(&folder).unwrap();
+                    let _ = fs::create_dir_all(&folder);
                 }
             }
         });

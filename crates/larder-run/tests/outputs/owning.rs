@@ -207,3 +207,37 @@ fn links_among_what_is_owned_are_never_followed() {
     assert_eq!(fs::read_link(world.path("dist/link")).unwrap(), world.outside);
     assert_eq!(fs::read_to_string(world.outside.join("precious")).unwrap(), "precious");
 }
+
+#[test]
+fn another_file_system_is_a_typed_error() {
+    use std::os::unix::fs::MetadataExt;
+    let mut world = World::new(&["out"]);
+    world.write("out/a", "a");
+    let recorded = world.record();
+    let Ok(elsewhere) = tempfile::tempdir_in("/dev/shm") else { return };
+    if elsewhere.path().metadata().unwrap().dev() == world.project.metadata().unwrap().dev() {
+        return;
+    }
+    world.state = larder_run::outputs::Root::open(elsewhere.path()).unwrap();
+    for error in [world.restore(&recorded).unwrap_err(), world.clean().unwrap_err()] {
+        assert!(matches!(error, Error::OtherFileSystem { .. }), "{error}");
+    }
+    assert_eq!(world.read("out/a"), "a");
+}
+
+#[test]
+fn outputs_within_outputs_and_file_modes_of_folders_that_only_lead_there() {
+    use std::os::unix::fs::PermissionsExt;
+    let mut world = World::new(&["lib/out", "lib/out/main", "lib/gen/*.js"]);
+    world.write("lib/out/main", "main");
+    world.write("lib/gen/a.js", "a");
+    fs::set_permissions(world.path("lib"), PermissionsExt::from_mode(0o700)).unwrap();
+    let recorded = world.record();
+    world.clean().unwrap();
+    assert!(!world.exists("lib/out/main") && !world.exists("lib/gen/a.js"));
+    fs::set_permissions(world.path("lib"), PermissionsExt::from_mode(0o750)).unwrap();
+    world.restore(&recorded).unwrap();
+    assert_eq!(world.read("lib/out/main"), "main");
+    let mode = world.path("lib").metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode, 0o750, "not an output");
+}

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
@@ -21,12 +22,21 @@ fn generation(file: &File) -> io::Result<u64> {
     }
 }
 
-/// How many times something was deleted, for a reader, which takes no lock. Nothing was if there is no file.
-pub(crate) fn deletions(path: &Path) -> io::Result<u64> {
-    match File::open(path) {
-        Ok(file) => generation(&file),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => Err(error),
+/// The count of deletions for readers, who take no lock. The file stays open: a look costs one system call.
+#[derive(Debug, Default)]
+pub(crate) struct Deletions(OnceLock<File>);
+
+impl Deletions {
+    /// How many times something was deleted. Nothing was if there is no file.
+    pub(crate) fn count(&self, path: &Path) -> io::Result<u64> {
+        if let Some(file) = self.0.get() {
+            return generation(file);
+        }
+        match File::open(path) {
+            Ok(file) => generation(self.0.get_or_init(|| file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 }
 

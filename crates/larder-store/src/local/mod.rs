@@ -9,6 +9,7 @@
 //! | [`index`] | SQLite: results, roots, pins, leases, access times |
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
+//! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
 //! | [`mapped`] | the crate's only `unsafe` |
 //!
 //! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
@@ -24,6 +25,7 @@ pub mod keep;
 mod mapped;
 pub mod merge;
 pub(crate) mod pack;
+mod prove;
 mod reader;
 pub mod stats;
 mod table;
@@ -37,7 +39,7 @@ use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -101,6 +103,8 @@ pub struct LocalStore {
     /// The count of deletions that the view was taken at: by a writer, under the lock; and by a reader, without.
     writer_view: Mutex<Option<u64>>,
     reader_view: AtomicU64,
+    deletions: gc_lock::Deletions,
+    gc_lock_path: PathBuf,
 }
 
 /// A poisoned lock is used on: what it guards is only ever replaced whole.
@@ -141,6 +145,7 @@ impl LocalStore {
     pub fn open(path: &Path, options: Options) -> Result<Self> {
         let home = Home::open(path)?;
         let packs = PackSet::new(home.join("packs"), home.join("quarantine"));
+        let gc_lock_path = home.join("gc.lock");
         Ok(Self {
             home,
             options,
@@ -151,7 +156,9 @@ impl LocalStore {
             index: Mutex::default(),
             recovered: Mutex::default(),
             writer_view: Mutex::default(),
-            reader_view: AtomicU64::new(u64::MAX),
+            reader_view: AtomicU64::new(0),
+            deletions: gc_lock::Deletions::default(),
+            gc_lock_path,
         })
     }
 
@@ -287,6 +294,10 @@ impl LocalStore {
             // The chunk may be in a pack that was made after the view was taken, as a compacted copy is.
             let rest = range.start + passed..range.end;
             result = reader.blob(&self.packs, &root, rest, &mut |piece| sink(piece));
+        }
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+            // Finds all that is bad of it now, so that writing the blob again mends it.
+            reader.prove(&self.packs, &root);
         }
         self.readers.lock().unwrap_or_else(poison).push(reader);
         result.map_err(

@@ -14,7 +14,7 @@ use larder_core::Result;
 
 use super::blobs::set::{NAME_FILE, RowSet};
 use super::index::{Index, IndexOptions, Recovered};
-use super::{LocalStore, gc_lock, namespace_folder, poison};
+use super::{LocalStore, namespace_folder, poison};
 
 impl LocalStore {
     /// The index, opened at the first call. One that was found broken is put aside then; see
@@ -50,6 +50,11 @@ impl LocalStore {
         *self.index.lock().unwrap_or_else(poison) = None;
     }
 
+    /// After it was told and repaired.
+    pub(crate) fn forget_recovered(&self) {
+        *self.recovered.lock().unwrap_or_else(poison) = None;
+    }
+
     /// Looks again at everything that this store has looked at.
     pub(crate) fn refresh_all(&self) -> io::Result<()> {
         let namespaces: Vec<Arc<RowSet>> =
@@ -60,7 +65,7 @@ impl LocalStore {
 
     /// For readers: looks again if something was deleted since the last look.
     pub(crate) fn notice_deletions(&self) -> io::Result<()> {
-        let count = gc_lock::deletions(&self.home.join("gc.lock"))?;
+        let count = self.deletions.count(&self.gc_lock_path)?;
         if self.reader_view.load(Ordering::Acquire) != count {
             self.refresh_all()?;
             self.reader_view.store(count, Ordering::Release);

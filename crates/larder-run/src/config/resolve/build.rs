@@ -89,22 +89,31 @@ impl Resolver<'_> {
             self.reader(source).doubt(node.span, found);
         }
         let run = self.text(fields, "run", level).unwrap_or_default();
-        if run.trim().is_empty() && fields.get("run").is_none_or(|(node, _)| node.text().is_some_and(|t| !t.contains("{{"))) {
+        if run.trim().is_empty()
+            && fields.get("run").is_none_or(|(node, _)| node.text().is_some_and(|t| !t.contains("{{")))
+        {
             let found = Diagnostic::error(format!("recipe `{id}` has no `run`"));
             self.out.push(book.source.locate(found, fields.raw.span));
         }
         let mut variables = serde_json::Value::Object(level.scope.var.clone());
         bake::settle_root(&mut variables);
-        let variables = if let serde_json::Value::Object(map) = &variables { flatten(map) } else { Default::default() };
+        let variables =
+            if let serde_json::Value::Object(map) = &variables { flatten(map) } else { Default::default() };
         let mut dependencies = Vec::new();
         for (text, node, source) in self.texts(fields, "dependencies", level) {
             dependencies.extend(self.dependency(&text, &node, &source, &book.name));
         }
         dependencies.sort();
         dependencies.dedup();
-        let own_tags: Vec<String> = self.texts(fields, "tags", level).into_iter().map(|(text, ..)| text).collect();
+        let own_tags: Vec<String> =
+            self.texts(fields, "tags", level).into_iter().map(|(text, ..)| text).collect();
         let tags = if own_tags.is_empty() {
-            let own = Fields { raw: &RawRecipe { name: String::new(), span: fields.raw.span, body: book.body.clone() }, source: &book.source, inherited: None, mode: fields.mode };
+            let own = Fields {
+                raw: &RawRecipe { name: String::new(), span: fields.raw.span, body: book.body.clone() },
+                source: &book.source,
+                inherited: None,
+                mode: fields.mode,
+            };
             self.texts(&own, "tags", level).into_iter().map(|(text, ..)| text).collect()
         } else {
             own_tags
@@ -173,9 +182,10 @@ impl Resolver<'_> {
             Value::Bool(value) => *value,
             Value::Int(value) => *value != 0,
             Value::Float(value) => *value != 0.0,
-            Value::Text(text) => {
-                !matches!(text.trim().to_ascii_lowercase().as_str(), "" | "false" | "0" | "no" | "off" | "null")
-            }
+            Value::Text(text) => !matches!(
+                text.trim().to_ascii_lowercase().as_str(),
+                "" | "false" | "0" | "no" | "off" | "null"
+            ),
             Value::List(items) => !items.is_empty(),
             Value::Map(entries) => !entries.is_empty(),
         }
@@ -214,10 +224,12 @@ impl Resolver<'_> {
         };
         let inputs = match entry("inputs") {
             Some(entry) => Inputs::Patterns(self.patterns(&entry.value, source, folder, false)),
-            None if mode == Mode::Strict => Inputs::Folder,
+            None if mode == Mode::Strict => Inputs::Folder { except: Vec::new() },
             None => {
-                let found = Diagnostic::warning("`cache` without `inputs`: no file makes this recipe run again");
-                let found = found.with_hint("list `inputs`; with `larder.yml` the default is the cookbook's folder");
+                let found =
+                    Diagnostic::warning("`cache` without `inputs`: no file makes this recipe run again");
+                let found =
+                    found.with_hint("list `inputs`; with `larder.yml` the default is the cookbook's folder");
                 self.out.push(source.locate(found, node.span));
                 Inputs::Patterns(Vec::new())
             }
@@ -236,13 +248,15 @@ impl Resolver<'_> {
                 // Bake strips quotes that a helper printed around a pattern.
                 pattern = pattern.trim();
                 for quote in ['\'', '"'] {
-                    pattern = pattern.strip_prefix(quote).and_then(|p| p.strip_suffix(quote)).unwrap_or(pattern);
+                    pattern =
+                        pattern.strip_prefix(quote).and_then(|p| p.strip_suffix(quote)).unwrap_or(pattern);
                 }
             }
             let result = normalize(pattern, folder, &self.project.root);
             match result {
                 Ok(pattern) => {
-                    let covers_cookbook = pattern == "." || (pattern.ends_with("..") && pattern.split('/').all(|p| p == ".."));
+                    let covers_cookbook =
+                        pattern == "." || (pattern.ends_with("..") && pattern.split('/').all(|p| p == ".."));
                     if is_output && covers_cookbook {
                         self.reader(source).error(span, format!("output `{text}` holds the cookbook itself"));
                     }
@@ -253,7 +267,9 @@ impl Resolver<'_> {
                     let message = format!("{what} `{shown}` {}", error.reason());
                     let diagnostic = Diagnostic::error(message);
                     let diagnostic = if error == PatternError::Absolute {
-                        diagnostic.with_hint("paths are relative to the cookbook; `{{project.root}}/…` is the project's root")
+                        diagnostic.with_hint(
+                            "paths are relative to the cookbook; `{{project.root}}/…` is the project's root",
+                        )
                     } else {
                         diagnostic
                     };

@@ -30,7 +30,8 @@ impl Resolver<'_> {
     ) -> Result<Option<Inherited>, ()> {
         let Some(node) = raw.body.get("template") else {
             if let Some(node) = raw.body.get("parameters") {
-                self.reader(&book.source).doubt(node.span, Diagnostic::error("`parameters` without `template`"));
+                self.reader(&book.source)
+                    .doubt(node.span, Diagnostic::error("`parameters` without `template`"));
             }
             return Ok(None);
         };
@@ -70,7 +71,12 @@ impl Resolver<'_> {
         }
     }
 
-    fn given_parameters(&mut self, book: &RawCookbook, raw: &RawRecipe, level: &Level) -> Result<Map<String, Json>, ()> {
+    fn given_parameters(
+        &mut self,
+        book: &RawCookbook,
+        raw: &RawRecipe,
+        level: &Level,
+    ) -> Result<Map<String, Json>, ()> {
         let Some(node) = raw.body.get("parameters") else { return Ok(Map::new()) };
         let node = if self.project.mode == Mode::Strict && super::super::load::has_template(node) {
             // Parameters may use the recipe's own variables.
@@ -100,7 +106,10 @@ impl Resolver<'_> {
                 .cloned()
                 .collect();
             for name in unknown {
-                let found = Diagnostic::warning(format!("template `{}` declares no parameter `{name}`", template.name));
+                let found = Diagnostic::warning(format!(
+                    "template `{}` declares no parameter `{name}`",
+                    template.name
+                ));
                 self.out.push(book.source.locate(found, at));
                 more.extend(given.remove(&name).map(|value| (name, value)));
             }
@@ -119,17 +128,26 @@ impl Resolver<'_> {
     }
 
     /// Bake mode: the template's text, rendered, then parsed.
-    fn rendered_template(&mut self, template: &RawTemplate, text: &str, level: &Level) -> Result<Inherited, ()> {
+    fn rendered_template(
+        &mut self,
+        template: &RawTemplate,
+        text: &str,
+        level: &Level,
+    ) -> Result<Inherited, ()> {
         let renderer = self.project.renderer(self.execution);
         let data = level.scope.data();
-        let base = template.source.original.as_deref().and_then(|original| original.find(text)).unwrap_or_default();
+        let base =
+            template.source.original.as_deref().and_then(|original| original.find(text)).unwrap_or_default();
         for (reference, near) in undefined(text, &data) {
             if reference.is_bare {
                 let label = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
                 let found = Diagnostic::warning(format!("undefined name `{}` renders empty", reference.path))
                     .with_label(label);
-                let found =
-                    template.source.locate_offset(found, base + reference.offset, reference.path.chars().count());
+                let found = template.source.locate_offset(
+                    found,
+                    base + reference.offset,
+                    reference.path.chars().count(),
+                );
                 if !self.out.contains(&found) {
                     self.out.push(found);
                 }
@@ -140,9 +158,13 @@ impl Resolver<'_> {
             resolver.out.push(template.source.locate(found, Span::default()));
         };
         let rendered = renderer.render_data(text, &data).map_err(|error| fail(self, error.message))?;
-        let body = yaml::parse(&rendered).map_err(|error| fail(self, format!("after rendering: {}", error.message)))?;
-        let source =
-            Source { file: template.source.file.clone(), text: rendered, original: template.source.original.clone() };
+        let body = yaml::parse(&rendered)
+            .map_err(|error| fail(self, format!("after rendering: {}", error.message)))?;
+        let source = Source {
+            file: template.source.file.clone(),
+            text: rendered,
+            original: template.source.original.clone(),
+        };
         debug_assert!(!text.contains(bake::ROOT_TOKEN), "files with the token are refused when read");
         self.reader(&source).map(&body, raw::RECIPE_KEYS);
         Ok(Inherited { body, source })

@@ -43,9 +43,11 @@ fn measure(name: &str, project: &Project, specs: &[PathSpec]) {
             (best, opened) = (all, open);
         }
     }
-    let used = (cpu() - used) / 20.0;
-    let said =
-        format!("{name}: first {cold:?}, no change {best:.1} ms (table {opened:.1}), {used:.1} ms CPU\n");
+    let (user, system) = cpu();
+    let (user, system) = ((user - used.0) / 20.0, (system - used.1) / 20.0);
+    let said = format!(
+        "{name}: first {cold:?}, no change {best:.1} ms (table {opened:.1}), CPU user {user:.1} system {system:.1} ms\n"
+    );
     std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes()).unwrap();
 }
 

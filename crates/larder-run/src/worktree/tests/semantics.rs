@@ -204,3 +204,18 @@ fn what_was_hashed_within_a_tick_is_read_again() {
     worktree.wait_tick();
     assert!(known(worktree.now()));
 }
+
+#[test]
+fn content_of_any_size_is_hashed_whole() {
+    let p = Project::new();
+    let worktree = p.open();
+    for size in [0, 1, 131_071, 131_072, 131_073, 3 * 131_072, 2_500_001] {
+        let text = "ab".repeat(size / 2 + 1)[..size].to_owned();
+        p.write("big", &text);
+        worktree.ran();
+        assert_eq!(worktree.file(&p.path("big")).unwrap(), Digest::blake3(text.as_bytes()), "{size}");
+        let entries = worktree.entries(&PathSpec::inputs("", ["big"])).unwrap();
+        let EntryKind::File { digest, .. } = entries[0].kind else { panic!("a file") };
+        assert_eq!(digest, Digest::blake3(text.as_bytes()));
+    }
+}

@@ -184,6 +184,24 @@ impl RowSet {
         logs.chain(tables).filter(|row| row.open(&self.namespace).is_none()).count() as u64
     }
 
+    /// Files of tables that are no tables, for `verify`.
+    pub(crate) fn unreadable(&self) -> io::Result<Vec<PathBuf>> {
+        let known: Vec<PathBuf> =
+            self.view.read().unwrap_or_else(poison).tables.iter().map(|table| table.path.clone()).collect();
+        let mut unreadable = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let is_table = path.extension().is_some_and(|ext| ext == "table");
+            let damaged = |path: &Path| {
+                RowTable::open(path, "").is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
+            };
+            if is_table && !known.contains(&path) && damaged(&path) {
+                unreadable.push(path);
+            }
+        }
+        Ok(unreadable)
+    }
+
     /// Number of tables in this view.
     pub(crate) fn tables(&self) -> usize {
         self.view.read().unwrap_or_else(poison).tables.len()

@@ -87,7 +87,8 @@ pub struct GcPlan {
 pub(super) struct State {
     pub(super) rows: Rows,
     pub(super) marker: Marker,
-    pub(super) evicted: Vec<Listed>,
+    /// The results that go, and whether they go because they are incomplete.
+    pub(super) evicted: Vec<(Listed, bool)>,
     pub(super) options: GcOptions,
 }
 
@@ -231,7 +232,6 @@ impl LocalStore {
     pub fn plan_gc(&self, options: &GcOptions) -> Result<GcPlan> {
         self.flush()?;
         let index = self.index()?;
-        self.packs.refresh().map_err(plan_error)?;
         let mut rows = Rows::default();
         let mut forced: Vec<usize> = Vec::new();
         let protected = Protected::read(self, &index, options.now)?;
@@ -248,6 +248,8 @@ impl LocalStore {
             rows.spaces.push((name.clone(), start..rows.entries.len()));
             forced.extend(set.live_rows().iter().filter_map(|(digest, _, _)| rows.find(&name, digest)));
         }
+        // After the rows: so every chunk that a row needs can be in the view.
+        self.packs.refresh().map_err(plan_error)?;
         forced.extend(protected.blobs.iter().filter_map(|(name, digest)| rows.find(name, digest)));
         let items = self.items(&index, &rows, &protected)?;
         let mut marker = Marker::default();
@@ -371,7 +373,8 @@ impl LocalStore {
         let row_bytes = blobs * ROW_COST;
         let (packs, bytes_after) =
             choose_packs(&uses, bytes_before.saturating_sub(row_bytes), options.to_size);
-        let (evicted, results) = evicted.into_iter().unzip();
+        let (evicted, results) =
+            evicted.into_iter().map(|(listed, told)| ((listed, told.incomplete), told)).unzip();
         let to_size = options.to_size;
         let state = State { rows, marker, evicted, options };
         GcPlan { to_size, bytes_before, bytes_after, results, blobs, blob_bytes, chunks, packs, state }

@@ -9,7 +9,7 @@ use larder_core::{Digest, Error, ErrorKind, Result};
 use rustix::fs::{FlockOperation, flock};
 
 use super::plan::{Fate, Protected, State, survey};
-use super::{Copier, GcPlan, GcReport, PackAction, Reach};
+use super::{Added, Copier, GcPlan, GcReport, PackAction, Reach};
 use crate::event::{Content, Event, EventLog, Kind, now_ms};
 use crate::local::gc_lock::GcLock;
 use crate::local::index::{Index, Listed};
@@ -110,16 +110,15 @@ impl LocalStore {
 
     fn delete(&self, state: &mut State, compact: &HashSet<&str>, report: &mut GcReport) -> Result<()> {
         let index = self.index()?;
-        self.packs.refresh().map_err(sweep_error)?;
         let spaces = self.all_rows().map_err(sweep_error)?;
+        self.packs.refresh().map_err(sweep_error)?;
         for (name, set) in &spaces {
             for (digest, root, time) in set.rows() {
-                let known = state.rows.find(name, &digest);
-                let renewed = known.is_none_or(|row| {
-                    let entry = &state.rows.entries[row];
-                    entry.time < time || entry.root != root
-                });
-                if renewed {
+                let known = state.rows.find(name, &digest).map(|row| &state.rows.entries[row]);
+                // What seemed broken may only have been newer than the plan's view of the packs.
+                if known
+                    .is_none_or(|entry| entry.time < time || entry.root != root || entry.fate == Fate::Broken)
+                {
                     self.revive(state, name, &digest, &root);
                 }
             }
@@ -138,10 +137,10 @@ impl LocalStore {
         self.delete_packs(state, compact, report).map_err(sweep_error)
     }
 
-    /// Lets a row live that was to go, or that the plan does not know.
+    /// Lets a row live that was to go, or that the plan does not know, if it can be read.
     fn revive(&self, state: &mut State, namespace: &str, digest: &Digest, root: &Root) {
-        state.marker.add(&self.packs, [root], u64::MAX);
-        if let Some(row) = state.rows.find(namespace, digest) {
+        let whole = state.marker.add(&self.packs, [root], u64::MAX) != Added::Broken;
+        if whole && let Some(row) = state.rows.find(namespace, digest) {
             state.rows.entries[row].fate = Fate::Kept;
         }
     }
@@ -159,8 +158,15 @@ impl LocalStore {
     fn delete_results(&self, index: &Index, state: &mut State) -> Result<u64> {
         let protected = Protected::read(self, index, state.options.now)?;
         let evicted = std::mem::take(&mut state.evicted);
-        let (spared, doomed): (Vec<Listed>, Vec<Listed>) =
-            evicted.into_iter().partition(|row| protected.has_result(row) && !self.is_incomplete(index, row));
+        let (mut spared, mut doomed) = (Vec::new(), Vec::new());
+        for (row, was_incomplete) in evicted {
+            let judged_again = was_incomplete || protected.has_result(&row);
+            if judged_again && self.is_served(state, index, &row)? {
+                spared.push(row);
+            } else {
+                doomed.push(row);
+            }
+        }
         let deleted = index.delete_listed(&doomed)?;
         let survivors: &[Listed] = if deleted < doomed.len() { &doomed } else { &[] };
         for row in spared.iter().chain(survivors) {
@@ -196,9 +202,14 @@ impl LocalStore {
         }
     }
 
-    fn is_incomplete(&self, index: &Index, row: &Listed) -> bool {
-        let found = index.get_result(&row.namespace, &row.key).ok().flatten();
-        found.is_some_and(|found| Reach::of_result(self, &row.namespace, &found.payload).incomplete)
+    /// Whether everything that a result needs is here, as it is now.
+    fn is_served(&self, state: &mut State, index: &Index, row: &Listed) -> Result<bool> {
+        let Some(found) = index.get_result(&row.namespace, &row.key)? else { return Ok(false) };
+        let reach = Reach::of_result(self, &row.namespace, &found.payload);
+        let rows = self.rows(&row.namespace);
+        let roots: Vec<Root> =
+            reach.blobs.iter().filter_map(|digest| rows.find(digest).map(|(root, _)| root)).collect();
+        Ok(!reach.incomplete && state.marker.add(&self.packs, &roots, u64::MAX) != Added::Broken)
     }
 
     fn delete_packs(&self, state: &State, compact: &HashSet<&str>, report: &mut GcReport) -> io::Result<()> {

@@ -1,0 +1,25 @@
+//! Exit codes, documented in `docs/reference/exit-codes.md`.
+
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Exit {
+    /// All good.
+    Success = 0,
+    /// Usage or configuration.
+    Usage = 1,
+    /// A recipe failed (or, in `larder cache verify`, something is wrong).
+    Failed = 2,
+    /// No such recipe.
+    UnknownRecipe = 3,
+    /// Cancelled.
+    Cancelled = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}

@@ -1,0 +1,146 @@
+//! A project with its worktree and its store: the one place where they are wired from configuration.
+//!
+//! Nothing here reads the environment or a home folder: what the caller knows of them is in [`Surroundings`].
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use larder_core::{ChunkerParams, Error, ErrorKind, Result};
+use larder_run::config::discover::find_root;
+use larder_run::config::settings::Chunking;
+use larder_run::config::{CacheConfig, ConfigError, LoadOptions, Project};
+use larder_run::listing::WorktreeListing;
+use larder_run::template::Execution;
+use larder_run::worktree::Worktree;
+use larder_store::trust::{Secret, SigningConfig};
+use larder_store::{Options, Store};
+
+/// What the caller knows of the machine and the user.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Where the search for the project begins; absolute.
+    pub folder: PathBuf,
+    /// The store's folder, unless the project names one.
+    pub home: Option<PathBuf>,
+    /// Key that results are signed with (`LARDER_CACHE_SECRET`).
+    pub secret: Option<Vec<u8>>,
+    /// The environment that recipes may declare variables of.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// `-D key=value`.
+    pub defines: Vec<String>,
+    /// `--env`.
+    pub environment_name: Option<String>,
+}
+
+/// Why a project cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Something is wrong with its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its folder cannot be used.
+    #[error("cannot open `{}`", path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// A project that is open.
+#[derive(Debug)]
+pub struct OpenProject {
+    /// Its configuration.
+    pub project: Project,
+    /// What is on disk.
+    pub worktree: Worktree,
+}
+
+impl OpenProject {
+    /// Finds the project around the folder and loads it. `execution`: whether commands in templates may run.
+    ///
+    /// # Errors
+    /// When there is none, or its configuration is wrong.
+    pub fn open(around: &Surroundings, execution: Execution) -> std::result::Result<Self, OpenError> {
+        let not_found = || ConfigError::NotFound { start: around.folder.clone() };
+        let found = find_root(&around.folder).ok_or_else(not_found)?;
+        let root = found.path.parent().unwrap_or(&around.folder);
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, source }
+        };
+        let root = std::fs::canonicalize(root).map_err(at(root))?;
+        let worktree = Worktree::open(&root, &root.join(".larder/state")).map_err(at(&root))?;
+        let listing = WorktreeListing::new(&worktree, &root);
+        let mut options = LoadOptions::new(&root, &listing);
+        let text = |(name, value): (&OsString, &OsString)| {
+            Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
+        };
+        options.env = around.environment.iter().filter_map(text).collect();
+        options.defines.clone_from(&around.defines);
+        options.environment_name.clone_from(&around.environment_name);
+        options.execution = execution;
+        let project = Project::load(options)?;
+        Ok(Self { project, worktree })
+    }
+
+    /// Answers the configuration's questions about files.
+    #[must_use]
+    pub fn listing(&self) -> WorktreeListing<'_> {
+        WorktreeListing::new(&self.worktree, &self.project.root)
+    }
+
+    /// Opens the project's store; `None` if its configuration switches it off.
+    ///
+    /// # Errors
+    /// As [`open_store`].
+    pub fn store(&self, around: &Surroundings) -> Result<Option<Store>> {
+        let cache = &self.project.config.cache;
+        if !cache.local.enabled {
+            return Ok(None);
+        }
+        let named = cache.local.path.as_ref().map(|path| self.project.root.join(path));
+        let home = named.or_else(|| around.home.clone()).ok_or_else(|| {
+            Error::new(ErrorKind::Invalid, "open the store")
+                .with_message("there is no folder for it")
+                .with_hint("set LARDER_HOME")
+        })?;
+        open_store(&home, cache, around.secret.as_deref()).map(Some)
+    }
+}
+
+fn chunking(config: &Chunking) -> Result<ChunkerParams> {
+    let default = ChunkerParams::STORE;
+    let size = |value: Option<u64>, default: u32| {
+        value.map_or(default, |size| u32::try_from(size).unwrap_or(u32::MAX))
+    };
+    let (min, avg, max) = (
+        size(config.min, default.min()),
+        size(config.average, default.avg()),
+        size(config.max, default.max()),
+    );
+    ChunkerParams::new(min, avg, max).ok_or_else(|| {
+        Error::new(ErrorKind::Invalid, "open the store")
+            .with_message(format!("chunk sizes {min}/{avg}/{max} cannot be used"))
+            .with_hint("they must be even and rise: 64 ≤ min ≤ average ≤ max ≤ 16 MiB")
+    })
+}
+
+/// Opens the store in `home` as a project's `cache:` wants it.
+///
+/// # Errors
+/// `Invalid` for a secret that is too short or sizes that cannot be; else as [`Store::local`].
+pub fn open_store(home: &Path, cache: &CacheConfig, secret: Option<&[u8]>) -> Result<Store> {
+    let mut options = Options::default();
+    if let Some(level) = cache.local.compression_level {
+        options.level = i32::try_from(level).unwrap_or(19);
+    }
+    if let Some(config) = &cache.chunking {
+        options.chunking = chunking(config)?;
+    }
+    let secret = secret.map(Secret::new).transpose()?;
+    let signing = SigningConfig { secret, ..SigningConfig::default() };
+    Store::local(home, options, "default", signing)
+}
