@@ -1,1 +1,5 @@
 //! Development only: conformance suites, strict stores, fixtures.
+
+pub mod project;
+
+pub use project::{Output, Project};
