@@ -268,7 +268,7 @@ impl Job<'_> {
         if restored {
             self.remember_key(now);
         }
-        let made = Made { digest: hit::tree_digest(result), outputs: Some(on_disk) };
+        let made = Made { digest: hit::tree_digest(result), outputs: Some(Box::new(on_disk)) };
         Done { outcome: Outcome::Cached { tier: "local", restored, saved: saved(result) }, made }
     }
 
@@ -476,7 +476,7 @@ impl Job<'_> {
             },
         };
         self.remember_key(now);
-        let made = Made { digest: Some(captured.tree_digest), outputs: Some(captured.on_disk) };
+        let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
         Done { outcome: Outcome::Ran { miss: Some(miss), not_cached, unchanged }, made }
     }
 

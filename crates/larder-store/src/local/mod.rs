@@ -5,6 +5,7 @@
 //! | [`home`] | the folder: made, recognised, judged |
 //! | [`pack`], [`blobs`], [`table`] | chunks; blob rows; the sorted table under both |
 //! | [`writer`], [`reader`] | blobs in, blobs out |
+//! | [`backend`], [`uploads`] | the store behind the traits of [`crate::seam`] |
 //! | [`index`] | SQLite: results, roots, pins, leases, access times |
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
@@ -15,6 +16,7 @@
 //! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
 //! Invariant: a blob row is written only after every chunk that it needs; so what can be found can be read.
 
+pub mod backend;
 pub(crate) mod blobs;
 pub mod gc;
 mod gc_lock;
@@ -29,8 +31,10 @@ mod prove;
 mod reader;
 pub mod stats;
 mod table;
+pub mod uploads;
 pub mod verify;
 mod view;
+mod whole;
 pub mod writer;
 
 use std::collections::HashMap;
@@ -104,6 +108,7 @@ pub struct LocalStore {
     reader_view: AtomicU64,
     deletions: gc_lock::Deletions,
     gc_lock_path: PathBuf,
+    cloning: whole::Cloning,
 }
 
 /// A poisoned lock is used on: what it guards is only ever replaced whole.
@@ -158,6 +163,7 @@ impl LocalStore {
             reader_view: AtomicU64::new(0),
             deletions: gc_lock::Deletions::default(),
             gc_lock_path,
+            cloning: whole::Cloning::default(),
         })
     }
 
@@ -224,6 +230,7 @@ impl LocalStore {
     pub(crate) fn is_whole(&self, root: &Root) -> bool {
         match root {
             Root::Chunk(chunk) => self.packs.has(&chunk.hash),
+            Root::Whole(chunk) => self.has_whole(chunk),
             Root::List(chunk) if !self.packs.is_suspect() => self.packs.has(&chunk.hash),
             Root::List(_) => {
                 let mut all = true;
@@ -279,6 +286,9 @@ impl LocalStore {
         }
         let not_found = || Error::new(ErrorKind::NotFound, "read a blob").with("digest", digest);
         let root = self.find(namespace, digest)?.ok_or_else(not_found)?;
+        if let Root::Whole(chunk) = &root {
+            return self.read_whole(chunk, range, sink);
+        }
         let mut reader = self.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
         let mut passed = 0;
         let mut counted = |piece: &[u8]| {
@@ -327,6 +337,9 @@ impl LocalStore {
     /// # Errors
     /// As [`LocalStore::read`], and what the file system answers. `file` may then hold a part of the blob.
     pub fn write_to(&self, namespace: &str, digest: &Digest, mut file: &File) -> Result<()> {
+        if let Some(Root::Whole(chunk)) = self.find(namespace, digest)? {
+            return self.give_whole(&chunk, file);
+        }
         self.read(namespace, digest, 0..digest.size, &mut |piece| {
             file.write_all(piece).map_err(|error| Error::from_io(error, "write a file"))
         })

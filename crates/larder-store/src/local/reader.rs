@@ -132,6 +132,7 @@ impl Reader {
     ) -> Result<()> {
         match root {
             Root::Chunk(chunk) => self.leaf(packs, chunk, 0, &range, true, &mut Vec::new(), sink),
+            Root::Whole(chunk) => Err(missing(&chunk.hash)),
             Root::List(chunk) => {
                 let mut buffer = Vec::new();
                 self.node(packs, chunk, MAX_LEVELS as u8, 0, &range, &mut buffer, sink)
@@ -209,7 +210,7 @@ impl Reader {
         }
     }
 
-    /// Calls `visit` with every chunk that a blob needs, nodes too.
+    /// Calls `visit` with every chunk that a blob needs, nodes too; a whole file has none.
     pub(crate) fn visit(
         &mut self,
         packs: &PackSet,
@@ -218,6 +219,7 @@ impl Reader {
     ) -> Result<()> {
         match root {
             Root::Chunk(chunk) => visit(chunk),
+            Root::Whole(_) => {}
             Root::List(chunk) => self.visit_node(packs, chunk, MAX_LEVELS as u8, visit)?,
         }
         Ok(())
