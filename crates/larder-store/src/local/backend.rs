@@ -77,6 +77,8 @@ impl LocalBackend {
     fn page(&self, digest: &Digest, root: &Root, offset: u64) -> Result<Option<ChunkPage>> {
         let params = self.store.options.chunking;
         match root {
+            // It was not cut: there is no list to tell.
+            Root::Whole(_) => Ok(None),
             Root::Chunk(chunk) => Ok(Some(ChunkPage { params, offset: 0, chunks: vec![*chunk], next: None })),
             Root::List(entry) => {
                 let mut page = ChunkPage { params, offset, chunks: Vec::new(), next: None };

@@ -13,9 +13,6 @@ use super::open::PackWriter;
 
 const WINDOW: usize = 1 << 20;
 
-/// What is done with a frame and its chunks.
-type Visit<'a> = dyn FnMut(&FrameInfo, &[(Hash, u32)]) -> io::Result<()> + 'a;
-
 /// Calls `visit` with every whole frame, in the file's order.
 pub(crate) fn frames(file: &File, visit: &mut dyn FnMut(Head) -> io::Result<()>) -> io::Result<()> {
     let size = file.metadata()?.len();
