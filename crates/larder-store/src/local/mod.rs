@@ -52,6 +52,9 @@ pub enum Durability {
     Fsync,
 }
 
+/// What is written to a file at once.
+const WRITE_SIZE: usize = 256 << 10;
+
 /// How a local store is used.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -194,10 +197,9 @@ impl LocalStore {
             Root::List(chunk) if !self.packs.is_suspect() => self.packs.has(&chunk.hash),
             Root::List(_) => {
                 let mut all = true;
-                let mut reader = self.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
-                let visited =
-                    reader.visit(&self.packs, root, &mut |chunk| all &= self.packs.has(&chunk.hash));
-                self.readers.lock().unwrap_or_else(poison).push(reader);
+                let visited = self.with_reader(|reader| {
+                    reader.visit(&self.packs, root, &mut |chunk| all &= self.packs.has(&chunk.hash))
+                });
                 all && visited.is_ok()
             }
         }
@@ -235,6 +237,25 @@ impl LocalStore {
         range: Range<u64>,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
+        self.with_reader(|reader| self.read_with(reader, namespace, digest, range, sink))
+    }
+
+    /// Calls `work` with a reader that no other thread has; readers keep their buffers.
+    fn with_reader<T>(&self, work: impl FnOnce(&mut Reader) -> T) -> T {
+        let mut reader = self.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
+        let result = work(&mut reader);
+        self.readers.lock().unwrap_or_else(poison).push(reader);
+        result
+    }
+
+    fn read_with(
+        &self,
+        reader: &mut Reader,
+        namespace: &str,
+        digest: &Digest,
+        range: Range<u64>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         if range.start > range.end || range.end > digest.size {
             return Err(Error::new(ErrorKind::Invalid, "read a blob")
                 .with_message("the range ends beyond the blob")
@@ -245,12 +266,9 @@ impl LocalStore {
         }
         let not_found = || Error::new(ErrorKind::NotFound, "read a blob").with("digest", digest);
         let root = self.find(namespace, digest)?.ok_or_else(not_found)?;
-        let mut reader = self.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
-        let result = reader.blob(&self.packs, &root, range, sink);
-        self.readers.lock().unwrap_or_else(poison).push(reader);
-        result.map_err(
-            |error| if error.kind() == ErrorKind::NotFound { not_found().caused_by(error) } else { error },
-        )
+        reader.blob(&self.packs, &root, range, sink).map_err(|error| {
+            if error.kind() == ErrorKind::NotFound { not_found().caused_by(error) } else { error }
+        })
     }
 
     /// The whole blob in memory; for blobs that are known to be small (messages, logs).
@@ -276,8 +294,22 @@ impl LocalStore {
     /// # Errors
     /// As [`LocalStore::read`], and what the file system answers. `file` may then hold a part of the blob.
     pub fn write_to(&self, namespace: &str, digest: &Digest, mut file: &File) -> Result<()> {
-        self.read(namespace, digest, 0..digest.size, &mut |piece| {
-            file.write_all(piece).map_err(|error| Error::from_io(error, "write a file"))
+        let io_error = |error| Error::from_io(error, "write a file");
+        self.with_reader(|reader| {
+            // A write of its own for each chunk would cost more than gathering them.
+            let mut gathered = std::mem::take(&mut reader.gathered);
+            gathered.clear();
+            let read = self.read_with(reader, namespace, digest, 0..digest.size, &mut |piece| {
+                if gathered.len() + piece.len() > WRITE_SIZE {
+                    file.write_all(&gathered).map_err(io_error)?;
+                    gathered.clear();
+                }
+                gathered.extend_from_slice(piece);
+                Ok(())
+            });
+            let written = read.and_then(|()| file.write_all(&gathered).map_err(io_error));
+            reader.gathered = gathered;
+            written
         })
     }
 
