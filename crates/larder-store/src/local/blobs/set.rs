@@ -174,8 +174,12 @@ impl RowSet {
             }
         }
         view.tables.iter().find_map(|table| {
-            let row = table.table.find(&digest.hash, |row: &BlobRow| opened(row).is_some())?;
-            opened(&row)
+            let mut found = None;
+            table.table.find(&digest.hash, |row: &BlobRow| {
+                found = opened(row);
+                found.is_some()
+            })?;
+            found
         })
     }
 
