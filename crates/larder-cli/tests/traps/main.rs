@@ -13,8 +13,15 @@
 //! ```
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod environment;
+mod escape;
+mod inputs;
 mod inputs;
 mod key;
+mod memory;
 mod outputs;
+mod owning;
+mod place;
 mod stat;
+mod trust;
 mod world;
