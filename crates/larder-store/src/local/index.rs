@@ -125,6 +125,21 @@ impl Index {
         open::open(options)
     }
 
+    /// What SQLite finds wrong with the database when it looks at all of it; nothing if it is sound.
+    pub fn check(&self) -> Result<Vec<String>> {
+        self.read("check index", |transaction| {
+            let mut statement = transaction.prepare("PRAGMA quick_check(20)")?;
+            let told: Vec<String> =
+                statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok(told.into_iter().filter(|line| line != "ok").collect())
+        })
+    }
+
+    /// Lets the next open check the whole database, and put it aside if it is damaged.
+    pub(crate) fn suspect(&self) {
+        open::mark_suspect(&self.path);
+    }
+
     /// Where the database is.
     pub fn path(&self) -> &Path {
         &self.path

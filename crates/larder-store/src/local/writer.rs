@@ -28,6 +28,8 @@ const CLOSE_AT_BLOB_END: usize = 64 << 10;
 const PACK_SIZE: u64 = 256 << 20;
 /// Rows gathered at most before they are written.
 const MAX_ROWS: usize = 4096;
+/// A log of rows becomes a table when it reaches this.
+const MAX_LOG_ROWS: u64 = 1 << 18;
 /// A row younger than this is not renewed when its blob is written again.
 const RENEW_AFTER: u32 = 600;
 
@@ -98,12 +100,14 @@ impl<'store> Writer<'store> {
         let lock = GcLock::shared(&store.home.join("gc.lock")).map_err(store_error)?;
         let generation = lock.generation().map_err(store_error)?;
         let mut session = store.take_session();
-        store.packs.ensure().map_err(store_error)?;
-        if session.generation != Some(generation) {
-            store.packs.refresh().map_err(store_error)?;
-            store.rows(namespace).refresh().map_err(store_error)?;
-            session.generation = Some(generation);
+        if session.generation.is_some_and(|seen| seen != generation) {
+            // GC can take nothing from files that are being written, so they end when it ran.
+            let sync = store.options.durability == Durability::Fsync;
+            std::mem::take(&mut session).close(sync).map_err(store_error)?;
         }
+        session.generation = Some(generation);
+        store.packs.ensure().map_err(store_error)?;
+        store.refresh_for_writer(generation).map_err(store_error)?;
         store.rows(namespace).ensure().map_err(store_error)?;
         Ok(Self {
             store,
@@ -282,7 +286,7 @@ impl<'store> Writer<'store> {
         let rows = std::mem::take(&mut self.rows);
         let sync = self.store.options.durability == Durability::Fsync;
         let set = self.store.rows(&self.namespace);
-        let namespace = self.namespace.clone();
+        let (namespace, full_name) = (self.namespace.clone(), self.namespace.clone());
         let tmp = self.store.home.join("tmp");
         let session = self.session();
         let write = |session: &mut Session| {
@@ -292,14 +296,23 @@ impl<'store> Writer<'store> {
             let log = match session.logs.entry(namespace) {
                 std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::hash_map::Entry::Vacant(entry) => {
-                    std::fs::create_dir_all(set.folder())?;
+                    set.create_folder(&tmp)?;
                     let log = RowWriter::create(set.folder(), &tmp, &new_id())?;
                     set.add_log(log.log().clone());
                     entry.insert(log)
                 }
             };
             log.append(&rows)?;
-            if sync { log.sync() } else { Ok(()) }
+            if sync {
+                log.sync()?
+            }
+            if log.rows() >= MAX_LOG_ROWS
+                && let Some(full) = session.logs.remove(&full_name)
+            {
+                full.seal()?;
+                set.refresh()?;
+            }
+            Ok(())
         };
         write(session).map_err(store_error)
     }

@@ -28,7 +28,8 @@ pub(crate) const MAX_BYTES: u32 = 32 << 20;
 pub(crate) const MAX_CHUNKS: usize = 4096;
 /// Bytes of a frame in a pack's directory.
 pub(crate) const DIRECTORY_ENTRY: usize = 24;
-const MAGIC: &[u8; 4] = b"LFR1";
+/// The first bytes of a frame.
+pub(crate) const MAGIC: &[u8; 4] = b"LFR1";
 
 /// Where a frame's payload is and how it is stored: an entry of the pack's directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +73,6 @@ impl FrameInfo {
     /// Offset of the frame's header.
     pub(crate) fn start(&self) -> u64 {
         self.payload.saturating_sub((HEADER + usize::from(self.chunks) * ENTRY) as u64)
-    }
-
-    /// Bytes of the whole frame.
-    pub(crate) fn length(&self) -> u64 {
-        (HEADER + usize::from(self.chunks) * ENTRY) as u64 + u64::from(self.stored)
     }
 }
 
