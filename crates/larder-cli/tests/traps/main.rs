@@ -16,7 +16,6 @@
 mod environment;
 mod escape;
 mod inputs;
-mod inputs;
 mod key;
 mod memory;
 mod outputs;
