@@ -148,6 +148,9 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn run(&self, plan: &Plan) -> Report {
         let report = schedule::run(self, plan);
+        if let Some(error) = self.cache.take_trouble() {
+            (self.events)(Event::Warning { recipe: None, message: &error.to_string(), hint: error.hint() });
+        }
         if let Err(error) = self.worktree.save().and_then(|()| self.state.save()) {
             let message = format!("cannot write `.larder/state`: {error}");
             (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
