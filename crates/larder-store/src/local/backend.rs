@@ -77,7 +77,10 @@ impl LocalBackend {
     fn page(&self, digest: &Digest, root: &Root, offset: u64) -> Result<Option<ChunkPage>> {
         let params = self.store.options.chunking;
         match root {
-            Root::Chunk(chunk) => Ok(Some(ChunkPage { params, offset: 0, chunks: vec![*chunk], next: None })),
+            // A whole file travels as one chunk until something asks for smaller ones.
+            Root::Chunk(chunk) | Root::Whole(chunk) => {
+                Ok(Some(ChunkPage { params, offset: 0, chunks: vec![*chunk], next: None }))
+            }
             Root::List(entry) => {
                 let mut page = ChunkPage { params, offset, chunks: Vec::new(), next: None };
                 self.collect(entry, MAX_LEVELS as u8, 0, offset, &mut page)?;
@@ -85,7 +88,6 @@ impl LocalBackend {
                 page.next = (end < digest.size).then_some(end);
                 Ok(Some(page))
             }
-            Root::Whole(_) => Ok(None),
         }
     }
 
