@@ -91,11 +91,7 @@ impl Tiered {
         read
     }
 
-    async fn pour(
-        digest: &Digest,
-        source: &Arc<dyn BlobStore>,
-        uploads: &mut Vec<Open<'_>>,
-    ) -> Result<()> {
+    async fn pour(digest: &Digest, source: &Arc<dyn BlobStore>, uploads: &mut Vec<Open<'_>>) -> Result<()> {
         let mut pieces = source.read(digest, 0..digest.size).await?;
         while let Some(piece) = pieces.try_next().await? {
             let mut going = Vec::with_capacity(uploads.len());
