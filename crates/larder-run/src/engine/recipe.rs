@@ -26,7 +26,7 @@ use super::{Session, reason};
 use crate::event::{Event, Outcome};
 use crate::key::{self, Key, Parts};
 use crate::lock::{Acquired, RecipeLock, single_flight};
-use crate::outputs::{OutputSpec, Owned, Scope, capture, clean, record as owning};
+use crate::outputs::{OutputSpec, Owned, Scope, Snapshot, capture, clean, record as owning};
 use crate::plan::Plan;
 use crate::recipe::{CacheSpec, Inputs, Recipe};
 use crate::worktree::{EntryKind, PathSpec};
@@ -268,7 +268,7 @@ impl Job<'_> {
         if restored {
             self.remember_key(now);
         }
-        let made = Made { digest: hit::tree_digest(result), outputs: Some(on_disk) };
+        let made = Made { digest: hit::tree_digest(result), outputs: Some(Box::new(on_disk)) };
         Done { outcome: Outcome::Cached { tier: "local", restored, saved: saved(result) }, made }
     }
 
@@ -414,6 +414,9 @@ impl Job<'_> {
                 Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
             },
         };
+        if session.state.placed(&recipe.id).is_none() {
+            self.keep_ownership(&owned, &snapshot);
+        }
         if let Some(cleaned) = cleaned
             && let Err(error) = cleaned.finish(&session.cache)
         {
@@ -432,6 +435,19 @@ impl Job<'_> {
             owning::take_over(&mut owned, &before, &found);
         }
         owned
+    }
+
+    /// After a run without a result: what it made through globs is the recipe's, so that the next clean start takes it.
+    fn keep_ownership(&self, owned: &Owned, before: &Snapshot) {
+        let (session, recipe) = (self.session, self.recipe);
+        let mut owned = owned.clone();
+        let kept = capture::glob_matches(&session.root_dir, &self.spec).and_then(|found| {
+            owning::take_over(&mut owned, before, &found);
+            owned.save(session.state.folder(), &recipe.id)
+        });
+        if let Err(error) = kept {
+            tracing::warn!(error = chain(&error), "what a failed run made could not be noted");
+        }
     }
 
     fn uncached(&self, now: &Now, miss: String, reason: String) -> Done {
@@ -460,7 +476,7 @@ impl Job<'_> {
             },
         };
         self.remember_key(now);
-        let made = Made { digest: Some(captured.tree_digest), outputs: Some(captured.on_disk) };
+        let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
         Done { outcome: Outcome::Ran { miss: Some(miss), not_cached, unchanged }, made }
     }
 

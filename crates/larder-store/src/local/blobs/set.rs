@@ -14,8 +14,11 @@ use super::TAIL_MAGIC;
 use super::log::{RowLog, seal_abandoned, write_table};
 use super::row::BlobRow;
 use crate::local::mapped::Mapped;
-use crate::local::poison;
-use crate::local::table::Table;
+use crate::local::table::{self, Row, Table};
+use crate::local::{new_id, poison};
+
+/// In a folder that is named by a hash: the namespace.
+pub(crate) const NAME_FILE: &str = "namespace";
 
 /// A sorted table of rows.
 #[derive(Debug)]
@@ -61,6 +64,27 @@ impl RowSet {
     /// Where the rows are.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Makes the folder. One whose name is a hash gets a file that tells the namespace, for whoever looks at all of them.
+    pub(crate) fn create_folder(&self, tmp: &Path) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let hashed = self.folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('+'));
+        let told = self.folder.join(NAME_FILE);
+        if hashed && !told.exists() {
+            let new = tmp.join(new_id());
+            fs::write(&new, &self.namespace)?;
+            fs::rename(&new, told)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of logs that are still being written, which nobody but their writers can change.
+    pub(crate) fn live_rows(&self) -> Vec<(Digest, Root, u32)> {
+        let logs = self.view.read().unwrap_or_else(poison).logs.clone();
+        let opened =
+            |row: BlobRow| row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time()));
+        logs.iter().flat_map(|log| log.rows()).filter_map(opened).collect()
     }
 
     /// Takes the first view, if that was not done yet.
@@ -147,7 +171,7 @@ impl RowSet {
             .chain(tables)
             .filter_map(|row| row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time())))
             .collect();
-        rows.sort_unstable_by(|a, b| (a.0, std::cmp::Reverse(a.2)).cmp(&(b.0, std::cmp::Reverse(b.2))));
+        rows.sort_unstable_by_key(|(digest, _, time)| (*digest, std::cmp::Reverse(*time)));
         rows.dedup_by_key(|row| row.0);
         rows
     }
@@ -158,6 +182,42 @@ impl RowSet {
         let logs = view.logs.iter().flat_map(|log| log.rows());
         let tables = view.tables.iter().flat_map(|table| table.table.rows::<BlobRow>());
         logs.chain(tables).filter(|row| row.open(&self.namespace).is_none()).count() as u64
+    }
+
+    /// Files of tables that are no tables, for `verify`.
+    pub(crate) fn unreadable(&self) -> io::Result<Vec<PathBuf>> {
+        let known: Vec<PathBuf> =
+            self.view.read().unwrap_or_else(poison).tables.iter().map(|table| table.path.clone()).collect();
+        let mut unreadable = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let is_table = path.extension().is_some_and(|ext| ext == "table");
+            let damaged = |path: &Path| {
+                RowTable::open(path, "").is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
+            };
+            if is_table && !known.contains(&path) && damaged(&path) {
+                unreadable.push(path);
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// Makes a new table of the sound rows of one whose tail is damaged, if its length tells how many it has. Answers
+    /// how many there were.
+    pub(crate) fn salvage(&self, path: &Path, id: &str) -> io::Result<usize> {
+        let bytes = fs::read(path)?;
+        let body = bytes.len().saturating_sub(table::TAIL);
+        let length = |rows: usize| table::length::<BlobRow>(rows);
+        let guess = body / (BlobRow::SIZE + 1);
+        let Some(count) = (guess.saturating_sub(guess / 8 + 8)..=guess).find(|&rows| length(rows) == body)
+        else {
+            return Ok(0);
+        };
+        let rows = bytes[body - count * BlobRow::SIZE..body].chunks_exact(BlobRow::SIZE).map(BlobRow::decode);
+        let sound: Vec<BlobRow> = rows.filter(|row| row.open(&self.namespace).is_some()).collect();
+        let found = sound.len();
+        write_table(sound, &self.folder.join(format!("{id}.rows")), true)?;
+        Ok(found)
     }
 
     /// Number of tables in this view.
@@ -209,7 +269,7 @@ impl RowSet {
                 }
             }
         }
-        write_table(rows, &self.folder.join(format!("{id}.rows")))?;
+        write_table(rows, &self.folder.join(format!("{id}.rows")), true)?;
         for table in tables {
             fs::remove_file(&table.path)?;
         }

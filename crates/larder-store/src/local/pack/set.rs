@@ -18,8 +18,9 @@ use larder_core::Hash;
 use super::ChunkRow;
 use super::frame::FrameInfo;
 use super::open::{OpenPack, seal_abandoned};
+use super::salvage;
 use super::sealed::SealedPack;
-use crate::local::poison;
+use crate::local::{new_id, poison};
 
 /// A pack of either kind.
 #[derive(Clone, Debug)]
@@ -72,12 +73,14 @@ pub(crate) struct PackSet {
     quarantine: PathBuf,
     view: RwLock<View>,
     refreshing: Mutex<bool>,
+    rebuilt: Mutex<Vec<String>>,
 }
 
 impl PackSet {
     /// The packs below `packs`; nothing is read before the first look-up or refresh.
     pub(crate) fn new(packs: PathBuf, quarantine: PathBuf) -> Self {
-        Self { packs, quarantine, view: RwLock::default(), refreshing: Mutex::new(false) }
+        let (view, refreshing, rebuilt) = (RwLock::default(), Mutex::new(false), Mutex::default());
+        Self { packs, quarantine, view, refreshing, rebuilt }
     }
 
     /// Takes the first view, if that was not done yet.
@@ -113,6 +116,7 @@ impl PackSet {
             }
         }
         view.sealed.sort_by(|a, b| b.id().cmp(a.id()));
+        view.sealed.dedup_by(|a, b| a.id() == b.id());
         *self.view.write().unwrap_or_else(poison) = view;
         *done = true;
         Ok(())
@@ -129,15 +133,28 @@ impl PackSet {
         }
     }
 
-    /// Makes a new table for a pack whose tail is damaged, from its frames, in a copy (the damaged file may be mapped by
-    /// another process). What has no whole frame before the first damaged one is lost; the file is kept in quarantine.
-    fn rebuild(&self, path: &Path, id: &str) -> Option<Arc<SealedPack>> {
-        let damaged = self.quarantine.join(format!("{id}.pack"));
-        fs::rename(path, &damaged).ok()?;
-        let open = path.with_extension("open");
-        fs::copy(&damaged, &open).ok()?;
-        seal_abandoned(&open, id).ok()?;
-        SealedPack::open(path, id, self.read_bad(id)).ok().map(Arc::new)
+    /// Makes a new pack of the whole frames of one whose tail or table is damaged, and puts that into quarantine.
+    pub(crate) fn rebuild(&self, path: &Path, id: &str) -> Option<Arc<SealedPack>> {
+        let new = new_id();
+        let tmp = self.packs.with_file_name("tmp");
+        let rebuilt = salvage::rebuild(path, &self.packs, &tmp, &new).and_then(|any| {
+            fs::rename(path, self.quarantine.join(format!("{id}.pack")))?;
+            if !any {
+                return Ok(None);
+            }
+            let path = self.packs.join(format!("{new}.pack"));
+            SealedPack::open(&path, &new, HashSet::new()).map(Arc::new).map(Some)
+        });
+        self.rebuilt.lock().unwrap_or_else(poison).push(id.to_owned());
+        rebuilt.unwrap_or_else(|error| {
+            tracing::warn!(pack = id, %error, "could not rebuild a damaged pack; its chunks are misses");
+            None
+        })
+    }
+
+    /// The packs that were found damaged and were rebuilt since the last call.
+    pub(crate) fn take_rebuilt(&self) -> Vec<String> {
+        std::mem::take(&mut *self.rebuilt.lock().unwrap_or_else(poison))
     }
 
     fn bad_path(&self, id: &str) -> PathBuf {
