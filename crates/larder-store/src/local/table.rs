@@ -188,7 +188,7 @@ impl Table {
     }
 
     /// The first row with this key that `wanted` accepts.
-    pub(crate) fn find<R: Row>(&self, key: &Hash, wanted: impl Fn(&R) -> bool) -> Option<R> {
+    pub(crate) fn find<R: Row>(&self, key: &Hash, mut wanted: impl FnMut(&R) -> bool) -> Option<R> {
         let at = self.tail.table_offset as usize + slot(key, self.tail.bits) * 4;
         let count = self.tail.rows as usize;
         let from = u32_at(&self.map, at) as usize;
