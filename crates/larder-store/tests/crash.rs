@@ -3,7 +3,7 @@
 //! The child is this test binary itself, started again with `LARDER_TEST_CHILD`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
@@ -47,30 +47,35 @@ fn record(store: &LocalStore, seed: u64, digest: &Digest) {
     store.index().unwrap().put_result(&new, Condition::Always, seed).unwrap();
 }
 
+/// Tells the parent, at once.
+fn say(line: &str) {
+    let mut output = std::io::stdout().lock();
+    output.write_all(format!("{line}\n").as_bytes()).unwrap();
+    output.flush().unwrap();
+}
+
 /// Puts for ever, and says on its standard output what is acknowledged.
 fn child_puts(home: &Path, first: u64) {
-    use std::io::Write;
     for seed in first.. {
         // A new store now and then, so that packs are sealed.
         let store = open(home);
         for seed in seed * 5..seed * 5 + 5 {
             let digest = store.put(NS, &content(seed)).unwrap();
             record(&store, seed, &digest);
-            writeln!(std::io::stdout(), "put {seed}").unwrap();
+            say(&format!("put {seed}"));
         }
     }
 }
 
 /// Collects garbage for ever: everything but what is pinned.
 fn child_gcs(home: &Path) {
-    use std::io::Write;
     let store = open(home);
     for round in 0u64.. {
         for seed in 0..6 {
             let digest = store.put(NS, &content(500_000 + round * 6 + seed)).unwrap();
             record(&store, 500_000 + round * 6 + seed, &digest);
         }
-        writeln!(std::io::stdout(), "gc").unwrap();
+        say("gc");
         let options = GcOptions { to_size: Some(1), grace: Duration::ZERO, ..GcOptions::default() };
         store.gc(&options).unwrap();
         store.merge_small().ok();
@@ -239,9 +244,8 @@ fn puts_reads_and_collections_at_once_lose_nothing_that_is_young_or_reachable() 
                         Err(error) => assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}"),
                     }
                     drop(lease);
-                    match store.merge_small() {
-                        Err(error) => assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}"),
-                        Ok(_) => {}
+                    if let Err(error) = store.merge_small() {
+                        assert_eq!(error.kind(), ErrorKind::Busy, "{error:?}");
                     }
                 }
             }));

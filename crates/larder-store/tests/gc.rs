@@ -239,3 +239,112 @@ fn a_store_over_its_limit_is_brought_below_it_and_many_small_packs_are_merged() 
     assert!(limited.gc.is_some());
     assert!(here(&store, &digests), "all are young");
 }
+
+#[test]
+fn another_process_notices_what_was_evicted_and_what_it_writes_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, other) = (open(folder.path()), open(folder.path()));
+    let content = noise(1, 200_000);
+    let digest = store.put(NS, &content).unwrap();
+    store.flush().unwrap();
+    assert!(here(&other, &[digest]));
+    let unsealed = other.put(NS, &noise(2, 200_000)).unwrap();
+    store.gc(&GcOptions { to_size: Some(0), ..hard() }).unwrap();
+    assert_eq!(other.find_missing(NS, &[digest, unsealed]).unwrap(), [digest]);
+    assert!(here(&store, &[unsealed]), "its writer has it open");
+    // The other process must not rely on the chunks that it saw before.
+    assert_eq!(other.put(NS, &content).unwrap(), digest);
+    assert!(here(&other, &[digest]) && here(&store, &[digest]));
+    drop(other);
+    assert!(here(&open(folder.path()), &[digest, unsealed]));
+    store.gc(&GcOptions { to_size: Some(0), ..hard() }).unwrap();
+    assert_eq!(store.find_missing(NS, &[digest, unsealed]).unwrap().len(), 2, "nobody has it open any more");
+    assert!(std::fs::read_dir(folder.path().join("home/packs")).unwrap().next().is_none());
+}
+
+#[test]
+fn a_writer_at_work_is_waited_for_and_then_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let digest = store.put(NS, &noise(1, 10_000)).unwrap();
+    let writer = store.writer(NS).unwrap();
+    let other = open(folder.path());
+    let impatient = GcOptions { to_size: Some(0), patience: Duration::from_millis(50), ..hard() };
+    assert_eq!(other.gc(&impatient).unwrap_err().kind(), ErrorKind::Busy);
+    assert!(here(&other, &[digest]));
+    drop(writer);
+    drop(store);
+    other.gc(&impatient).unwrap();
+    assert!(!here(&other, &[digest]));
+}
+
+#[test]
+fn namespaces_of_any_name_are_collected_and_a_manifest_keeps_its_layers() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let name = "Registry/ghcr: ü";
+    let put = |bytes: &[u8]| {
+        let mut writer = store.writer(name).unwrap();
+        let function = larder_core::DigestFunction::Sha256;
+        let digest = writer.put_reader(&mut &*bytes, function, &mut |_| {}).unwrap();
+        writer.commit().unwrap();
+        digest
+    };
+    let (layer, loose) = (put(&noise(1, 50_000)), put(&noise(2, 50_000)));
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"layers":[{{"digest":"sha256:{}","size":{}}}]}}"#,
+        layer.hash, layer.size
+    );
+    let manifest = put(manifest.as_bytes());
+    store.index().unwrap().set_root(name, "v1", &envelope::digest_bytes(&manifest), 1).unwrap();
+    drop(store);
+    let store = open(folder.path());
+    store.gc(&GcOptions { to_size: Some(0), ..hard() }).unwrap();
+    assert_eq!(store.find_missing(name, &[layer, loose, manifest]).unwrap(), [loose]);
+}
+
+#[test]
+fn figures_are_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let empty = store.stats().unwrap();
+    assert_eq!((empty.blobs, empty.chunks, empty.mean_chunk_size, empty.dedup_ratio), (0, 0, None, None));
+    let content = noise(1, 500_000);
+    for namespace in ["a", "b"] {
+        store.put(namespace, &content).unwrap();
+    }
+    store.put("a", &b"words ".repeat(50_000)).unwrap();
+    store.flush().unwrap();
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.blobs, stats.logical_bytes), (3, 1_300_000));
+    assert!(stats.dedup_ratio.unwrap() > 1.5 && stats.compression_ratio.unwrap() > 1.0, "{stats:?}");
+    let on_disk: u64 = std::fs::read_dir(folder.path().join("home/packs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
+    assert_eq!(stats.sizes.packs, on_disk);
+    assert!(stats.default_limit > 0 && stats.default_limit <= 50 << 30);
+    assert!(serde_json::to_string(&stats).unwrap().contains("\"logical_bytes\":1300000"));
+}
+
+#[test]
+fn evictions_are_in_the_event_log_and_rubbish_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    build(&store, b"old", &noise(1, 1000), &[], 1000);
+    let home = folder.path().join("home");
+    let past = std::time::SystemTime::now() - Duration::from_secs(3 * 86_400);
+    for name in ["tmp/a.open", "locks/x.lock", "quarantine/gone.bad", "tmp/young"] {
+        let file = std::fs::File::create(home.join(name)).unwrap();
+        if name != "tmp/young" {
+            file.set_modified(past).unwrap();
+        }
+    }
+    std::fs::File::create(home.join("quarantine/huge.pack")).unwrap().set_len(65 << 20).unwrap();
+    store.gc(&GcOptions { to_size: Some(0), ..hard() }).unwrap();
+    assert_eq!(store.event_statistics(0).unwrap().evictions.count, 1);
+    for name in ["tmp/a.open", "locks/x.lock", "quarantine/gone.bad", "quarantine/huge.pack"] {
+        assert!(!home.join(name).exists(), "{name}");
+    }
+    assert!(home.join("tmp/young").exists());
+}

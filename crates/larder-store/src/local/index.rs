@@ -39,7 +39,7 @@ mod counters;
 mod failure;
 mod keep;
 mod open;
-mod residency;
+pub(crate) mod residency;
 mod results;
 mod schema;
 

@@ -29,6 +29,9 @@ pub(crate) struct Reader {
     decompressor: Decompressor,
     stored: Vec<u8>,
     kept: Vec<Kept>,
+    buffer: Vec<u8>,
+    /// For whoever gathers pieces; kept here so that it is allocated once.
+    pub(crate) gathered: Vec<u8>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -130,13 +133,14 @@ impl Reader {
         range: std::ops::Range<u64>,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        match root {
-            Root::Chunk(chunk) => self.leaf(packs, chunk, 0, &range, true, &mut Vec::new(), sink),
-            Root::List(chunk) => {
-                let mut buffer = Vec::new();
-                self.node(packs, chunk, MAX_LEVELS as u8, 0, &range, &mut buffer, sink)
-            }
-        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = match root {
+            Root::Chunk(chunk) => self.leaf(packs, chunk, 0, &range, true, &mut buffer, sink),
+            Root::Whole(chunk) => Err(missing(&chunk.hash)),
+            Root::List(chunk) => self.node(packs, chunk, MAX_LEVELS as u8, 0, &range, &mut buffer, sink),
+        };
+        self.buffer = buffer;
+        read
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of a recursion that carries its buffers")]
@@ -209,7 +213,7 @@ impl Reader {
         }
     }
 
-    /// Calls `visit` with every chunk that a blob needs, nodes too.
+    /// Calls `visit` with every chunk that a blob needs, nodes too; a whole file has none.
     pub(crate) fn visit(
         &mut self,
         packs: &PackSet,
@@ -218,6 +222,7 @@ impl Reader {
     ) -> Result<()> {
         match root {
             Root::Chunk(chunk) => visit(chunk),
+            Root::Whole(_) => {}
             Root::List(chunk) => self.visit_node(packs, chunk, MAX_LEVELS as u8, visit)?,
         }
         Ok(())

@@ -124,17 +124,8 @@ impl LocalStore {
         self.packs.refresh().map_err(stats_error)?;
         let (mut blobs, mut logical_bytes) = (0, 0);
         for (_, rows) in self.all_rows().map_err(stats_error)? {
-            let mut seen: Vec<_> = rows
-                .rows()
-                .into_iter()
-                .map(|(digest, root, _)| {
-                    let chunk = match root {
-                        larder_core::chunk_list::Root::Chunk(chunk)
-                        | larder_core::chunk_list::Root::List(chunk) => chunk,
-                    };
-                    (chunk.hash, digest.size)
-                })
-                .collect();
+            let mut seen: Vec<_> =
+                rows.rows().into_iter().map(|(digest, root, _)| (root.chunk().hash, digest.size)).collect();
             seen.sort_unstable();
             seen.dedup();
             blobs += seen.len() as u64;

@@ -15,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use larder_core::chunk_list::Root;
 use larder_core::{Digest, Error, Hash, Result};
 use serde::Serialize;
 
@@ -204,7 +205,10 @@ impl LocalStore {
             report.unsound_rows += rows.unsound() + rows.unreadable()?.len() as u64;
             for (digest, root, _) in rows.rows() {
                 report.blobs += 1;
-                let mut whole = true;
+                let mut whole = match &root {
+                    Root::Whole(file) => self.prove_whole(file),
+                    Root::Chunk(_) | Root::List(_) => true,
+                };
                 let visited = reader.visit(&self.packs, &root, &mut |chunk| {
                     whole &= self.packs.has(&chunk.hash);
                 });
@@ -331,9 +335,12 @@ impl LocalStore {
         for (name, rows) in self.all_rows()? {
             let lost = broken.iter().any(|(namespace, _)| *namespace == name);
             for path in rows.unreadable()? {
+                let saved = rows.salvage(&path, &new_id())?;
+                tracing::info!(namespace = name, saved, "a damaged table of blobs was made again");
                 let id = path.file_name().unwrap_or_default();
                 fs::rename(&path, self.home.join("quarantine").join(id))?;
             }
+            rows.refresh()?;
             if lost || rows.unsound() > 0 {
                 let mut reader = Reader::default();
                 self.packs.refresh()?;
@@ -342,7 +349,7 @@ impl LocalStore {
                     .rows()
                     .into_iter()
                     .filter(|(digest, root, _)| {
-                        let mut whole = true;
+                        let mut whole = !matches!(root, Root::Whole(_));
                         let visit = &mut |chunk: &larder_core::Chunk| whole &= self.packs.has(&chunk.hash);
                         !keep(digest) && reader.visit(&self.packs, root, visit).is_ok() && whole
                     })

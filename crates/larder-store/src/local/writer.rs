@@ -17,6 +17,7 @@ use larder_core::{
 use super::blobs::log::RowWriter;
 use super::blobs::row::BlobRow;
 use super::gc_lock::GcLock;
+use super::index::residency::Resident;
 use super::pack::frame::{MAX_CHUNKS, TARGET};
 use super::pack::open::PackWriter;
 use super::{Durability, LocalStore, new_id, now_seconds};
@@ -85,6 +86,7 @@ pub struct Writer<'store> {
     namespace: String,
     session: Option<Session>,
     rows: Vec<(Digest, BlobRow)>,
+    cloned: Vec<([u8; 32], Resident)>,
     chunker: Chunker,
     params: ChunkerParams,
     stats: ChunkStats,
@@ -114,6 +116,7 @@ impl<'store> Writer<'store> {
             namespace: namespace.to_owned(),
             session: Some(session),
             rows: Vec::new(),
+            cloned: Vec::new(),
             chunker: Chunker::new(store.options.chunking),
             params: store.options.chunking,
             stats: ChunkStats::default(),
@@ -157,6 +160,21 @@ impl<'store> Writer<'store> {
             .with_message("the content is not what its digest says")
             .with("digest", digest)
             .with("found", found))
+    }
+
+    /// Takes a file from its start as one blob: cloned if the file systems can do that, else as any other content.
+    ///
+    /// # Errors
+    /// As [`Writer::put_reader`].
+    pub fn put_file(&mut self, file: &std::fs::File, observe: &mut dyn FnMut(&[u8])) -> Result<Digest> {
+        let Some((digest, resident)) = self.store.take_whole(file, observe).map_err(store_error)? else {
+            return self.put_reader(&mut &*file, DigestFunction::Blake3, observe);
+        };
+        self.stats.bytes += digest.size;
+        self.stats.chunks += 1;
+        self.cloned.push((digest.hash.0, resident));
+        self.add_row(&digest, &Root::Whole(Chunk { hash: digest.hash, length: digest.size }))?;
+        Ok(digest)
     }
 
     /// Whether the blob is here, whole, with a row that is young enough to rely on.
@@ -280,6 +298,13 @@ impl<'store> Writer<'store> {
     /// Writes the open frame, then the rows that need it.
     fn publish(&mut self) -> Result<()> {
         self.flush()?;
+        if !self.cloned.is_empty() {
+            let cloned = std::mem::take(&mut self.cloned);
+            let files: Vec<_> = cloned.iter().map(|(key, resident)| (key.as_slice(), *resident)).collect();
+            if let Err(error) = self.store.index().and_then(|index| index.set_residents(&files)) {
+                tracing::debug!(%error, "could not note cloned files; they are hashed when they are read");
+            }
+        }
         if self.rows.is_empty() {
             return Ok(());
         }

@@ -64,6 +64,17 @@ impl Marker {
         let Self { reader, key, live, .. } = self;
         let (mut fresh, mut cost, mut broken) = (Vec::new(), 0u64, false);
         for root in roots {
+            if let Root::Whole(file) = root {
+                let short = key.hash_one(file.hash.0);
+                if live.insert(short) {
+                    fresh.push(short);
+                    cost += file.length;
+                }
+                if cost > room {
+                    break;
+                }
+                continue;
+            }
             let mut mark = |chunk: &Chunk| {
                 if broken || cost > room {
                     return;

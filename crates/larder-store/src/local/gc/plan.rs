@@ -257,7 +257,7 @@ impl LocalStore {
             rows.keep(&mut marker, &self.packs, &[row], u64::MAX);
         }
         let sizes = self.sizes().map_err(plan_error)?;
-        let fixed = sizes.total().saturating_sub(sizes.packs + sizes.blobs);
+        let fixed = sizes.total().saturating_sub(sizes.packs + sizes.blobs + sizes.whole);
         let evicted = self.choose(&mut rows, &mut marker, items, options, fixed);
         Ok(self.told(rows, marker, evicted, *options, sizes.total()))
     }
@@ -370,7 +370,10 @@ impl LocalStore {
         let (blobs, blob_bytes) = (gone().count() as u64, gone().map(|entry| entry.digest.size).sum());
         let uses = survey(&self.packs, &marker);
         let chunks = uses.iter().map(|used| used.dead_chunks).sum();
-        let row_bytes = blobs * ROW_COST;
+        let dead_files = self.whole_files().unwrap_or_default();
+        let dead_files: u64 =
+            dead_files.iter().filter(|(hash, ..)| !marker.is_live(hash)).map(|(_, _, size)| size).sum();
+        let row_bytes = blobs * ROW_COST + dead_files;
         let (packs, bytes_after) =
             choose_packs(&uses, bytes_before.saturating_sub(row_bytes), options.to_size);
         let (evicted, results) =

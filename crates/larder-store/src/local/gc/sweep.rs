@@ -134,7 +134,18 @@ impl LocalStore {
                 report.blobs += doomed;
             }
         }
+        self.delete_whole(state).map_err(sweep_error)?;
         self.delete_packs(state, compact, report).map_err(sweep_error)
+    }
+
+    /// Deletes whole files that nothing needs.
+    fn delete_whole(&self, state: &State) -> io::Result<()> {
+        for (hash, path, _) in self.whole_files()? {
+            if !state.marker.is_live(&hash) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets a row live that was to go, or that the plan does not know, if it can be read.

@@ -100,12 +100,11 @@ fn check(head: &[u8], entries: &[u8]) -> [u8; 16] {
     hasher.finish().hash.0[..16].try_into().expect("16 of 32 bytes")
 }
 
+/// What the head of a frame says: where its payload is, and its chunks.
+pub(crate) type Head = (FrameInfo, Vec<(Hash, u32)>);
+
 /// Reads the frame that begins at `offset` of a pack of `size` bytes. `None`: there is no whole frame there.
-pub(crate) fn read_head(
-    file: &File,
-    offset: u64,
-    size: u64,
-) -> io::Result<Option<(FrameInfo, Vec<(Hash, u32)>)>> {
+pub(crate) fn read_head(file: &File, offset: u64, size: u64) -> io::Result<Option<Head>> {
     let mut head = [0; HEADER];
     if offset + HEADER as u64 > size {
         return Ok(None);

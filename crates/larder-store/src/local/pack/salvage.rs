@@ -7,25 +7,20 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use larder_core::Hash;
-
 use super::HEADER;
-use super::frame::{self, FrameInfo};
+use super::frame::{self, Head};
 use super::open::PackWriter;
 
 const WINDOW: usize = 1 << 20;
 
 /// Calls `visit` with every whole frame, in the file's order.
-pub(crate) fn frames(
-    file: &File,
-    visit: &mut dyn FnMut(&FrameInfo, &[(Hash, u32)]) -> io::Result<()>,
-) -> io::Result<()> {
+pub(crate) fn frames(file: &File, visit: &mut dyn FnMut(Head) -> io::Result<()>) -> io::Result<()> {
     let size = file.metadata()?.len();
     let mut offset = HEADER.len() as u64;
     loop {
-        if let Some((info, chunks)) = frame::read_head(file, offset, size)? {
-            visit(&info, &chunks)?;
-            offset = info.payload + u64::from(info.stored);
+        if let Some(head) = frame::read_head(file, offset, size)? {
+            offset = head.0.payload + u64::from(head.0.stored);
+            visit(head)?;
             continue;
         }
         match next_frame(file, offset + 1, size)? {
@@ -63,11 +58,11 @@ pub(crate) fn rebuild(damaged: &Path, packs: &Path, tmp: &Path, id: &str) -> io:
     let mut writer = PackWriter::create(packs, tmp, id)?;
     let mut stored = Vec::new();
     let mut any = false;
-    frames(&file, &mut |info, chunks| {
+    frames(&file, &mut |(info, chunks)| {
         any = true;
         stored.resize(info.stored as usize, 0);
         file.read_exact_at(&mut stored, info.payload)?;
-        writer.append(info.format, chunks, &stored, info.raw).map(drop)
+        writer.append(info.format, &chunks, &stored, info.raw).map(drop)
     })?;
     writer.seal(true)?;
     Ok(any)
