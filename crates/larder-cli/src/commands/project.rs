@@ -69,9 +69,6 @@ pub(super) fn open_warning(printer: &Printer, warning: &OpenWarning) {
             format_args!("the cache's index was damaged ({}) and begins anew", recovered.reason),
             Some("recipes run once more; `larder cache verify` looks at the rest"),
         ),
-        OpenWarning::IndexReadOnly(error) => {
-            printer.warning(format_args!("the cache takes no new results: {error}"), error.hint());
-        }
         OpenWarning::IndexUnavailable(error) => {
             printer.warning(format_args!("{error}; going on without a cache"), error.hint());
         }
