@@ -143,10 +143,6 @@ fn listing_and_completion_run_no_shell() {
             ".larder/helpers/mine.yml",
             "name: mine\nreturns: string\nparameters: {a: {type: string}}\nrun: echo >> $HOME/helper\n",
         );
-        project.file(
-            ".bake/helpers/mine.yml",
-            "name: mine\nreturns: string\nparameters: {a: {type: string}}\nrun: echo >> $HOME/helper\n",
-        );
         let listed = project.run(&["--list"]);
         assert!(listed.code == Some(0) && listed.out.contains("app:make"), "{root}: {listed:#?}");
         // What a shell asks while somebody types.

@@ -175,8 +175,10 @@ fn files_and_folders_swapped() {
     let project = building();
     fs::remove_dir(project.store()).unwrap();
     fs::write(project.store(), "a file").unwrap();
-    project.good(&[]);
-    goes_on(&project, "a file in the place of the store");
+    // That is no damage, but a wrong setting: said with a hint, and nothing is touched.
+    let ran = project.run(&[]).ends(1);
+    assert!(ran.err.contains("hint:"), "{ran:#?}");
+    assert_eq!(fs::read_to_string(project.store()).unwrap(), "a file");
 }
 
 const NOBODY: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"];
@@ -196,7 +198,7 @@ fn for_nobody(project: &Project) {
     }
 }
 
-/// "read-only": filled (hits are still possible), and empty.
+/// "read-only", filled and empty: "one warning, and the run goes on without a cache"
 #[test]
 fn a_read_only_store() {
     for filled in [true, false] {
@@ -206,23 +208,32 @@ fn a_read_only_store() {
         }
         for_nobody(&project);
         project.shell("chmod -R a-w ../store");
-        for round in 0..2 {
+        for content in ["1", "1", "2"] {
+            project.file("in", content);
             project.shell("rm -rf out*");
             let ran = run_bound(&project).good();
             check(&project, "read-only");
-            assert!(ran.warnings() <= 1, "round {round}: {ran:#?}");
-            if filled {
-                assert_eq!(ran.executed(), 0, "what is there can be read: {ran:#?}");
-            } else {
-                assert_eq!(ran.warnings(), 1, "it must be said: {ran:#?}");
-            }
+            assert_eq!(ran.warnings(), 1, "{ran:#?}");
         }
-        project.file("in", "2");
-        let ran = run_bound(&project).good();
-        check(&project, "read-only");
-        assert_eq!(ran.warnings(), 1, "that nothing is kept must be said: {ran:#?}");
         project.shell("chmod -R u+w ../store");
     }
+}
+
+/// Only the folder itself takes writes, nothing in it does.
+#[test]
+fn a_store_whose_contents_are_read_only() {
+    let project = building();
+    project.good(&[]);
+    for_nobody(&project);
+    project.shell("chmod -R a-w ../store; chmod u+w ../store");
+    for content in ["1", "2", "1"] {
+        project.file("in", content);
+        project.shell("rm -rf out*");
+        let ran = run_bound(&project).good();
+        check(&project, "read-only inside");
+        assert!(ran.warnings() <= 1, "{ran:#?}");
+    }
+    project.shell("chmod -R u+w ../store");
 }
 
 /// A store that cannot even be entered.
@@ -287,23 +298,26 @@ impl Drop for Mounted {
     }
 }
 
-/// "on a full disk": full from the beginning, and full while it runs. Needs the right to mount.
+/// "on a full disk": full from the beginning, while the first run writes, and after it. Needs the right to mount.
 #[test]
 fn a_store_on_a_full_disk() {
-    for size in ["64k", "400k", "1m", "2m"] {
+    for (size, filled) in [("64k", false), ("400k", false), ("1m", false), ("2m", false), ("16m", true)] {
         let project = building();
         let Some(_mounted) = Mounted::new(&project.store(), size) else { return };
-        if size == "64k" {
-            let _ = fs::write(project.store().join("filler"), vec![1; 1 << 20]);
+        let what = format!("{size}, {filled}");
+        if filled {
+            project.good(&[]);
+            let _ = fs::write(project.store().join("tmp/filler"), vec![1; 17 << 20]);
         }
-        project.good(&[]);
-        check(&project, size);
-        goes_on(&project, size);
+        goes_on_in_place(&project, &what);
+        goes_on(&project, &what);
         project.file("in", "2");
-        let ran = goes_on_in_place(&project, size);
-        if size == "64k" {
-            assert_eq!(ran.warnings(), 1, "{size}: that nothing is kept must be said: {ran:#?}");
+        let ran = goes_on_in_place(&project, &what);
+        if filled || size == "64k" {
+            assert_eq!(ran.warnings(), 1, "{what}: that nothing is kept must be said: {ran:#?}");
         }
+        project.file("in", "1");
+        goes_on_in_place(&project, &what);
     }
 }
 
