@@ -40,7 +40,8 @@ impl World {
 
     /// The program, not yet started.
     pub(crate) fn larder(&self, clone: usize) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+        let program = std::env::var_os("LARDER_TEST_PROGRAM");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_larder").into()));
         command.current_dir(self.root(clone)).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", self.folder.path().join("home"));
