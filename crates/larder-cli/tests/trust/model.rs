@@ -329,7 +329,7 @@ fn write_output(out: &mut String, recipe: &Recipe, output: Output, stem: &str) {
             } else {
                 writeln!(
                     out,
-                    "r=$w; for i in 1 2 3; do n=${{r%\"${{r#?}}\"}}; r=${{r#?}}; echo $n > \"{stem}g/n$n.gen\"; done"
+                    "r=$w; for i in 1 2 3; do n=${{r%\"${{r#?}}\"}}; r=${{r#?}}; n=${{n#/}}; echo $n > \"{stem}g/n$n.gen\"; done"
                 )
             }
         }
