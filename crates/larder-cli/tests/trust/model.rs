@@ -66,7 +66,14 @@ pub(crate) struct Recipe {
     pub(crate) mode: &'static str,
     /// Seconds to sleep in the middle, as text.
     pub(crate) sleep: &'static str,
+    /// A file outside the project to which each execution adds a line.
+    pub(crate) counter: Option<PathBuf>,
+    /// Leaves a process behind that does not want to end.
+    pub(crate) clings: bool,
 }
+
+/// What a clinging recipe starts.
+pub(crate) const CLINGING: &str = "setsid sleep 300";
 
 /// A project.
 #[derive(Clone, Debug)]
@@ -118,6 +125,8 @@ impl Model {
                 narrow: random.once_in(3),
                 mode: *random.pick(&["644", "600", "755", "444", "640"]),
                 sleep: "",
+                counter: None,
+                clings: false,
             });
         }
         // What no declaration can name is not read: outputs of recipes without cache are listed inputs.
@@ -252,6 +261,12 @@ impl Model {
         }
         if !recipe.sleep.is_empty() {
             let _ = writeln!(out, "sleep {}", recipe.sleep);
+        }
+        if recipe.clings {
+            let _ = writeln!(out, "(trap '' TERM HUP INT; exec {CLINGING}) <&- >&- 2>&- &");
+        }
+        if let Some(counter) = &recipe.counter {
+            let _ = writeln!(out, "echo {stem} >> '{}'", counter.display());
         }
         recipe.outputs.iter().for_each(|output| write_output(&mut out, recipe, *output, &stem));
         out
