@@ -187,4 +187,16 @@ pub enum Root {
     Chunk(Chunk),
     /// The root node of its list.
     List(Chunk),
+    /// A file of its own, whose BLAKE3 this is.
+    Whole(Chunk),
+}
+
+impl Root {
+    /// The one chunk, node or file that everything else is reached from.
+    #[must_use]
+    pub fn chunk(&self) -> &Chunk {
+        match self {
+            Self::Chunk(chunk) | Self::List(chunk) | Self::Whole(chunk) => chunk,
+        }
+    }
 }

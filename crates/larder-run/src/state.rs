@@ -77,6 +77,12 @@ fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     Ok(())
 }
 
+/// Where the log of a recipe's last run in the project at `root` is.
+#[must_use]
+pub fn log_path(root: &Path, recipe: &RecipeId) -> PathBuf {
+    root.join(".larder/state/logs").join(hash(recipe))
+}
+
 impl State {
     /// Opens the state of the project at `root`, making what is missing.
     ///

@@ -1,12 +1,6 @@
 //! The key of a result, and what a result needs.
 //!
-//! [`ActionDigest`] has one form in bytes, which is the key in the index and what is signed:
-//!
-//! ```text
-//! 0   1  number of the digest function
-//! 1  32  hash of the encoded `Action`
-//! 33  8  its size, little-endian
-//! ```
+//! [`ActionDigest`] is the key in the index, in the form of [`digest_bytes`](crate::envelope::digest_bytes).
 //!
 //! [`needs`] tells every blob that a result names, through its trees. A result is complete when all of them are there.
 //! Results and trees are hostile: sizes are bounded, and what does not decode is one error.
@@ -14,9 +8,10 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use larder_core::{Digest, DigestFunction, Error, ErrorKind, Hash, Result};
+use larder_core::{Digest, DigestFunction, Error, ErrorKind, Result};
 use larder_reapi::{ActionResult, Directory, Message, Tree};
 
+use crate::envelope::digest_bytes;
 use crate::message::{encode, from_message};
 
 /// The largest encoded `Tree` or `Directory` that is read into memory.
@@ -42,26 +37,10 @@ impl ActionDigest {
         self.0.function
     }
 
-    /// The key in its one form; see the [module](self).
+    /// The key of the result in the action cache, and what is signed.
     #[must_use]
-    pub fn key(&self) -> [u8; 41] {
-        let mut key = [0; 41];
-        key[0] = self.0.function as u8;
-        key[1..33].copy_from_slice(&self.0.hash.0);
-        key[33..].copy_from_slice(&self.0.size.to_le_bytes());
-        key
-    }
-
-    /// The digest of a key; `None` if it is the key of something else.
-    #[must_use]
-    pub fn from_key(key: &[u8]) -> Option<Self> {
-        let key: &[u8; 41] = key.try_into().ok()?;
-        let (hash, size) = key[1..].split_first_chunk::<32>()?;
-        Some(Self(Digest {
-            function: DigestFunction::from_number(key[0])?,
-            hash: Hash(*hash),
-            size: u64::from_le_bytes(size.try_into().ok()?),
-        }))
+    pub fn key(&self) -> [u8; 40] {
+        digest_bytes(&self.0)
     }
 }
 

@@ -24,7 +24,7 @@
 //! An envelope is stored, promoted and published as the bytes it was sealed with; nothing serialises it again. Any
 //! bytes may be given to [`open`]: it allocates nothing, and answers with the payload or one typed reason.
 
-use larder_core::{Error, ErrorKind, Result};
+use larder_core::{Digest, Error, ErrorKind, Result};
 use subtle::ConstantTimeEq;
 
 use crate::trust::{KeyState, Place, Secret, Signer, Trust};
@@ -52,8 +52,17 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// The digest function's name, as `blake3`.
     pub function: &'a str,
-    /// The action digest, in the store's one form of it.
+    /// The action digest, as [`digest_bytes`] writes it.
     pub action_digest: &'a [u8],
+}
+
+/// The one form of a digest in signatures and in keys of the action cache: the hash, then the size (8 bytes,
+/// little-endian).
+pub fn digest_bytes(digest: &Digest) -> [u8; 40] {
+    let mut bytes = [0; 40];
+    bytes[..32].copy_from_slice(&digest.hash.0);
+    bytes[32..].copy_from_slice(&digest.size.to_le_bytes());
+    bytes
 }
 
 /// What an envelope holds, after it was believed.
@@ -204,6 +213,14 @@ pub fn open<'a>(
         return Err(Rejected::FromTheFuture { time: parts.time });
     }
     Ok(Opened { signed_by: Some(parts.key_id), ..anonymous })
+}
+
+/// The payload of an envelope, believed or not: for those who ask what it reaches, never for an answer to a look-up.
+///
+/// # Errors
+/// `Malformed` or `Version`.
+pub fn payload_unjudged(bytes: &[u8]) -> Result<&[u8], Rejected> {
+    Ok(parse(bytes)?.payload)
 }
 
 fn sign(secret: &Secret, context: &Context<'_>, payload: &[u8], time: u64, key_id: &[u8]) -> [u8; 32] {

@@ -35,7 +35,7 @@ use larder_core::{Digest, Error, Result};
 
 use crate::envelope;
 use crate::event::{DEFAULT_LIMIT, EventLog};
-use crate::local::index::{Index, IndexOptions, Recovered};
+use crate::local::index::{Index, Recovered};
 use crate::local::{LocalStore, Options};
 use crate::trust::{Signer, SigningConfig, SigningWarning, Trust};
 
@@ -55,8 +55,6 @@ pub enum OpenWarning {
     Signing(SigningWarning),
     /// The index was broken and was made anew: recorded results are gone, content is not.
     IndexRecovered(Recovered),
-    /// The index can be read and not written: results are found, none is recorded.
-    IndexReadOnly(Arc<Error>),
     /// The index cannot be used: every look-up of a result is a miss.
     IndexUnavailable(Arc<Error>),
 }
@@ -70,17 +68,13 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     local: Arc<LocalStore>,
-    index: Arc<IndexState>,
+    index: Result<Arc<Index>, Arc<Error>>,
     namespace: String,
     signer: Signer,
     trust: Trust,
     journal: Journal,
     warnings: Vec<OpenWarning>,
 }
-
-/// The index, or why there is none.
-#[derive(Debug)]
-struct IndexState(Result<Index, Arc<Error>>);
 
 impl Store {
     /// Opens the store in the folder `path`, or makes it, as `namespace` sees it.
@@ -92,10 +86,10 @@ impl Store {
         let local = Arc::new(LocalStore::open(path, options)?);
         let (signer, trust, signing) = signing.resolve();
         let mut warnings: Vec<OpenWarning> = signing.into_iter().map(OpenWarning::Signing).collect();
-        let index = match Index::open(&IndexOptions::in_home(path)) {
-            Ok(opened) => {
-                warnings.extend(opened.recovered.map(OpenWarning::IndexRecovered));
-                Ok(opened.index)
+        let index = match local.index() {
+            Ok(index) => {
+                warnings.extend(local.index_recovered().map(OpenWarning::IndexRecovered));
+                Ok(index)
             }
             Err(error) if error.is_degradable() => {
                 let error = Arc::new(error);
@@ -107,7 +101,7 @@ impl Store {
         let events = EventLog::new(local.home().join("events"), DEFAULT_LIMIT);
         let inner = Inner {
             local,
-            index: Arc::new(IndexState(index)),
+            index,
             namespace: namespace.to_owned(),
             signer,
             trust,
@@ -140,7 +134,7 @@ impl Store {
     /// # Errors
     /// Why there is none.
     pub fn index(&self) -> Result<&Index, Arc<Error>> {
-        self.inner.index.0.as_ref().map_err(Arc::clone)
+        self.inner.index.as_deref().map_err(Arc::clone)
     }
 
     /// The event log.
@@ -238,7 +232,7 @@ impl Store {
 
 impl Inner {
     fn notes(&self) -> Result<()> {
-        self.journal.flush(&self.namespace, self.index.0.as_ref().ok())
+        self.journal.flush(&self.namespace, self.index.as_deref().ok())
     }
 }
 

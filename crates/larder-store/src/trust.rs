@@ -27,6 +27,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::local::index::Origin;
+
 /// Shorter secrets are refused.
 pub const SHORTEST_SECRET: usize = 16;
 
@@ -216,6 +218,15 @@ pub enum Place {
     Promoted,
     /// In another tier.
     Remote,
+}
+
+impl From<Origin> for Place {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Built => Self::Built,
+            Origin::Promoted => Self::Promoted,
+        }
+    }
 }
 
 /// What is believed; asked at every look-up.

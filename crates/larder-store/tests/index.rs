@@ -436,6 +436,50 @@ fn threads_that_create_only_agree_on_one_winner() {
 }
 
 #[test]
+fn of_many_that_find_the_same_damage_one_mends_it() {
+    for round in 0..10 {
+        let (home, index) = fresh();
+        drop(index);
+        fs::write(home.path().join("index.db"), [0x5a; 9000]).unwrap();
+        let key = |writer: u8| [round, writer];
+        let mended: usize = std::thread::scope(|scope| {
+            let openers: Vec<_> = (0..4)
+                .map(|writer| {
+                    let home = home.path();
+                    scope.spawn(move || {
+                        let Opened { index, recovered } = open(home);
+                        assert_eq!(put(&index, &key(writer), b"v", Condition::Always, 1), Outcome::Created);
+                        usize::from(recovered.is_some())
+                    })
+                })
+                .collect();
+            openers.into_iter().map(|opener| opener.join().unwrap()).sum()
+        });
+        assert_eq!(mended, 1);
+        let index = open(home.path()).index;
+        assert!((0..4).all(|writer| payload(&index, &key(writer)).is_some()));
+        assert_eq!(fs::read_dir(home.path().join("quarantine")).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn threads_of_one_process_share_an_index() {
+    let (_home, index) = fresh();
+    std::thread::scope(|scope| {
+        for writer in 0..4_u8 {
+            let index = &index;
+            scope.spawn(move || {
+                for key in 0..50_u8 {
+                    put(index, &[writer, key], &[key], Condition::Always, 1);
+                    assert_eq!(payload(index, &[writer, key]).unwrap(), [key]);
+                }
+            });
+        }
+    });
+    assert_eq!(index.result_totals().unwrap(), (200, 200));
+}
+
+#[test]
 fn processes_write_at_once_and_a_kill_loses_nothing_acknowledged() {
     let home = tempfile::tempdir().unwrap();
     let mut children: Vec<Child> = (0..3)

@@ -264,9 +264,12 @@ proptest! {
             if let Ok(found) = get(&store, digest) {
                 prop_assert!(found == *blob);
             }
-            store.put("default", blob).unwrap();
-            if get(&store, digest).is_err() {
+            // A damaged row hides a damaged list, which hides damaged chunks: each round finds one of them.
+            for _ in 0..3 {
                 store.put("default", blob).unwrap();
+                if get(&store, digest).is_ok() {
+                    break;
+                }
             }
             prop_assert!(get(&store, digest).unwrap() == *blob, "what was found to be bad is mended by writing again");
         }

@@ -194,6 +194,13 @@ fn a_secret_never_prints() {
 }
 
 #[test]
+fn a_digest_has_one_form() {
+    let digest = larder_core::Digest::blake3(b"abc");
+    let bytes = envelope::digest_bytes(&digest);
+    assert_eq!((&bytes[..32], &bytes[32..]), (&digest.hash.0[..], &[3, 0, 0, 0, 0, 0, 0, 0][..]));
+}
+
+#[test]
 fn a_payload_has_a_limit() {
     let error = envelope::seal(&Signer::Unsigned, &CONTEXT, &vec![0; LARGEST_PAYLOAD + 1], NOW).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);

@@ -47,6 +47,15 @@ impl Figure {
         self.numbers.push(Number { peer: peer.to_owned(), of: of.to_owned(), value });
     }
 
+    /// Adds median, minimum and maximum of `values`.
+    pub(crate) fn spread(&mut self, peer: &str, of: &str, values: &[f64]) {
+        if let Some(Spread { median, min, max }) = Spread::of(values.iter().copied()) {
+            self.number(peer, of, median);
+            self.number(peer, &format!("{of} (least)"), min);
+            self.number(peer, &format!("{of} (most)"), max);
+        }
+    }
+
     /// The table, as Markdown.
     pub(crate) fn table(&self) -> String {
         let mut out = format!("\n### {}\ngoal: {}\n\n", self.title, self.goal);

@@ -82,6 +82,15 @@ pub(crate) fn child(words: &[&str]) -> Result<()> {
         ["baseline", tree] => baseline(Path::new(tree)),
         ["ingest", home, name, tree] => larder_store::ingest(Path::new(home), name, Path::new(tree)),
         ["restore", home, name, tree] => larder_store::restore(Path::new(home), name, Path::new(tree)),
+        ["fill", home, blobs] => larder_store::fill(Path::new(home), blobs.parse()?),
+        ["find-missing", home, blobs] => {
+            println!("{}", larder_store::find_missing(Path::new(home), blobs.parse()?)? * 1e3);
+            Ok(())
+        }
+        ["read-4k", home, blobs] => {
+            println!("{}", larder_store::read_4k(Path::new(home), blobs.parse()?)?);
+            Ok(())
+        }
         _ => Err("unknown operation".into()),
     }
 }
@@ -124,13 +133,9 @@ pub(crate) fn bench(setting: &Setting) -> Result<(Vec<String>, Vec<Figure>)> {
         ["restic", "borg", "casync", "tar", "zstd", "cp", "cc"].map(peers::in_path).into();
     let versions = programs.iter().filter_map(Peer::version).collect();
     let mut missing: Vec<String> = programs.into_iter().filter_map(|peer| peer.path.err()).collect();
-    missing.extend(larder_store::UNAVAILABLE.map(str::to_owned));
     missing.push("rustic: not compared yet".to_owned());
-    let stores: Vec<&Store> = STORES
-        .iter()
-        .filter(|store| store.peer != "larder" || larder_store::UNAVAILABLE.is_none())
-        .filter(|store| peers::in_path(store.program).path.is_ok())
-        .collect();
+    let stores: Vec<&Store> =
+        STORES.iter().filter(|store| peers::in_path(store.program).path.is_ok()).collect();
 
     let mut figures = trees(setting, &stores)?;
     figures.push(ten_builds(setting, &stores));
@@ -346,14 +351,22 @@ fn lookups(setting: &Setting) -> Result<Vec<Figure>> {
     let mut missing =
         Figure::of("find_missing of 100,000 digests among 1,000,000 blobs", "at most 100 ms", Vec::new());
     let mut read = Figure::of("read of a 4 KiB blob, in process", "at most 6 µs CPU, verified", Vec::new());
-    if larder_store::UNAVAILABLE.is_none() {
-        let home = setting.work.join("lookups");
-        let blobs = if setting.quick { 20_000 } else { 1_000_000 };
-        larder_store::fill(&home, blobs)?;
-        for _ in 0..setting.rounds() {
-            missing.number("larder", "ms", larder_store::find_missing(&home, blobs)? * 1e3);
-            read.number("larder", "µs CPU", larder_store::read_4k(&home, blobs)?);
-        }
+    let home = setting.work.join("lookups").display().to_string();
+    let blobs = if setting.quick { "20000" } else { "1000000" };
+    let this = std::env::current_exe()?.display().to_string();
+    let child = |operation: &str| {
+        let command = [this.as_str(), "bench", "child", operation, &home, blobs].map(str::to_owned);
+        measure::run(&command, &setting.work, &setting.env(&setting.work, &[]), &setting.log())?;
+        Ok::<String, Box<dyn std::error::Error>>(fs::read_to_string(setting.log())?)
+    };
+    fs::create_dir_all(&home)?;
+    child("fill")?;
+    let (mut millis, mut micros) = (Vec::new(), Vec::new());
+    for _ in 0..setting.rounds() {
+        millis.push(child("find-missing")?.trim().parse()?);
+        micros.push(child("read-4k")?.trim().parse()?);
     }
+    missing.spread("larder", "ms", &millis);
+    read.spread("larder", "µs CPU", &micros);
     Ok(vec![missing, read])
 }

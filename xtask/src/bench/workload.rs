@@ -95,9 +95,9 @@ impl Workload {
             let package = serde_json::json!({"name": name, "version": "1.0.0", "private": true, "scripts": {"build": script}});
             return Ok(fs::write(dir.join("package.json"), package.to_string())?);
         }
+        // A folder, not a glob: bake takes the text as a path, so that it would keep nothing of `out/**/*`.
         let text = format!(
-            "name: {name}\nrecipes:\n  build:\n    cache:\n      inputs: [\"src/**/*\"]\n      outputs: [\"{}\"]\n    run: |\n      {script}\n",
-            if tool == Tool::Bake { "out/**/*" } else { "out" }
+            "name: {name}\nrecipes:\n  build:\n    cache:\n      inputs: [\"src/**/*\"]\n      outputs: [out]\n    run: |\n      {script}\n"
         );
         Ok(fs::write(dir.join("cookbook.yml"), text)?)
     }

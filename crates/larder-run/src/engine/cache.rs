@@ -2,10 +2,9 @@
 //! recorded; the first time something breaks it is said, once.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
 use std::sync::{Mutex, PoisonError};
 
-use larder_core::{Digest, DigestFunction, Error, ErrorKind};
+use larder_core::{Digest, Error, ErrorKind};
 use larder_reapi::{ActionResult, Message, Tree};
 use larder_store::store::{Ask, Check, Hit};
 use larder_store::{ActionDigest, LookUp, Miss, Store, StoreWriter};
@@ -141,7 +140,7 @@ impl<'a> StoreSink<'a> {
 
     /// Takes a whole file.
     pub(crate) fn put_file(&self, file: &File, scan: &mut dyn FnMut(&[u8])) -> Result<Digest, Error> {
-        self.with(|writer| writer.put_reader(&mut &*file, DigestFunction::Blake3, scan))
+        self.with(|writer| writer.put_file(file, scan))
     }
 
     /// Makes everything visible.
@@ -153,8 +152,7 @@ impl<'a> StoreSink<'a> {
 
 impl Sink for StoreSink<'_> {
     fn put(&self, file: &File, size: u64, scan: &mut dyn FnMut(&[u8])) -> Result<Digest, BoxError> {
-        // One byte more than expected is asked for, so that a file that grows is seen.
-        let mut limited = BufReader::with_capacity(0, file.take(size + 1));
-        Ok(self.with(|writer| writer.put_reader(&mut limited, DigestFunction::Blake3, scan))?)
+        tracing::trace!(size, "capture a file");
+        Ok(self.with(|writer| writer.put_file(file, scan))?)
     }
 }

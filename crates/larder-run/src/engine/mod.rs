@@ -147,11 +147,29 @@ impl<'a> Session<'a> {
     /// Runs the plan and tells what came of it. Never fails as a whole: each recipe has its outcome.
     #[must_use]
     pub fn run(&self, plan: &Plan) -> Report {
+        if !self.options.dry_run {
+            self.tidy();
+        }
         let report = schedule::run(self, plan);
+        if let Some(error) = self.cache.take_trouble() {
+            let message = execute::chain(&error);
+            (self.events)(Event::Warning { recipe: None, message: &message, hint: error.hint() });
+        }
         if let Err(error) = self.worktree.save().and_then(|()| self.state.save()) {
             let message = format!("cannot write `.larder/state`: {error}");
             (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
         }
         report
+    }
+
+    /// Puts in order what killed runs left, and forgets what was kept for undo for long enough.
+    fn tidy(&self) {
+        let day = std::time::Duration::from_secs(24 * 60 * 60);
+        let expired = outputs::undo::expire(&self.state_dir, std::time::SystemTime::now(), day);
+        let tidied = expired.and_then(|_| outputs::staging::recover(&self.state_dir));
+        if let Err(error) = tidied {
+            let message = format!("what an earlier run left could not be tidied: {}", execute::chain(&error));
+            (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
+        }
     }
 }

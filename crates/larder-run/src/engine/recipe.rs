@@ -26,7 +26,7 @@ use super::{Session, reason};
 use crate::event::{Event, Outcome};
 use crate::key::{self, Key, Parts};
 use crate::lock::{Acquired, RecipeLock, single_flight};
-use crate::outputs::{OutputSpec, Owned, Scope, capture, clean, record as owning};
+use crate::outputs::{OutputSpec, Owned, Scope, Snapshot, capture, clean, record as owning};
 use crate::plan::Plan;
 use crate::recipe::{CacheSpec, Inputs, Recipe};
 use crate::worktree::{EntryKind, PathSpec};
@@ -40,6 +40,11 @@ pub(super) struct Done {
 fn failed(reason: impl Into<String>, hint: Option<String>) -> Done {
     let outcome = Outcome::Failed { reason: reason.into(), hint };
     Done { outcome, made: Made { digest: None, outputs: None } }
+}
+
+/// A failure on the way to where there would have been something else.
+fn stopped(reason: impl Into<String>, hint: Option<String>) -> Box<Done> {
+    Box::new(failed(reason, hint))
 }
 
 impl From<Failure> for Done {
@@ -132,7 +137,7 @@ fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], depende
     }
     let lock = match acquire(session, recipe) {
         Ok(lock) => lock,
-        Err(done) => return done,
+        Err(done) => return *done,
     };
     (session.events)(Event::Started { recipe: &recipe.id, miss: None });
     match execute(session, recipe, args, lock.as_ref()) {
@@ -141,7 +146,7 @@ fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], depende
     }
 }
 
-fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>, Done> {
+fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>, Box<Done>> {
     let waiting = |holder: &crate::lock::Holder| {
         let by = holder.runner.map(|process| format!("process {}", process.pid)).unwrap_or_default();
         (session.events)(Event::Waiting { recipe: &recipe.id, holder: &by });
@@ -150,9 +155,9 @@ fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>,
         Ok(Acquired::Held(lock)) => Ok(Some(lock)),
         Ok(Acquired::Inherited(_)) => Ok(None),
         Err(crate::lock::LockError::Cancelled(_)) => {
-            Err(Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } })
+            Err(Box::new(Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } }))
         }
-        Err(error) => Err(failed(chain(&error), None)),
+        Err(error) => Err(stopped(chain(&error), None)),
     }
 }
 
@@ -164,7 +169,7 @@ impl Job<'_> {
         };
         let now = match self.now() {
             Ok(now) => now,
-            Err(done) => return done,
+            Err(done) => return *done,
         };
         if self.session.options.dry_run {
             return self.dry(&now);
@@ -176,18 +181,18 @@ impl Job<'_> {
         }
         let lock = match acquire(self.session, self.recipe) {
             Ok(lock) => lock,
-            Err(done) => return done,
+            Err(done) => return *done,
         };
         self.locked(lock.as_ref())
     }
 
     /// The key, from what is on disk now.
-    fn now(&self) -> Result<Now, Done> {
+    fn now(&self) -> Result<Now, Box<Done>> {
         let (session, recipe) = (self.session, self.recipe);
         let globbed = session.state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
         let inputs = input_spec(recipe, self.cache, &self.spec, &globbed);
         let summary =
-            session.worktree.digest_of(&inputs).map_err(|error| failed(chain(&error), error.hint()))?;
+            session.worktree.digest_of(&inputs).map_err(|error| stopped(chain(&error), error.hint()))?;
         let tools = self.tools()?;
         let dependencies = dependency_digests(recipe, self.dependencies).unwrap_or_default();
         let parts = Parts {
@@ -203,11 +208,11 @@ impl Job<'_> {
         Ok(Now { inputs, input_root: summary.root, tools, key, bound_key })
     }
 
-    fn tools(&self) -> Result<Vec<(String, Digest)>, Done> {
+    fn tools(&self) -> Result<Vec<(String, Digest)>, Box<Done>> {
         let path = self.session.options.environment.get(std::ffi::OsStr::new("PATH"));
         let found = |tool: &String| {
             let missing = || {
-                failed(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()))
+                stopped(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()))
             };
             let file = if tool.contains('/') {
                 Some(self.session.root.join(&self.recipe.folder).join(tool))
@@ -215,8 +220,11 @@ impl Job<'_> {
                 std::env::split_paths(path?).map(|folder| folder.join(tool)).find(|file| file.is_file())
             };
             Some(file.filter(|file| file.is_file()).ok_or_else(missing).and_then(|file| {
-                let digest =
-                    self.session.worktree.file(&file).map_err(|error| failed(chain(&error), error.hint()))?;
+                let digest = self
+                    .session
+                    .worktree
+                    .file(&file)
+                    .map_err(|error| stopped(chain(&error), error.hint()))?;
                 Ok((tool.clone(), digest))
             }))
         };
@@ -268,17 +276,22 @@ impl Job<'_> {
         if restored {
             self.remember_key(now);
         }
-        let made = Made { digest: hit::tree_digest(result), outputs: Some(on_disk) };
+        let made = Made { digest: hit::tree_digest(result), outputs: Some(Box::new(on_disk)) };
         Done { outcome: Outcome::Cached { tier: "local", restored, saved: saved(result) }, made }
     }
 
     /// Restores a hit; `Err`: why it has to run after all, or that it failed.
-    fn restore(&self, now: &Now, result: &ActionResult, tree: &Digest) -> Result<Done, Result<String, Done>> {
+    fn restore(
+        &self,
+        now: &Now,
+        result: &ActionResult,
+        tree: &Digest,
+    ) -> Result<Done, Result<String, Box<Done>>> {
         let is_input = self.is_input(now);
         match hit::restore(self.session, self.recipe, &self.spec, tree, &is_input) {
             Restored::Done(on_disk, restored) => Ok(self.cached(now, result, on_disk, restored)),
             Restored::Miss(reason) => Err(Ok(reason)),
-            Restored::Failed(reason) => Err(Err(failed(reason, None))),
+            Restored::Failed(reason) => Err(Err(stopped(reason, None))),
         }
     }
 
@@ -294,11 +307,11 @@ impl Job<'_> {
         self.session.worktree.ran();
         let now = match self.now() {
             Ok(now) => now,
-            Err(done) => return done,
+            Err(done) => return *done,
         };
         let why = match self.hit(&now) {
             Ok(done) => return done,
-            Err(Err(done)) => return done,
+            Err(Err(done)) => return *done,
             Err(Ok(why)) => why,
         };
         let flight = match &self.session.options.flights {
@@ -316,7 +329,7 @@ impl Job<'_> {
         }
         let why = match if flight.is_some() { self.hit(&now) } else { Err(Ok(why.clone())) } {
             Ok(done) => return done,
-            Err(Err(done)) => return done,
+            Err(Err(done)) => return *done,
             Err(Ok(again)) => {
                 if again.is_empty() {
                     why
@@ -328,7 +341,7 @@ impl Job<'_> {
         self.run(&now, lock, why)
     }
 
-    fn hit(&self, now: &Now) -> Result<Done, Result<String, Done>> {
+    fn hit(&self, now: &Now) -> Result<Done, Result<String, Box<Done>>> {
         let (result, tree) = self.look_up(now, false).map_err(Ok)?;
         if let Some(on_disk) = hit::in_place(self.session, self.recipe, &self.spec, &tree) {
             return Ok(self.cached(now, &result, on_disk, false));
@@ -414,6 +427,9 @@ impl Job<'_> {
                 Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
             },
         };
+        if session.state.placed(&recipe.id).is_none() {
+            self.keep_ownership(&owned, &snapshot);
+        }
         if let Some(cleaned) = cleaned
             && let Err(error) = cleaned.finish(&session.cache)
         {
@@ -432,6 +448,19 @@ impl Job<'_> {
             owning::take_over(&mut owned, &before, &found);
         }
         owned
+    }
+
+    /// After a run without a result: what it made through globs is the recipe's, so that the next clean start takes it.
+    fn keep_ownership(&self, owned: &Owned, before: &Snapshot) {
+        let (session, recipe) = (self.session, self.recipe);
+        let mut owned = owned.clone();
+        let kept = capture::glob_matches(&session.root_dir, &self.spec).and_then(|found| {
+            owning::take_over(&mut owned, before, &found);
+            owned.save(session.state.folder(), &recipe.id)
+        });
+        if let Err(error) = kept {
+            tracing::warn!(error = chain(&error), "what a failed run made could not be noted");
+        }
     }
 
     fn uncached(&self, now: &Now, miss: String, reason: String) -> Done {
@@ -460,7 +489,7 @@ impl Job<'_> {
             },
         };
         self.remember_key(now);
-        let made = Made { digest: Some(captured.tree_digest), outputs: Some(captured.on_disk) };
+        let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
         Done { outcome: Outcome::Ran { miss: Some(miss), not_cached, unchanged }, made }
     }
 

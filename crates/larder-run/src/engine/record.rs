@@ -20,7 +20,6 @@ pub(super) const BOUND_TO_PLACE: &str = "larder.dev/bound-to-place";
 
 /// Outputs as they were captured; already in the store if there is one.
 pub(super) struct Captured {
-    pub(super) tree: larder_reapi::Tree,
     pub(super) tree_digest: Digest,
     pub(super) on_disk: OnDisk,
     pub(super) bound: bool,
@@ -100,7 +99,7 @@ pub(super) fn capture(
     let root = tree.root.as_ref().map(|root| encode(DigestFunction::Blake3, root).0).unwrap_or(tree_digest);
     session.state.set_placed(&recipe.id, Some(hit::placed(&tree_digest, &tree, globbed)));
     let bound = (bound && !recipe.relocatable) || recipe.incremental;
-    Ok(Captured { tree, tree_digest, on_disk: OnDisk { spec: on_disk_spec, root }, bound, log, unstored })
+    Ok(Captured { tree_digest, on_disk: OnDisk { spec: on_disk_spec, root }, bound, log, unstored })
 }
 
 fn sort(error: outputs::Error) -> CaptureError {

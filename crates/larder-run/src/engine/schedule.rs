@@ -18,7 +18,7 @@ pub(super) struct Made {
     /// Digest of its outputs, or its own key if it is not cached; `None` in a dry run that would have run it.
     pub(super) digest: Option<Digest>,
     /// Where its outputs are and which digest they have on disk, to be checked after a dependent ran.
-    pub(super) outputs: Option<super::hit::OnDisk>,
+    pub(super) outputs: Option<Box<super::hit::OnDisk>>,
 }
 
 struct Board {

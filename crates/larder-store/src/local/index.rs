@@ -39,7 +39,7 @@ mod counters;
 mod failure;
 mod keep;
 mod open;
-mod residency;
+pub(crate) mod residency;
 mod results;
 mod schema;
 
@@ -123,6 +123,21 @@ impl Index {
     /// ([`Error::is_degradable`]).
     pub fn open(options: &IndexOptions) -> Result<Opened> {
         open::open(options)
+    }
+
+    /// What SQLite finds wrong with the database when it looks at all of it; nothing if it is sound.
+    pub fn check(&self) -> Result<Vec<String>> {
+        self.read("check index", |transaction| {
+            let mut statement = transaction.prepare("PRAGMA quick_check(20)")?;
+            let told: Vec<String> =
+                statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            Ok(told.into_iter().filter(|line| line != "ok").collect())
+        })
+    }
+
+    /// Lets the next open check the whole database, and put it aside if it is damaged.
+    pub(crate) fn suspect(&self) {
+        open::mark_suspect(&self.path);
     }
 
     /// Where the database is.

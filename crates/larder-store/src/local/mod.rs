@@ -5,21 +5,36 @@
 //! | [`home`] | the folder: made, recognised, judged |
 //! | [`pack`], [`blobs`], [`table`] | chunks; blob rows; the sorted table under both |
 //! | [`writer`], [`reader`] | blobs in, blobs out |
+//! | [`backend`], [`uploads`] | the store behind the traits of [`crate::seam`] |
 //! | [`index`] | SQLite: results, roots, pins, leases, access times |
-//! | [`gc_lock`] | the lock between writers and deletion |
+//! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
+//! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
+//! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
+//! | [`listing`] | folders in which others replace files |
 //! | [`mapped`] | the crate's only `unsafe` |
 //!
 //! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
 //! Invariant: a blob row is written only after every chunk that it needs; so what can be found can be read.
 
+pub mod backend;
 pub(crate) mod blobs;
+pub mod gc;
 mod gc_lock;
 pub mod home;
 pub mod index;
+pub mod keep;
+mod listing;
 mod mapped;
+pub mod merge;
 pub(crate) mod pack;
+mod prove;
 mod reader;
+pub mod stats;
 mod table;
+pub mod uploads;
+pub mod verify;
+mod view;
+mod whole;
 pub mod writer;
 
 use std::collections::HashMap;
@@ -27,8 +42,8 @@ use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -37,6 +52,7 @@ use larder_core::{ChunkerParams, Digest, Error, ErrorKind, Format, Result};
 
 use blobs::set::RowSet;
 use home::Home;
+use index::{Index, Recovered};
 use pack::set::PackSet;
 use reader::Reader;
 use writer::Session;
@@ -51,6 +67,9 @@ pub enum Durability {
     /// Survives a loss of power.
     Fsync,
 }
+
+/// What is written to a file at once.
+const WRITE_SIZE: usize = 256 << 10;
 
 /// How a local store is used.
 #[derive(Clone, Debug)]
@@ -85,11 +104,23 @@ pub struct LocalStore {
     namespaces: RwLock<HashMap<String, Arc<RowSet>>>,
     sessions: Mutex<Vec<Session>>,
     readers: Mutex<Vec<Reader>>,
+    index: Mutex<Option<Arc<Index>>>,
+    recovered: Mutex<Option<Recovered>>,
+    /// The count of deletions that the view was taken at: by a writer, under the lock; and by a reader, without.
+    writer_view: Mutex<Option<u64>>,
+    reader_view: AtomicU64,
+    deletions: gc_lock::Deletions,
+    gc_lock_path: PathBuf,
+    cloning: whole::Cloning,
 }
 
 /// A poisoned lock is used on: what it guards is only ever replaced whole.
 pub(crate) fn poison<T>(error: PoisonError<T>) -> T {
     error.into_inner()
+}
+
+fn not_found(digest: &Digest) -> Error {
+    Error::new(ErrorKind::NotFound, "read a blob").with("digest", digest)
 }
 
 /// An id that sorts by time and that no other process or thread makes.
@@ -125,8 +156,22 @@ impl LocalStore {
     pub fn open(path: &Path, options: Options) -> Result<Self> {
         let home = Home::open(path)?;
         let packs = PackSet::new(home.join("packs"), home.join("quarantine"));
-        let (namespaces, sessions, readers) = (RwLock::default(), Mutex::default(), Mutex::default());
-        Ok(Self { home, options, packs, namespaces, sessions, readers })
+        let gc_lock_path = home.join("gc.lock");
+        Ok(Self {
+            home,
+            options,
+            packs,
+            namespaces: RwLock::default(),
+            sessions: Mutex::default(),
+            readers: Mutex::default(),
+            index: Mutex::default(),
+            recovered: Mutex::default(),
+            writer_view: Mutex::default(),
+            reader_view: AtomicU64::new(0),
+            deletions: gc_lock::Deletions::default(),
+            gc_lock_path,
+            cloning: whole::Cloning::default(),
+        })
     }
 
     /// The store's folder.
@@ -179,6 +224,7 @@ impl LocalStore {
         let io_error = |error: io::Error| Error::from_io(error, "look up a blob");
         let rows = self.rows(namespace);
         rows.ensure().and_then(|()| self.packs.ensure()).map_err(io_error)?;
+        self.notice_deletions().map_err(io_error)?;
         if let Some((root, _)) = rows.find(digest) {
             return Ok(Some(root));
         }
@@ -191,13 +237,13 @@ impl LocalStore {
     pub(crate) fn is_whole(&self, root: &Root) -> bool {
         match root {
             Root::Chunk(chunk) => self.packs.has(&chunk.hash),
+            Root::Whole(chunk) => self.has_whole(chunk),
             Root::List(chunk) if !self.packs.is_suspect() => self.packs.has(&chunk.hash),
             Root::List(_) => {
                 let mut all = true;
-                let mut reader = self.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
-                let visited =
-                    reader.visit(&self.packs, root, &mut |chunk| all &= self.packs.has(&chunk.hash));
-                self.readers.lock().unwrap_or_else(poison).push(reader);
+                let visited = self.with_reader(|reader| {
+                    reader.visit(&self.packs, root, &mut |chunk| all &= self.packs.has(&chunk.hash))
+                });
                 all && visited.is_ok()
             }
         }
@@ -211,6 +257,7 @@ impl LocalStore {
         let io_error = |error: io::Error| Error::from_io(error, "look up blobs");
         let rows = self.rows(namespace);
         rows.ensure().and_then(|()| self.packs.ensure()).map_err(io_error)?;
+        self.notice_deletions().map_err(io_error)?;
         let absent = |digest: &&Digest| {
             let here = rows.find(digest).is_some_and(|(root, _)| self.is_whole(&root));
             !here && **digest != Digest::empty(digest.function)
@@ -243,14 +290,52 @@ impl LocalStore {
         if digest.size == 0 && *digest == Digest::empty(digest.function) {
             return Ok(());
         }
-        let not_found = || Error::new(ErrorKind::NotFound, "read a blob").with("digest", digest);
-        let root = self.find(namespace, digest)?.ok_or_else(not_found)?;
+        let root = self.find(namespace, digest)?.ok_or_else(|| not_found(digest))?;
+        if let Root::Whole(chunk) = &root {
+            return self.read_whole(chunk, range, sink);
+        }
+        self.with_reader(|reader| self.read_chunks(reader, namespace, digest, root, range, sink))
+    }
+
+    /// Calls `work` with a reader that no other thread has; readers keep their buffers.
+    fn with_reader<T>(&self, work: impl FnOnce(&mut Reader) -> T) -> T {
         let mut reader = self.readers.lock().unwrap_or_else(poison).pop().unwrap_or_default();
-        let result = reader.blob(&self.packs, &root, range, sink);
+        let result = work(&mut reader);
         self.readers.lock().unwrap_or_else(poison).push(reader);
-        result.map_err(
-            |error| if error.kind() == ErrorKind::NotFound { not_found().caused_by(error) } else { error },
-        )
+        result
+    }
+
+    fn read_chunks(
+        &self,
+        reader: &mut Reader,
+        namespace: &str,
+        digest: &Digest,
+        mut root: Root,
+        range: Range<u64>,
+        sink: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut passed = 0;
+        let mut counted = |piece: &[u8]| {
+            passed += piece.len() as u64;
+            sink(piece)
+        };
+        let mut result = reader.blob(&self.packs, &root, range.clone(), &mut counted);
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+            && self.refresh_all().is_ok()
+            && let Some((found, _)) = self.rows(namespace).find(digest)
+        {
+            // The chunk may be in a pack that was made after the view was taken, as a compacted copy is.
+            root = found;
+            let rest = range.start + passed..range.end;
+            result = reader.blob(&self.packs, &root, rest, &mut |piece| sink(piece));
+        }
+        if result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+            // Finds all that is bad of it now, so that writing the blob again mends it.
+            reader.prove(&self.packs, &root);
+        }
+        result.map_err(|error| {
+            if error.kind() == ErrorKind::NotFound { not_found(digest).caused_by(error) } else { error }
+        })
     }
 
     /// The whole blob in memory; for blobs that are known to be small (messages, logs).
@@ -276,8 +361,29 @@ impl LocalStore {
     /// # Errors
     /// As [`LocalStore::read`], and what the file system answers. `file` may then hold a part of the blob.
     pub fn write_to(&self, namespace: &str, digest: &Digest, mut file: &File) -> Result<()> {
-        self.read(namespace, digest, 0..digest.size, &mut |piece| {
-            file.write_all(piece).map_err(|error| Error::from_io(error, "write a file"))
+        if digest.size == 0 && *digest == Digest::empty(digest.function) {
+            return Ok(());
+        }
+        let root = match self.find(namespace, digest)?.ok_or_else(|| not_found(digest))? {
+            Root::Whole(chunk) => return self.give_whole(&chunk, file),
+            root => root,
+        };
+        let io_error = |error| Error::from_io(error, "write a file");
+        self.with_reader(|reader| {
+            // A write of its own for each chunk would cost more than gathering them.
+            let mut gathered = std::mem::take(&mut reader.gathered);
+            gathered.clear();
+            let read = self.read_chunks(reader, namespace, digest, root, 0..digest.size, &mut |piece| {
+                if gathered.len() + piece.len() > WRITE_SIZE {
+                    file.write_all(&gathered).map_err(io_error)?;
+                    gathered.clear();
+                }
+                gathered.extend_from_slice(piece);
+                Ok(())
+            });
+            let written = read.and_then(|()| file.write_all(&gathered).map_err(io_error));
+            reader.gathered = gathered;
+            written
         })
     }
 

@@ -10,7 +10,9 @@ use larder_core::chunk_list::{MAX_LEVELS, Node, Root};
 use larder_core::compress::Decompressor;
 use larder_core::{Chunk, Error, ErrorKind, Format, Hash, Result};
 
-use super::pack::set::{Found, PackSet};
+use super::pack::ChunkRow;
+use super::pack::set::{Found, Pack, PackSet};
+use super::prove::Prover;
 
 /// Frames kept decompressed.
 const KEPT: usize = 4;
@@ -27,6 +29,9 @@ pub(crate) struct Reader {
     decompressor: Decompressor,
     stored: Vec<u8>,
     kept: Vec<Kept>,
+    buffer: Vec<u8>,
+    /// For whoever gathers pieces; kept here so that it is allocated once.
+    pub(crate) gathered: Vec<u8>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -37,6 +42,18 @@ impl std::fmt::Debug for Reader {
 
 fn missing(hash: &Hash) -> Error {
     Error::new(ErrorKind::NotFound, "read a chunk").with("chunk", hash)
+}
+
+/// Notes that a chunk is bad, and those of its frame that are bad too, so that writing them again mends all at once.
+fn note_damage(packs: &PackSet, found: &Found, hash: Hash) {
+    packs.mark_bad(&found.pack, hash);
+    if let Pack::Sealed(pack) = &found.pack {
+        let same = |row: &ChunkRow| row.frame == found.row.frame && !pack.is_bad(&row.hash);
+        let rows: Vec<ChunkRow> = pack.rows().filter(same).collect();
+        for hash in Prover::default().frame(&found.pack, &found.frame, &rows).unwrap_or_default() {
+            packs.mark_bad(&found.pack, hash);
+        }
+    }
 }
 
 impl Reader {
@@ -63,10 +80,10 @@ impl Reader {
                 return Err(Error::from_io(error, "read a pack").with("pack", found.pack.id()));
             }
             tracing::warn!(chunk = %hash, pack = found.pack.id(), "a chunk is corrupt; it is a miss");
-            packs.mark_bad(&found.pack, *hash);
+            note_damage(packs, &found, *hash);
             self.kept.clear();
             corrupt = true;
-            if matches!(found.pack, super::pack::set::Pack::Open(_)) {
+            if matches!(found.pack, Pack::Open(_)) {
                 break;
             }
         }
@@ -116,13 +133,14 @@ impl Reader {
         range: std::ops::Range<u64>,
         sink: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
-        match root {
-            Root::Chunk(chunk) => self.leaf(packs, chunk, 0, &range, true, &mut Vec::new(), sink),
-            Root::List(chunk) => {
-                let mut buffer = Vec::new();
-                self.node(packs, chunk, MAX_LEVELS as u8, 0, &range, &mut buffer, sink)
-            }
-        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let read = match root {
+            Root::Chunk(chunk) => self.leaf(packs, chunk, 0, &range, true, &mut buffer, sink),
+            Root::Whole(chunk) => Err(missing(&chunk.hash)),
+            Root::List(chunk) => self.node(packs, chunk, MAX_LEVELS as u8, 0, &range, &mut buffer, sink),
+        };
+        self.buffer = buffer;
+        read
     }
 
     #[expect(clippy::too_many_arguments, reason = "one step of a recursion that carries its buffers")]
@@ -181,7 +199,21 @@ impl Reader {
         if node.level < above && node.length() == entry.length { Ok(node) } else { Err(corrupt()) }
     }
 
-    /// Calls `visit` with every chunk that a blob needs, nodes too.
+    /// Reads all chunks of a blob, so that those that are bad are noted.
+    pub(crate) fn prove(&mut self, packs: &PackSet, root: &Root) {
+        let mut chunks = Vec::new();
+        let mut bytes = Vec::new();
+        if self.visit(packs, root, &mut |chunk| chunks.push(chunk.hash)).is_ok() {
+            for hash in chunks {
+                bytes.clear();
+                if let Err(error) = self.chunk(packs, &hash, false, &mut bytes) {
+                    tracing::debug!(%error, "another chunk of a corrupt blob");
+                }
+            }
+        }
+    }
+
+    /// Calls `visit` with every chunk that a blob needs, nodes too; a whole file has none.
     pub(crate) fn visit(
         &mut self,
         packs: &PackSet,
@@ -190,6 +222,7 @@ impl Reader {
     ) -> Result<()> {
         match root {
             Root::Chunk(chunk) => visit(chunk),
+            Root::Whole(_) => {}
             Root::List(chunk) => self.visit_node(packs, chunk, MAX_LEVELS as u8, visit)?,
         }
         Ok(())

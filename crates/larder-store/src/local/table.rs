@@ -90,6 +90,15 @@ fn slot(key: &Hash, bits: u32) -> usize {
     if bits == 0 { 0 } else { (lead >> (32 - bits)) as usize }
 }
 
+fn bits(rows: usize) -> u32 {
+    rows.max(1).next_power_of_two().trailing_zeros().min(MAX_BITS)
+}
+
+/// Bytes of a table of so many rows, its tail not counted.
+pub(crate) fn length<R: Row>(rows: usize) -> usize {
+    ((1usize << bits(rows)) + 1) * 4 + rows.next_multiple_of(8) + rows * R::SIZE
+}
+
 /// Encodes a table and its tail. `rows` are sorted here; `offset` is where the returned bytes will stand in the file.
 pub(crate) fn encode<R: Row>(
     rows: &mut [R],
@@ -98,8 +107,8 @@ pub(crate) fn encode<R: Row>(
     directory: (u64, u32),
     content_bytes: u64,
 ) -> Vec<u8> {
-    rows.sort_unstable_by(|a, b| a.key().0.cmp(&b.key().0));
-    let bits = (rows.len().max(1) as u64).next_power_of_two().trailing_zeros().min(MAX_BITS);
+    rows.sort_unstable_by_key(|row| row.key().0);
+    let bits = bits(rows.len());
     let slots = 1usize << bits;
     let mut out = Vec::with_capacity(slots * 4 + rows.len() * (R::SIZE + 1) + TAIL + 16);
     let mut next = 0;
@@ -179,7 +188,7 @@ impl Table {
     }
 
     /// The first row with this key that `wanted` accepts.
-    pub(crate) fn find<R: Row>(&self, key: &Hash, wanted: impl Fn(&R) -> bool) -> Option<R> {
+    pub(crate) fn find<R: Row>(&self, key: &Hash, mut wanted: impl FnMut(&R) -> bool) -> Option<R> {
         let at = self.tail.table_offset as usize + slot(key, self.tail.bits) * 4;
         let count = self.tail.rows as usize;
         let from = u32_at(&self.map, at) as usize;

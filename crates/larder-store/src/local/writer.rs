@@ -17,6 +17,7 @@ use larder_core::{
 use super::blobs::log::RowWriter;
 use super::blobs::row::BlobRow;
 use super::gc_lock::GcLock;
+use super::index::residency::Resident;
 use super::pack::frame::{MAX_CHUNKS, TARGET};
 use super::pack::open::PackWriter;
 use super::{Durability, LocalStore, new_id, now_seconds};
@@ -28,6 +29,8 @@ const CLOSE_AT_BLOB_END: usize = 64 << 10;
 const PACK_SIZE: u64 = 256 << 20;
 /// Rows gathered at most before they are written.
 const MAX_ROWS: usize = 4096;
+/// A log of rows becomes a table when it reaches this.
+const MAX_LOG_ROWS: u64 = 1 << 18;
 /// A row younger than this is not renewed when its blob is written again.
 const RENEW_AFTER: u32 = 600;
 
@@ -83,6 +86,7 @@ pub struct Writer<'store> {
     namespace: String,
     session: Option<Session>,
     rows: Vec<(Digest, BlobRow)>,
+    cloned: Vec<([u8; 32], Resident)>,
     chunker: Chunker,
     params: ChunkerParams,
     stats: ChunkStats,
@@ -98,18 +102,21 @@ impl<'store> Writer<'store> {
         let lock = GcLock::shared(&store.home.join("gc.lock")).map_err(store_error)?;
         let generation = lock.generation().map_err(store_error)?;
         let mut session = store.take_session();
-        store.packs.ensure().map_err(store_error)?;
-        if session.generation != Some(generation) {
-            store.packs.refresh().map_err(store_error)?;
-            store.rows(namespace).refresh().map_err(store_error)?;
-            session.generation = Some(generation);
+        if session.generation.is_some_and(|seen| seen != generation) {
+            // GC can take nothing from files that are being written, so they end when it ran.
+            let sync = store.options.durability == Durability::Fsync;
+            std::mem::take(&mut session).close(sync).map_err(store_error)?;
         }
+        session.generation = Some(generation);
+        store.packs.ensure().map_err(store_error)?;
+        store.refresh_for_writer(generation).map_err(store_error)?;
         store.rows(namespace).ensure().map_err(store_error)?;
         Ok(Self {
             store,
             namespace: namespace.to_owned(),
             session: Some(session),
             rows: Vec::new(),
+            cloned: Vec::new(),
             chunker: Chunker::new(store.options.chunking),
             params: store.options.chunking,
             stats: ChunkStats::default(),
@@ -153,6 +160,21 @@ impl<'store> Writer<'store> {
             .with_message("the content is not what its digest says")
             .with("digest", digest)
             .with("found", found))
+    }
+
+    /// Takes a file from its start as one blob: cloned if the file systems can do that, else as any other content.
+    ///
+    /// # Errors
+    /// As [`Writer::put_reader`].
+    pub fn put_file(&mut self, file: &std::fs::File, observe: &mut dyn FnMut(&[u8])) -> Result<Digest> {
+        let Some((digest, resident)) = self.store.take_whole(file, observe).map_err(store_error)? else {
+            return self.put_reader(&mut &*file, DigestFunction::Blake3, observe);
+        };
+        self.stats.bytes += digest.size;
+        self.stats.chunks += 1;
+        self.cloned.push((digest.hash.0, resident));
+        self.add_row(&digest, &Root::Whole(Chunk { hash: digest.hash, length: digest.size }))?;
+        Ok(digest)
     }
 
     /// Whether the blob is here, whole, with a row that is young enough to rely on.
@@ -276,13 +298,20 @@ impl<'store> Writer<'store> {
     /// Writes the open frame, then the rows that need it.
     fn publish(&mut self) -> Result<()> {
         self.flush()?;
+        if !self.cloned.is_empty() {
+            let cloned = std::mem::take(&mut self.cloned);
+            let files: Vec<_> = cloned.iter().map(|(key, resident)| (key.as_slice(), *resident)).collect();
+            if let Err(error) = self.store.index().and_then(|index| index.set_residents(&files)) {
+                tracing::debug!(%error, "could not note cloned files; they are hashed when they are read");
+            }
+        }
         if self.rows.is_empty() {
             return Ok(());
         }
         let rows = std::mem::take(&mut self.rows);
         let sync = self.store.options.durability == Durability::Fsync;
         let set = self.store.rows(&self.namespace);
-        let namespace = self.namespace.clone();
+        let (namespace, full_name) = (self.namespace.clone(), self.namespace.clone());
         let tmp = self.store.home.join("tmp");
         let session = self.session();
         let write = |session: &mut Session| {
@@ -292,14 +321,23 @@ impl<'store> Writer<'store> {
             let log = match session.logs.entry(namespace) {
                 std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::hash_map::Entry::Vacant(entry) => {
-                    std::fs::create_dir_all(set.folder())?;
+                    set.create_folder(&tmp)?;
                     let log = RowWriter::create(set.folder(), &tmp, &new_id())?;
                     set.add_log(log.log().clone());
                     entry.insert(log)
                 }
             };
             log.append(&rows)?;
-            if sync { log.sync() } else { Ok(()) }
+            if sync {
+                log.sync()?
+            }
+            if log.rows() >= MAX_LOG_ROWS
+                && let Some(full) = session.logs.remove(&full_name)
+            {
+                full.seal()?;
+                set.refresh()?;
+            }
+            Ok(())
         };
         write(session).map_err(store_error)
     }

@@ -136,7 +136,7 @@ impl Store {
     #[must_use]
     pub fn look_up_many(&self, asks: &[Ask<'_>]) -> Vec<LookUp> {
         let started = Instant::now();
-        let keys: Vec<[u8; 41]> = asks.iter().map(|ask| ask.action.key()).collect();
+        let keys: Vec<[u8; 40]> = asks.iter().map(|ask| ask.action.key()).collect();
         let found = self.fetch_rows(&keys).map(|rows| {
             let opened = asks.iter().zip(rows).map(|(ask, row)| self.open_row(&ask.action, row));
             self.check_blobs(asks, opened.collect())
@@ -149,7 +149,7 @@ impl Store {
         answers
     }
 
-    fn fetch_rows(&self, keys: &[[u8; 41]]) -> Result<Vec<Option<ResultRow>>, Arc<Error>> {
+    fn fetch_rows(&self, keys: &[[u8; 40]]) -> Result<Vec<Option<ResultRow>>, Arc<Error>> {
         let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
         self.index()?.get_results(self.namespace(), &keys).map_err(Arc::new)
     }
@@ -230,7 +230,7 @@ impl Store {
         })
     }
 
-    fn note_look_ups(&self, asks: &[Ask<'_>], keys: &[[u8; 41]], answers: &[LookUp], started: Instant) {
+    fn note_look_ups(&self, asks: &[Ask<'_>], keys: &[[u8; 40]], answers: &[LookUp], started: Instant) {
         // What a batch took cannot be told apart into its parts, so only a single look-up has a time.
         let millis = u64::try_from(started.elapsed().as_millis()).ok().filter(|_| asks.len() == 1);
         let now = now_ms();

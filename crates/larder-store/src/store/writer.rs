@@ -52,6 +52,14 @@ impl<'store> StoreWriter<'store> {
         self.writer.put_reader(source, function, observe)
     }
 
+    /// Takes a file from its start as one blob, cloned where that works.
+    ///
+    /// # Errors
+    /// As [`Writer::put_file`].
+    pub fn put_file(&mut self, file: &std::fs::File, observe: &mut dyn FnMut(&[u8])) -> Result<Digest> {
+        self.writer.put_file(file, observe)
+    }
+
     /// Makes everything that was taken visible to everybody, and answers what was measured.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ fn a_recipe_in_full() {
 #[test]
 fn omitted_inputs_are_the_folder() {
     let fixture = Fixture::strict("name: app\nrecipes: {a: {run: x, cache: {}}}\n");
-    assert_eq!(fixture.recipe("a").cache.unwrap().inputs, Inputs::Folder);
+    assert_eq!(fixture.recipe("a").cache.unwrap().inputs, Inputs::Folder { except: Vec::new() });
 }
 
 #[test]

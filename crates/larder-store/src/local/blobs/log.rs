@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
@@ -108,6 +108,11 @@ impl RowWriter {
         Ok(())
     }
 
+    /// How many rows were appended.
+    pub(crate) fn rows(&self) -> u64 {
+        self.log.state.read().unwrap_or_else(poison).read / BlobRow::SIZE as u64
+    }
+
     /// Makes what was appended survive a loss of power.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.log.file.sync_data()
@@ -120,18 +125,22 @@ impl RowWriter {
 }
 
 fn seal(log: &RowLog, path: &Path) -> io::Result<()> {
-    write_table(log.rows(), path)?;
+    write_table(log.rows(), path, false)?;
     std::fs::remove_file(path)
 }
 
 /// Writes `rows` as the table that stands beside `path` under the same id; nothing if there are none.
-pub(crate) fn write_table(mut rows: Vec<BlobRow>, path: &Path) -> io::Result<()> {
+pub(crate) fn write_table(mut rows: Vec<BlobRow>, path: &Path, sync: bool) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
     let bytes = table::encode(&mut rows, TAIL_MAGIC, 0, (0, 0), 0);
     let new = path.with_extension("new");
-    std::fs::write(&new, bytes)?;
+    let mut file = File::create(&new)?;
+    file.write_all(&bytes)?;
+    if sync {
+        file.sync_all()?;
+    }
     std::fs::rename(&new, path.with_extension("table"))
 }
 

@@ -4,7 +4,7 @@
 //! hash [32] | size u64 | root [32] | time u32 | function u8 | kind u8 | 0 u16 | check [8]        88 bytes
 //! ```
 //! `time`: seconds since the epoch when the row was written, `kind`: 0 the root is the blob, 1 the root is a chunk list
-//! node. `check`: BLAKE3 of the namespace's name, a zero byte and the row before it, truncated; so a flipped bit, or a
+//! node, 2 the root is a whole file. `check`: BLAKE3 of the namespace's name, a zero byte and the row before it, truncated; so a flipped bit, or a
 //! row moved to another namespace, is no row.
 
 use larder_core::chunk_list::Root;
@@ -25,6 +25,7 @@ impl BlobRow {
         let (kind, chunk) = match root {
             Root::Chunk(chunk) => (0, chunk),
             Root::List(chunk) => (1, chunk),
+            Root::Whole(chunk) => (2, chunk),
         };
         let mut bytes = [0; 56];
         bytes[..8].copy_from_slice(&digest.size.to_le_bytes());
@@ -55,6 +56,7 @@ impl BlobRow {
         let root = match self.bytes[45] {
             0 => Root::Chunk(chunk),
             1 => Root::List(chunk),
+            2 => Root::Whole(chunk),
             _ => return None,
         };
         let sound = self.bytes[46..48] == [0, 0] && self.check(namespace) == self.bytes[48..];

@@ -14,8 +14,11 @@ use super::TAIL_MAGIC;
 use super::log::{RowLog, seal_abandoned, write_table};
 use super::row::BlobRow;
 use crate::local::mapped::Mapped;
-use crate::local::poison;
-use crate::local::table::Table;
+use crate::local::table::{self, Row, Table};
+use crate::local::{listing, new_id, poison};
+
+/// In a folder that is named by a hash: the namespace.
+pub(crate) const NAME_FILE: &str = "namespace";
 
 /// A sorted table of rows.
 #[derive(Debug)]
@@ -63,6 +66,27 @@ impl RowSet {
         &self.folder
     }
 
+    /// Makes the folder. One whose name is a hash gets a file that tells the namespace, for whoever looks at all of them.
+    pub(crate) fn create_folder(&self, tmp: &Path) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let hashed = self.folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('+'));
+        let told = self.folder.join(NAME_FILE);
+        if hashed && !told.exists() {
+            let new = tmp.join(new_id());
+            fs::write(&new, &self.namespace)?;
+            fs::rename(&new, told)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of logs that are still being written, which nobody but their writers can change.
+    pub(crate) fn live_rows(&self) -> Vec<(Digest, Root, u32)> {
+        let logs = self.view.read().unwrap_or_else(poison).logs.clone();
+        let opened =
+            |row: BlobRow| row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time()));
+        logs.iter().flat_map(|log| log.rows()).filter_map(opened).collect()
+    }
+
     /// Takes the first view, if that was not done yet.
     pub(crate) fn ensure(&self) -> io::Result<()> {
         let done = *self.refreshing.lock().unwrap_or_else(poison);
@@ -76,44 +100,61 @@ impl RowSet {
             let view = self.view.read().unwrap_or_else(poison);
             (view.logs.clone(), view.tables.clone())
         };
+        for _ in 0..listing::PASSES {
+            let Some(mut fresh) = self.look(&old_logs, &old_tables)? else { continue };
+            let mut view = self.view.write().unwrap_or_else(poison);
+            // What this process added meanwhile.
+            let added = view.logs.iter().filter(|log| {
+                let is_same = |other: &&Arc<RowLog>| other.id() == log.id();
+                old_logs.iter().find(is_same).is_none() && fresh.logs.iter().find(is_same).is_none()
+            });
+            let added: Vec<_> = added.cloned().collect();
+            fresh.logs.extend(added);
+            fresh.tables.sort_by(|a, b| b.id.cmp(&a.id));
+            fresh.logs.sort_by(|a, b| b.id().cmp(a.id()));
+            *view = fresh;
+            *done = true;
+            return Ok(());
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// What is there now; nothing if a file went between listing and opening it.
+    fn look(&self, old_logs: &[Arc<RowLog>], old_tables: &[Arc<RowTable>]) -> io::Result<Option<View>> {
         let mut view = View::default();
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                *done = true;
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let path = entry?.path();
-            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else {
-                continue;
-            };
+        for path in listing::files(&self.folder)? {
+            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
             match path.extension().and_then(|ext| ext.to_str()) {
                 Some("table") => {
-                    let known = old_tables.iter().find(|table| table.id == id).cloned();
-                    view.tables.extend(known.or_else(|| match RowTable::open(&path, &id) {
-                        Ok(table) => Some(Arc::new(table)),
-                        Err(error) => {
+                    if let Some(known) = old_tables.iter().find(|table| table.id == id) {
+                        view.tables.push(known.clone());
+                        continue;
+                    }
+                    match listing::unless_gone(RowTable::open(&path, id)) {
+                        Ok(Some(table)) => view.tables.push(Arc::new(table)),
+                        Ok(None) => return Ok(None),
+                        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                             tracing::warn!(table = id, %error, "a table of blobs cannot be read; its blobs are misses");
-                            None
                         }
-                    }));
+                        Err(error) => return Err(error),
+                    }
                 }
                 Some("rows") => {
                     let known = old_logs.iter().find(|log| log.id() == id).cloned();
-                    let log = known.or_else(|| RowLog::read(&path, &id).ok().map(Arc::new));
-                    view.logs.extend(log.filter(|log| log.tail().is_ok()));
+                    let log = match known {
+                        Some(log) => log,
+                        None => match listing::unless_gone(RowLog::read(&path, id))? {
+                            Some(log) => Arc::new(log),
+                            None => return Ok(None),
+                        },
+                    };
+                    log.tail()?;
+                    view.logs.push(log);
                 }
                 _ => {}
             }
         }
-        view.tables.sort_by(|a, b| b.id.cmp(&a.id));
-        view.logs.sort_by(|a, b| b.id().cmp(a.id()));
-        *self.view.write().unwrap_or_else(poison) = view;
-        *done = true;
-        Ok(())
+        Ok(Some(view))
     }
 
     /// Adds a log that this process is writing.
@@ -133,8 +174,12 @@ impl RowSet {
             }
         }
         view.tables.iter().find_map(|table| {
-            let row = table.table.find(&digest.hash, |row: &BlobRow| opened(row).is_some())?;
-            opened(&row)
+            let mut found = None;
+            table.table.find(&digest.hash, |row: &BlobRow| {
+                found = opened(row);
+                found.is_some()
+            })?;
+            found
         })
     }
 
@@ -147,7 +192,7 @@ impl RowSet {
             .chain(tables)
             .filter_map(|row| row.open(&self.namespace).map(|(digest, root)| (digest, root, row.time())))
             .collect();
-        rows.sort_unstable_by(|a, b| (a.0, std::cmp::Reverse(a.2)).cmp(&(b.0, std::cmp::Reverse(b.2))));
+        rows.sort_unstable_by_key(|(digest, _, time)| (*digest, std::cmp::Reverse(*time)));
         rows.dedup_by_key(|row| row.0);
         rows
     }
@@ -158,6 +203,42 @@ impl RowSet {
         let logs = view.logs.iter().flat_map(|log| log.rows());
         let tables = view.tables.iter().flat_map(|table| table.table.rows::<BlobRow>());
         logs.chain(tables).filter(|row| row.open(&self.namespace).is_none()).count() as u64
+    }
+
+    /// Files of tables that are no tables, for `verify`.
+    pub(crate) fn unreadable(&self) -> io::Result<Vec<PathBuf>> {
+        let known: Vec<PathBuf> =
+            self.view.read().unwrap_or_else(poison).tables.iter().map(|table| table.path.clone()).collect();
+        let mut unreadable = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let is_table = path.extension().is_some_and(|ext| ext == "table");
+            let damaged = |path: &Path| {
+                RowTable::open(path, "").is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
+            };
+            if is_table && !known.contains(&path) && damaged(&path) {
+                unreadable.push(path);
+            }
+        }
+        Ok(unreadable)
+    }
+
+    /// Makes a new table of the sound rows of one whose tail is damaged, if its length tells how many it has. Answers
+    /// how many there were.
+    pub(crate) fn salvage(&self, path: &Path, id: &str) -> io::Result<usize> {
+        let bytes = fs::read(path)?;
+        let body = bytes.len().saturating_sub(table::TAIL);
+        let length = |rows: usize| table::length::<BlobRow>(rows);
+        let guess = body / (BlobRow::SIZE + 1);
+        let Some(count) = (guess.saturating_sub(guess / 8 + 8)..=guess).find(|&rows| length(rows) == body)
+        else {
+            return Ok(0);
+        };
+        let rows = bytes[body - count * BlobRow::SIZE..body].chunks_exact(BlobRow::SIZE).map(BlobRow::decode);
+        let sound: Vec<BlobRow> = rows.filter(|row| row.open(&self.namespace).is_some()).collect();
+        let found = sound.len();
+        write_table(sound, &self.folder.join(format!("{id}.rows")), true)?;
+        Ok(found)
     }
 
     /// Number of tables in this view.
@@ -209,7 +290,7 @@ impl RowSet {
                 }
             }
         }
-        write_table(rows, &self.folder.join(format!("{id}.rows")))?;
+        write_table(rows, &self.folder.join(format!("{id}.rows")), true)?;
         for table in tables {
             fs::remove_file(&table.path)?;
         }

@@ -28,7 +28,8 @@ pub(crate) const MAX_BYTES: u32 = 32 << 20;
 pub(crate) const MAX_CHUNKS: usize = 4096;
 /// Bytes of a frame in a pack's directory.
 pub(crate) const DIRECTORY_ENTRY: usize = 24;
-const MAGIC: &[u8; 4] = b"LFR1";
+/// The first bytes of a frame.
+pub(crate) const MAGIC: &[u8; 4] = b"LFR1";
 
 /// Where a frame's payload is and how it is stored: an entry of the pack's directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +74,6 @@ impl FrameInfo {
     pub(crate) fn start(&self) -> u64 {
         self.payload.saturating_sub((HEADER + usize::from(self.chunks) * ENTRY) as u64)
     }
-
-    /// Bytes of the whole frame.
-    pub(crate) fn length(&self) -> u64 {
-        (HEADER + usize::from(self.chunks) * ENTRY) as u64 + u64::from(self.stored)
-    }
 }
 
 /// Writes header and entries of a frame to `out`; the payload follows.
@@ -104,12 +100,11 @@ fn check(head: &[u8], entries: &[u8]) -> [u8; 16] {
     hasher.finish().hash.0[..16].try_into().expect("16 of 32 bytes")
 }
 
+/// What the head of a frame says: where its payload is, and its chunks.
+pub(crate) type Head = (FrameInfo, Vec<(Hash, u32)>);
+
 /// Reads the frame that begins at `offset` of a pack of `size` bytes. `None`: there is no whole frame there.
-pub(crate) fn read_head(
-    file: &File,
-    offset: u64,
-    size: u64,
-) -> io::Result<Option<(FrameInfo, Vec<(Hash, u32)>)>> {
+pub(crate) fn read_head(file: &File, offset: u64, size: u64) -> io::Result<Option<Head>> {
     let mut head = [0; HEADER];
     if offset + HEADER as u64 > size {
         return Ok(None);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`frame`] | the self-describing unit: chunks' hashes and lengths, then their bytes, compressed or not |
 //! | [`open`] | a pack that is being written, here or in another process, and how it is sealed |
+//! | [`salvage`] | the whole frames of a damaged pack |
 //! | [`sealed`] | an immutable pack with its table |
 //! | [`set`] | all packs of a store: look-up, refresh, what is known to be bad |
 //!
@@ -11,6 +12,7 @@
 
 pub(crate) mod frame;
 pub(crate) mod open;
+pub(crate) mod salvage;
 pub(crate) mod sealed;
 pub(crate) mod set;
 

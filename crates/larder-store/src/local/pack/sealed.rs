@@ -76,6 +76,21 @@ impl SealedPack {
         FrameInfo::decode(&self.table.bytes()[at..at + DIRECTORY_ENTRY])
     }
 
+    /// How many frames there are.
+    pub(crate) fn frames(&self) -> u32 {
+        self.table.tail().directory_count
+    }
+
+    /// How many chunks there are.
+    pub(crate) fn chunks(&self) -> u64 {
+        self.table.tail().rows
+    }
+
+    /// Whether this chunk is known to be bad here.
+    pub(crate) fn is_bad(&self, hash: &Hash) -> bool {
+        self.bad.read().unwrap_or_else(poison).contains(hash)
+    }
+
     /// All rows, sorted by hash.
     pub(crate) fn rows(&self) -> impl Iterator<Item = ChunkRow> {
         self.table.rows()
