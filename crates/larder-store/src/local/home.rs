@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub const FORMAT_VERSION: u32 = 1;
 
 const MARKER: &str = "larder-store.json";
+/// Files of a store, by the beginning of their names: a store that lost its marker is still known by them.
+const FILES: &[&str] = &["index.db", "gc.lock"];
 const FOLDERS: &[&str] = &["packs", "blobs", "whole", "locks", "events", "quarantine", "tmp"];
 
 #[derive(Serialize, Deserialize)]
@@ -113,12 +115,13 @@ impl Home {
             .with_hint("use the newer Larder, or another LARDER_HOME"))
     }
 
-    /// Writes the marker into an empty folder. Two processes may do this at once.
+    /// Writes the marker into an empty folder, or into a store that lost it. Two processes may do this at once.
     fn create(path: &Path) -> io::Result<()> {
         let foreign = fs::read_dir(path)?.filter_map(|entry| entry.ok()).any(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            !FOLDERS.contains(&&*name) && !name.starts_with(MARKER)
+            let is_own = FOLDERS.contains(&&*name) || FILES.iter().any(|own| name.starts_with(own));
+            !is_own && !name.starts_with(MARKER)
         });
         if foreign {
             return Err(io::ErrorKind::AlreadyExists.into());
