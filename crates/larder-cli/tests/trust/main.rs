@@ -15,6 +15,8 @@
 //! case, `LARDER_TEST_FIRST` begins elsewhere, `LARDER_TEST_KEEP` keeps the folder of a case that failed, and
 //! `LARDER_TEST_PROGRAM` names another build of the program.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod concurrency;
 mod edits;
 mod kills;
