@@ -134,6 +134,14 @@ fn to_json(explained: &Explained, before: Option<&Before>) -> serde_json::Value 
     })
 }
 
+/// The first three, and how many more there are.
+fn few(ids: &[RecipeId]) -> String {
+    match ids.len().saturating_sub(3) {
+        0 => names(ids),
+        more => format!("{} (+{more})", names(&ids[..3])),
+    }
+}
+
 fn names(ids: &[RecipeId]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -142,12 +150,10 @@ fn names(ids: &[RecipeId]) -> String {
 fn short(value: &str) -> String {
     let value = units::printable(value);
     if let Some((function, rest)) = value.split_once(':')
-        && let Some((hash, size)) = rest.split_once('/')
+        && let Some((hash, _)) = rest.split_once('/')
         && hash.len() >= 32
         && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
     {
-        // The size and the mode are worth saying only where the content is the same; see `differ`.
-        let _ = size;
         return format!("{function}:{}…", &hash[..8]);
     }
     console::truncate_str(&value, 48, "…").into_owned()
@@ -177,7 +183,7 @@ fn show(context: &Context, explained: &Explained, before: Option<&Before>, again
         Standing::Cached { in_place: false } => "is a hit, to be restored".to_owned(),
         Standing::WouldRun { reason } => format!("would run: {}", units::printable(reason)),
         Standing::AlwaysRuns => "always runs: it has no `cache`, or is `persistent`".to_owned(),
-        Standing::Unknown { because } => format!("waits for what would run first: {}", names(because)),
+        Standing::Unknown { because } => format!("waits for what would run first: {}", few(because)),
         Standing::Failed { reason } => format!("cannot be looked up: {}", units::printable(reason)),
     };
     printer.data(format_args!("{name} {standing}"));

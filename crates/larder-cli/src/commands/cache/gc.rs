@@ -28,7 +28,8 @@ pub(super) fn gc(context: &Context, args: &GcArgs) -> Result<Exit, Exit> {
         Order::Lru => Policy::Lru,
         Order::Largest => Policy::LargestFirst,
     };
-    let options = GcOptions { to_size, older_than: args.older_than, policy, ..GcOptions::default() };
+    let options =
+        GcOptions { to_size, older_than: args.older_than, policy, grace: args.grace, ..GcOptions::default() };
     collect(context, &store, &options, args.dry_run, args.json)
 }
 
@@ -59,21 +60,27 @@ fn collect(
             printer.json(&plan);
         } else {
             printer.data(planned(&plan));
+            warn_of_rest(context, options, plan.bytes_after);
         }
         return Ok(Exit::Success);
     }
-    let misses_goal = options.to_size.filter(|size| plan.bytes_after > *size);
     let report = local.run_gc(plan).map_err(|error| fail(context, &error))?;
     if as_json {
         printer.json(&report);
         return Ok(Exit::Success);
     }
     printer.data(done(&report));
-    if let Some(size) = misses_goal.filter(|size| report.bytes_after > *size) {
-        let why = "what is pinned, leased or younger than an hour stays";
-        printer.warning(format_args!("it takes more than {} still: {why}", units::bytes(size)), None);
-    }
+    warn_of_rest(context, options, report.bytes_after);
     Ok(Exit::Success)
+}
+
+/// Says that the goal is not reached, and why.
+fn warn_of_rest(context: &Context, options: &GcOptions, bytes: u64) {
+    if let Some(size) = options.to_size.filter(|size| bytes > *size) {
+        let message = format!("that is more than {} still", units::bytes(size));
+        let hint = "what is pinned, leased or was just written stays (`larder cache gc --grace 0s`)";
+        context.printer.warning(message, Some(hint));
+    }
 }
 
 fn planned(plan: &GcPlan) -> String {
