@@ -20,6 +20,7 @@ use larder_reapi::ActionResult;
 
 use super::execute::{Failure, chain, execute};
 use super::hit::{self, OnDisk, Restored};
+use super::meanwhile::{self, Seen};
 use super::record::{self, CaptureError};
 use super::schedule::Made;
 use super::{Session, reason};
@@ -29,7 +30,7 @@ use crate::lock::{Acquired, RecipeLock, single_flight};
 use crate::outputs::{OutputSpec, Owned, Scope, Snapshot, capture, clean, record as owning};
 use crate::plan::Plan;
 use crate::recipe::{CacheSpec, Inputs, Recipe};
-use crate::worktree::{EntryKind, PathSpec};
+use crate::worktree::{EntryKind, InputError, PathSpec};
 
 /// A recipe's end, for the schedule.
 pub(super) struct Done {
@@ -57,22 +58,22 @@ impl From<Failure> for Done {
 }
 
 /// Everything about the recipe at hand that does not change while it is processed.
-struct Job<'s> {
-    session: &'s Session<'s>,
-    recipe: &'s Recipe,
-    cache: &'s CacheSpec,
-    spec: OutputSpec,
-    args: &'s [String],
-    dependencies: &'s [Made],
+pub(super) struct Job<'s> {
+    pub(super) session: &'s Session<'s>,
+    pub(super) recipe: &'s Recipe,
+    pub(super) cache: &'s CacheSpec,
+    pub(super) spec: OutputSpec,
+    pub(super) args: &'s [String],
+    pub(super) dependencies: &'s [Made],
 }
 
 /// The key at one moment, with what it was computed from.
-struct Now {
-    inputs: PathSpec,
-    input_root: Digest,
-    tools: Vec<(String, Digest)>,
-    key: Key,
-    bound_key: Key,
+pub(super) struct Now {
+    pub(super) inputs: PathSpec,
+    pub(super) input_root: Digest,
+    pub(super) tools: Vec<(String, Digest)>,
+    pub(super) key: Key,
+    pub(super) bound_key: Key,
 }
 
 /// Looks at everything that a plan without changes needs, in one batch.
@@ -91,7 +92,12 @@ pub(super) fn warm(session: &Session<'_>, plan: &Plan) {
     session.worktree.warm(&specs.iter().collect::<Vec<_>>());
 }
 
-fn input_spec(recipe: &Recipe, cache: &CacheSpec, outputs: &OutputSpec, globbed: &[Vec<u8>]) -> PathSpec {
+pub(super) fn input_spec(
+    recipe: &Recipe,
+    cache: &CacheSpec,
+    outputs: &OutputSpec,
+    globbed: &[Vec<u8>],
+) -> PathSpec {
     let path = |bytes: &Vec<u8>| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
     let mut spec = match &cache.inputs {
         Inputs::Folder { except } => {
@@ -125,13 +131,23 @@ fn dependency_digests(recipe: &Recipe, plan: &[Made]) -> Option<Vec<(crate::reci
     recipe.dependencies.iter().zip(plan).map(|(id, made)| Some((id.clone(), made.digest?))).collect()
 }
 
-/// A recipe without `cache` always runs; its own key is what dependents see.
-fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], dependencies: &[Made]) -> Done {
+/// What dependents see of a recipe that always runs: its own key.
+pub(super) fn uncached_made(
+    session: &Session<'_>,
+    recipe: &Recipe,
+    args: &[String],
+    dependencies: &[Made],
+) -> Made {
     let digests = dependency_digests(recipe, dependencies).unwrap_or_default();
     let parts =
         Parts { project: session.project, recipe, args, inputs: None, tools: &[], dependencies: &digests };
     let digest = key::compute(&parts, key::VERSION.as_bytes()).digest;
-    let made = Made { digest: Some(digest), outputs: None };
+    Made { digest: Some(digest), outputs: None }
+}
+
+/// A recipe without `cache` always runs; its own key is what dependents see.
+fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], dependencies: &[Made]) -> Done {
+    let made = uncached_made(session, recipe, args, dependencies);
     if session.options.dry_run {
         return Done { outcome: Outcome::WouldRun { miss: None }, made };
     }
@@ -146,7 +162,7 @@ fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], depende
     }
 }
 
-fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>, Box<Done>> {
+pub(super) fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>, Box<Done>> {
     let waiting = |holder: &crate::lock::Holder| {
         let by = holder.runner.map(|process| format!("process {}", process.pid)).unwrap_or_default();
         (session.events)(Event::Waiting { recipe: &recipe.id, holder: &by });
@@ -187,7 +203,7 @@ impl Job<'_> {
     }
 
     /// The key, from what is on disk now.
-    fn now(&self) -> Result<Now, Box<Done>> {
+    pub(super) fn now(&self) -> Result<Now, Box<Done>> {
         let (session, recipe) = (self.session, self.recipe);
         let globbed = session.state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
         let inputs = input_spec(recipe, self.cache, &self.spec, &globbed);
@@ -232,7 +248,7 @@ impl Job<'_> {
     }
 
     /// The trusted result for the key, and its tree. `Err`: why there is none.
-    fn look_up(&self, now: &Now, in_place: bool) -> Result<(ActionResult, Digest), String> {
+    pub(super) fn look_up(&self, now: &Now, in_place: bool) -> Result<(ActionResult, Digest), String> {
         let session = self.session;
         if session.options.force || !session.options.read_cache {
             return Err(if session.options.force { "forced" } else { "the cache is not read" }.to_owned());
@@ -287,7 +303,7 @@ impl Job<'_> {
         result: &ActionResult,
         tree: &Digest,
     ) -> Result<Done, Result<String, Box<Done>>> {
-        let is_input = self.is_input(now);
+        let is_input = self.is_input(&now.inputs);
         match hit::restore(self.session, self.recipe, &self.spec, tree, &is_input) {
             Restored::Done(on_disk, restored) => Ok(self.cached(now, result, on_disk, restored)),
             Restored::Miss(reason) => Err(Ok(reason)),
@@ -296,8 +312,8 @@ impl Job<'_> {
     }
 
     /// Tells which paths are inputs, and so never moved, replaced or removed.
-    fn is_input(&self, now: &Now) -> impl Fn(&[u8]) -> bool + Sync + use<> {
-        let entries = self.session.worktree.entries(&now.inputs).unwrap_or_default();
+    pub(super) fn is_input(&self, inputs: &PathSpec) -> impl Fn(&[u8]) -> bool + Sync + use<> {
+        let entries = self.session.worktree.entries(inputs).unwrap_or_default();
         let paths: BTreeSet<Vec<u8>> =
             entries.into_iter().map(|entry| entry.path.as_os_str().as_bytes().to_vec()).collect();
         move |path| paths.contains(path)
@@ -349,7 +365,7 @@ impl Job<'_> {
         self.restore(now, &result, &tree)
     }
 
-    fn items(&self, now: &Now) -> Vec<crate::state::KeyItem> {
+    pub(super) fn items(&self, now: &Now) -> Vec<crate::state::KeyItem> {
         let inputs = self.session.worktree.entries(&now.inputs).unwrap_or_default();
         let value = |kind: &EntryKind| match kind {
             EntryKind::File { digest, mode } => format!("{digest} {mode:o}"),
@@ -369,16 +385,14 @@ impl Job<'_> {
         key::items(&parts, inputs)
     }
 
-    fn miss_reason(&self, now: &Now, why: String) -> String {
+    pub(super) fn miss_reason(&self, now: &Now, why: String) -> String {
         let Some(before) = self.session.state.last_key(&self.recipe.id) else { return why };
         let changes = reason::compare(&before, &self.items(now));
         if changes.is_empty() { why } else { reason::one_line(&changes) }
     }
 
     fn remember_key(&self, now: &Now) {
-        if let Err(error) = self.session.state.set_last_key(&self.recipe.id, &self.items(now)) {
-            tracing::debug!(%error, "the key's items could not be kept");
-        }
+        self.session.remember(&self.recipe.id, self.items(now));
     }
 
     fn run(&self, now: &Now, lock: Option<&RecipeLock>, why: String) -> Done {
@@ -387,7 +401,7 @@ impl Job<'_> {
         (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
         let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
         session.state.set_placed(&recipe.id, None);
-        let is_input = self.is_input(now);
+        let is_input = self.is_input(&now.inputs);
         let name = recipe.id.to_string();
         let owned = self.owned();
         let scope = Scope {
@@ -416,13 +430,17 @@ impl Job<'_> {
             Ok(snapshot) => snapshot,
             Err(error) => return failed(chain(&error), None),
         };
+        let seen = meanwhile::look(session, &now.inputs, self.dependencies);
         let began = SystemTime::now();
         let executed = execute(session, recipe, self.args, lock);
         let ended = SystemTime::now();
         let done = match executed {
             Err(failure) => failure.into(),
             Ok(_) => match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
-                Ok(captured) => self.finish(now, captured, miss, before_run, (began, ended)),
+                Ok(captured) => {
+                    let changed = self.changed_meanwhile(now, &captured, seen);
+                    self.finish(now, captured, changed, miss, before_run, (began, ended))
+                }
                 Err(CaptureError::Failed(reason)) => failed(reason, None),
                 Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
             },
@@ -439,7 +457,7 @@ impl Job<'_> {
     }
 
     /// What the recipe owns here, with what a killed or failed run left.
-    fn owned(&self) -> Owned {
+    pub(super) fn owned(&self) -> Owned {
         let (session, recipe) = (self.session, self.recipe);
         let mut owned = Owned::load(session.state.folder(), &recipe.id);
         if let Some(before) = owning::interrupted(session.state.folder(), &recipe.id)
@@ -471,22 +489,28 @@ impl Job<'_> {
     fn finish(
         &self,
         now: &Now,
-        captured: record::Captured,
+        mut captured: record::Captured,
+        changed: Option<String>,
         miss: String,
         before_run: Option<String>,
         times: (SystemTime, SystemTime),
     ) -> Done {
         let (session, recipe) = (self.session, self.recipe);
         let unchanged = before_run.is_some_and(|tree| tree == captured.tree_digest.to_string());
-        let not_cached = match self.changed_meanwhile(now, &captured) {
+        let not_cached = match changed {
             Some(reason) => Some(reason),
-            None => match &captured.unstored {
-                Some(reason) => Some(format!("the cache could not take it: {reason}")),
-                None if !session.options.write_cache || !session.cache.is_there() => None,
-                None => record::record(session, recipe, &now.key, &now.bound_key, &captured, times)
-                    .err()
-                    .map(|error| format!("the cache could not take it: {}", chain(&error))),
-            },
+            None if !session.options.write_cache || !session.cache.is_there() => None,
+            None => {
+                let recorded = match captured.unstored.take() {
+                    Some(error) => Err(error),
+                    None => record::record(session, recipe, &now.key, &now.bound_key, &captured, times),
+                };
+                // Why is said once for all recipes.
+                recorded.err().map(|error| {
+                    session.cache.note(error);
+                    "the cache could not take it".to_owned()
+                })
+            }
         };
         self.remember_key(now);
         let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
@@ -494,7 +518,12 @@ impl Job<'_> {
     }
 
     /// Whether something that the key relies on is not what it was: then the result must not be recorded.
-    fn changed_meanwhile(&self, now: &Now, captured: &record::Captured) -> Option<String> {
+    fn changed_meanwhile(
+        &self,
+        now: &Now,
+        captured: &record::Captured,
+        seen: Result<Seen, InputError>,
+    ) -> Option<String> {
         let session = self.session;
         let mut inputs = now.inputs.clone();
         inputs.exclude_paths.extend(captured.on_disk.spec.paths.iter().cloned());
@@ -511,7 +540,14 @@ impl Job<'_> {
         let disturbed =
             |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
         let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
-        found.map(|(id, _)| format!("outputs of `{id}` changed while it ran"))
+        if let Some((id, _)) = found {
+            return Some(format!("outputs of `{id}` changed while it ran"));
+        }
+        match (seen, meanwhile::look(session, &inputs, self.dependencies)) {
+            (Ok(before), Ok(after)) if before == after => None,
+            (Ok(_), Ok(_)) => Some("an input was touched while it ran".into()),
+            (Err(error), _) | (_, Err(error)) => Some(chain(&error)),
+        }
     }
 }
 
