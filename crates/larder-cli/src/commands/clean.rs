@@ -45,6 +45,7 @@ pub(super) fn clean(context: &Context, args: &CleanArgs) -> Result<Exit, Exit> {
     let cancel = CancelToken::new().map_err(|error| failed(&error))?;
     let _watch = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
     let options = Options {
+        lenient_outputs: open.project.mode == larder::run::recipe::Mode::Bake,
         jobs: 1,
         fail_fast: true,
         force: false,

@@ -43,6 +43,7 @@ pub(super) fn why(context: &Context, args: &WhyArgs) -> Result<Exit, Exit> {
     let store = project::store(context, &around, &open)?;
     let failed = |error: &dyn std::error::Error| project::fail(printer, error, None);
     let options = Options {
+        lenient_outputs: open.project.mode == larder::run::recipe::Mode::Bake,
         jobs: 1,
         fail_fast: true,
         force: false,

@@ -13,6 +13,8 @@
 //! ```
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod concurrency;
+mod config;
 mod environment;
 mod escape;
 mod inputs;
@@ -21,6 +23,8 @@ mod memory;
 mod outputs;
 mod owning;
 mod place;
+mod processes;
 mod stat;
+mod store_damage;
 mod trust;
 mod world;

@@ -311,7 +311,11 @@ impl Ran {
 
     /// The figure before `word` in the summary line.
     fn figure(&self, word: &str) -> usize {
-        let summary = self.out.lines().rev().find(|line| line.contains(" cached") && line.contains(" run,"));
+        let summary = self
+            .out
+            .lines()
+            .rev()
+            .find(|line| line.contains(" cached") && line.contains(" run") && line.contains(" · "));
         let summary = summary.unwrap_or_else(|| panic!("no summary: {self:#?}"));
         let parts: Vec<&str> = summary.split([' ', ',']).filter(|part| !part.is_empty()).collect();
         let at = parts.iter().position(|part| *part == word).unwrap();

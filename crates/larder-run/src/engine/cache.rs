@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use larder_core::{Digest, Error, ErrorKind};
 use larder_reapi::{ActionResult, Message, Tree};
-use larder_store::store::{Ask, Check, Hit, Note};
+use larder_store::store::{Ask, Check, Hit, Note, OpenWarning};
 use larder_store::{ActionDigest, LookUp, Miss, Store, StoreWriter};
 
 use crate::outputs::{BoxError, Holds, Sink, Source};
@@ -30,7 +30,8 @@ impl<'a> Cache<'a> {
         self.store.is_some()
     }
 
-    fn note(&self, error: Error) {
+    /// Takes note of what went wrong: the first is said at the end of the run, once.
+    pub(crate) fn note(&self, error: Error) {
         tracing::debug!(%error, "store");
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
@@ -69,6 +70,10 @@ impl<'a> Cache<'a> {
             }
             Miss::Unavailable(error) => {
                 let message = format!("the cache cannot be read: {error}");
+                let known = |warning: &OpenWarning| matches!(warning, OpenWarning::IndexUnavailable(_));
+                if self.store.is_some_and(|store| store.warnings().iter().any(known)) {
+                    return "there is no cache".into();
+                }
                 self.note(Error::new(error.kind(), "look up a result").with_message(message.clone()));
                 message
             }

@@ -7,6 +7,7 @@
 //! record.rs   outputs are captured and recorded      reason.rs    why it was a miss
 //! cache.rs    the store as the other modules need it report.rs    what a run comes to
 //! explain.rs  keys as they are now, nothing run      remove.rs    outputs go from the worktree
+//! meanwhile.rs  whether what a run relied on was touched while it ran
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
 //! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
@@ -17,6 +18,7 @@ mod cache;
 mod execute;
 mod explain;
 mod hit;
+mod meanwhile;
 mod reason;
 mod recipe;
 mod record;
@@ -69,6 +71,8 @@ pub struct Options {
     pub replay: bool,
     /// The caller's environment.
     pub environment: BTreeMap<OsString, OsString>,
+    /// A literal output that was not made is a warning, and the result is not recorded (`bake.yml`), instead of a failure.
+    pub lenient_outputs: bool,
     /// Folder of the locks that all worktrees share (`locks/` of the store's home); `None`: no single flight.
     pub flights: Option<PathBuf>,
 }

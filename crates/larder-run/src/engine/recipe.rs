@@ -21,6 +21,7 @@ use larder_store::store::Note;
 
 use super::execute::{Failure, chain, execute};
 use super::hit::{self, OnDisk, Restored};
+use super::meanwhile::{self, Seen};
 use super::record::{self, CaptureError};
 use super::schedule::Made;
 use super::{Session, reason};
@@ -30,7 +31,7 @@ use crate::lock::{Acquired, RecipeLock, single_flight};
 use crate::outputs::{OutputSpec, Owned, Scope, Snapshot, capture, clean, record as owning};
 use crate::plan::Plan;
 use crate::recipe::{CacheSpec, Inputs, Recipe};
-use crate::worktree::{EntryKind, PathSpec};
+use crate::worktree::{EntryKind, InputError, PathSpec};
 
 /// A recipe's end, for the schedule.
 pub(super) struct Done {
@@ -437,13 +438,17 @@ impl Job<'_> {
             Ok(snapshot) => snapshot,
             Err(error) => return failed(chain(&error), None),
         };
+        let seen = meanwhile::look(session, &now.inputs, self.dependencies);
         let began = SystemTime::now();
         let executed = execute(session, recipe, self.args, lock);
         let ended = SystemTime::now();
         let done = match executed {
             Err(failure) => failure.into(),
             Ok(_) => match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
-                Ok(captured) => self.finish(now, captured, miss, before_run, (began, ended)),
+                Ok(captured) => {
+                    let changed = self.changed_meanwhile(now, &captured, seen);
+                    self.finish(now, captured, changed, miss, before_run, (began, ended))
+                }
                 Err(CaptureError::Failed(reason)) => failed(reason, None),
                 Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
             },
@@ -492,22 +497,28 @@ impl Job<'_> {
     fn finish(
         &self,
         now: &Now,
-        captured: record::Captured,
+        mut captured: record::Captured,
+        changed: Option<String>,
         miss: String,
         before_run: Option<String>,
         times: (SystemTime, SystemTime),
     ) -> Done {
         let (session, recipe) = (self.session, self.recipe);
         let unchanged = before_run.is_some_and(|tree| tree == captured.tree_digest.to_string());
-        let not_cached = match self.changed_meanwhile(now, &captured) {
+        let not_cached = match changed {
             Some(reason) => Some(reason),
-            None => match &captured.unstored {
-                Some(reason) => Some(format!("the cache could not take it: {reason}")),
-                None if !session.options.write_cache || !session.cache.is_there() => None,
-                None => record::record(session, recipe, &now.key, &now.bound_key, &captured, times)
-                    .err()
-                    .map(|error| format!("the cache could not take it: {}", chain(&error))),
-            },
+            None if !session.options.write_cache || !session.cache.is_there() => None,
+            None => {
+                let recorded = match captured.unstored.take() {
+                    Some(error) => Err(error),
+                    None => record::record(session, recipe, &now.key, &now.bound_key, &captured, times),
+                };
+                // Why is said once for all recipes.
+                recorded.err().map(|error| {
+                    session.cache.note(error);
+                    "the cache could not take it".to_owned()
+                })
+            }
         };
         self.remember_key(now);
         let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
@@ -515,7 +526,12 @@ impl Job<'_> {
     }
 
     /// Whether something that the key relies on is not what it was: then the result must not be recorded.
-    fn changed_meanwhile(&self, now: &Now, captured: &record::Captured) -> Option<String> {
+    fn changed_meanwhile(
+        &self,
+        now: &Now,
+        captured: &record::Captured,
+        seen: Result<Seen, InputError>,
+    ) -> Option<String> {
         let session = self.session;
         let mut inputs = now.inputs.clone();
         inputs.exclude_paths.extend(captured.on_disk.spec.paths.iter().cloned());
@@ -532,7 +548,14 @@ impl Job<'_> {
         let disturbed =
             |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
         let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
-        found.map(|(id, _)| format!("outputs of `{id}` changed while it ran"))
+        if let Some((id, _)) = found {
+            return Some(format!("outputs of `{id}` changed while it ran"));
+        }
+        match (seen, meanwhile::look(session, &inputs, self.dependencies)) {
+            (Ok(before), Ok(after)) if before == after => None,
+            (Ok(_), Ok(_)) => Some("an input was touched while it ran".into()),
+            (Err(error), _) | (_, Err(error)) => Some(chain(&error)),
+        }
     }
 }
 

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::time::SystemTime;
 
-use larder_core::{Digest, DigestFunction};
+use larder_core::{Digest, DigestFunction, ErrorKind};
 use larder_reapi::{ActionResult, Any, ExecutedActionMetadata, Message, OutputDirectory, Timestamp};
 use larder_store::message::{encode, to_message};
 
 use super::execute::chain;
 use super::hit::{self, OnDisk};
 use super::{Session, cache};
+use crate::event::Event;
 use crate::key::Key;
 use crate::outputs::{self, OutputSpec, Owned, Snapshot, capture, scan::Needles};
 use crate::recipe::Recipe;
@@ -39,7 +40,7 @@ pub(super) struct Captured {
     pub(super) bound: bool,
     pub(super) log: Option<Digest>,
     /// The store could not take something.
-    pub(super) unstored: Option<String>,
+    pub(super) unstored: Option<larder_core::Error>,
 }
 
 /// Why nothing was captured.
@@ -91,9 +92,9 @@ pub(super) fn capture(
         // The store is full or broken: the build goes on, and the outputs are only hashed.
         Err(error @ outputs::Error::Content { .. }) if sink.is_some() => {
             let again = capture::capture(&session.root_dir, spec, owned, before, &needles, &HashOnly);
-            (again.map_err(sort)?, Some(chain(&error)))
+            (again.map_err(|error| sort(session, recipe, error))?, Some(refused(&error)))
         }
-        other => (other.map_err(sort)?, None),
+        other => (other.map_err(|error| sort(session, recipe, error))?, None),
     };
     hit::teach(session, &taken.tree, &taken.stats, since);
     let tree = taken.tree.to_message(DigestFunction::Blake3);
@@ -103,7 +104,7 @@ pub(super) fn capture(
     if let Some(sink) = sink.filter(|_| unstored.is_none()) {
         match store_rest(session, recipe, sink, &tree_bytes) {
             Ok(digest) => log = Some(digest),
-            Err(error) => unstored = Some(chain(&error)),
+            Err(error) => unstored = Some(error),
         }
     }
     let globbed = hit::globbed(spec, &taken.tree);
@@ -116,7 +117,22 @@ pub(super) fn capture(
     Ok(Captured { tree_digest, on_disk: OnDisk { spec: on_disk_spec, root }, bound, log, unstored })
 }
 
-fn sort(error: outputs::Error) -> CaptureError {
+/// Why the store took nothing: the last cause is what a person can mend.
+fn refused(error: &outputs::Error) -> larder_core::Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    larder_core::Error::new(ErrorKind::Io, "write to the store").with_message(cause.to_string())
+}
+
+fn sort(session: &Session<'_>, recipe: &Recipe, error: outputs::Error) -> CaptureError {
+    if session.options.lenient_outputs && matches!(error, outputs::Error::Missing { .. }) {
+        let message = chain(&error);
+        let hint = Some("it is not cached; in `larder.yml` it would have failed");
+        (session.events)(Event::Warning { recipe: Some(&recipe.id), message: &message, hint });
+        return CaptureError::Uncacheable(message);
+    }
     if error.is_uncacheable() {
         CaptureError::Uncacheable(chain(&error))
     } else {

@@ -22,6 +22,7 @@ use larder::run::engine::{Options, Report, Session};
 use larder::run::event::Event;
 use larder::run::plan::Plan;
 use larder::run::process::CancelToken;
+use larder::run::recipe::Mode;
 use larder::run::select::Selection;
 use larder::run::template::Execution;
 use larder::store::Store;
@@ -97,6 +98,7 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
         write_cache: uses_cache,
         replay: args.output == OutputMode::Stream,
         environment: around.environment.clone(),
+        lenient_outputs: open.project.mode == Mode::Bake,
         flights: store.map(|store| store.local_store().home().join("locks")),
     }
 }
