@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use larder_core::{Digest, Error, ErrorKind};
 use larder_reapi::{ActionResult, Message, Tree};
-use larder_store::store::{Ask, Check, Hit, OpenWarning};
+use larder_store::store::{Ask, Check, Hit};
 use larder_store::{ActionDigest, LookUp, Miss, Store, StoreWriter};
 
 use crate::outputs::{BoxError, Holds, Sink, Source};
@@ -64,10 +64,6 @@ impl<'a> Cache<'a> {
             }
             Miss::Unavailable(error) => {
                 let message = format!("the cache cannot be read: {error}");
-                let known = |warning: &OpenWarning| matches!(warning, OpenWarning::IndexUnavailable(_));
-                if self.store.is_some_and(|store| store.warnings().iter().any(known)) {
-                    return "there is no cache".into();
-                }
                 self.note(Error::new(error.kind(), "look up a result").with_message(message.clone()));
                 message
             }

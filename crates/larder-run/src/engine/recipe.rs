@@ -60,6 +60,8 @@ impl From<Failure> for Done {
 /// Everything about the recipe at hand that does not change while it is processed.
 struct Job<'s> {
     session: &'s Session<'s>,
+    plan: &'s Plan,
+    at: usize,
     recipe: &'s Recipe,
     cache: &'s CacheSpec,
     spec: OutputSpec,
@@ -118,7 +120,7 @@ pub(super) fn process(session: &Session<'_>, plan: &Plan, at: usize, dependencie
         Ok(spec) => spec,
         Err(error) => return failed(chain(&error), None),
     };
-    let job = Job { session, recipe, cache, spec, args, dependencies };
+    let job = Job { session, plan, at, recipe, cache, spec, args, dependencies };
     job.process()
 }
 
@@ -424,10 +426,16 @@ impl Job<'_> {
         let done = match executed {
             Err(failure) => failure.into(),
             Ok(_) => match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
-                Ok(captured) => {
-                    let changed = self.changed_meanwhile(now, &captured, seen);
-                    self.finish(now, captured, changed, miss, before_run, (began, ended))
-                }
+                Ok(captured) => match self.collision(&captured) {
+                    Some(reason) => {
+                        session.state.set_placed(&recipe.id, None);
+                        failed(reason, None)
+                    }
+                    None => {
+                        let changed = self.changed_meanwhile(now, &captured, seen);
+                        self.finish(now, captured, changed, miss, before_run, (began, ended))
+                    }
+                },
                 Err(CaptureError::Failed(reason)) => failed(reason, None),
                 Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
             },
@@ -502,6 +510,14 @@ impl Job<'_> {
         self.remember_key(now);
         let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
         Done { outcome: Outcome::Ran { miss: Some(miss), not_cached, unchanged }, made }
+    }
+
+    /// What the run made through a glob and another recipe of the plan makes, too.
+    fn collision(&self, captured: &record::Captured) -> Option<String> {
+        captured.on_disk.spec.paths.iter().find_map(|path| {
+            let other = self.plan.find_collision(self.at, path)?;
+            Some(format!("its output `{}` is an output of `{other}`, too", path.display()))
+        })
     }
 
     /// Whether something that the key relies on is not what it was: then the result must not be recorded.
