@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use cache::{CacheCommand, GcArgs, LsArgs, PinArgs, StatsArgs, UnpinArgs, VerifyArgs};
+pub(crate) use cache::{CacheCommand, GcArgs, LsArgs, Order, PinArgs, StatsArgs, UnpinArgs, VerifyArgs};
 pub(crate) use run::{CacheStrategy, OutputMode, RunArgs, Selecting};
 
 const EXIT_CODES: &str = "Exit codes: 0 all good, 1 usage or configuration, 2 a recipe failed, \

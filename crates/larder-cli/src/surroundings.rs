@@ -35,8 +35,9 @@ impl Machine {
     /// When there is no such folder, with the message to show.
     pub(crate) fn read(directory: Option<&Path>) -> Result<Self, String> {
         if let Some(directory) = directory {
-            std::env::set_current_dir(directory)
-                .map_err(|error| format!("cannot go to `{}`: {error}", directory.display()))?;
+            #[expect(clippy::disallowed_methods, reason = "nothing else runs yet; `-C` is what it is for")]
+            let gone = std::env::set_current_dir(directory);
+            gone.map_err(|error| format!("cannot go to `{}`: {error}", directory.display()))?;
         }
         let folder =
             std::env::current_dir().map_err(|error| format!("the current folder cannot be used: {error}"))?;

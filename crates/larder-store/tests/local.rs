@@ -275,3 +275,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_store_that_lost_its_marker_is_still_a_store_and_a_strange_folder_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = store(folder.path()).put("default", b"content").unwrap();
+    fs::write(folder.path().join("home/index.db"), "").unwrap();
+    fs::remove_file(folder.path().join("home/larder-store.json")).unwrap();
+    assert_eq!(get(&store(folder.path()), &digest).unwrap(), b"content");
+    let strange = folder.path().join("strange");
+    fs::create_dir(&strange).unwrap();
+    fs::write(strange.join("thesis.txt"), "chapter 1").unwrap();
+    let error = LocalStore::open(&strange, Options::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}

@@ -59,6 +59,9 @@ pub(crate) struct GcArgs {
     /// What was not used for this long: `30d`, `12h`
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_span)]
     pub(crate) older_than: Option<Duration>,
+    /// What was written in this time stays: others may have been told that it is here
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::units::parse_span)]
+    pub(crate) grace: Duration,
     /// What goes first
     #[arg(long, value_enum, default_value_t = Order::Lru)]
     pub(crate) order: Order,

@@ -2,9 +2,12 @@
 //!
 //! `project.rs` opens what most of them need: the project, its store, a session.
 
+mod cache;
+mod clean;
 mod completions;
 mod project;
 mod run;
+mod why;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
@@ -32,7 +35,9 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
     let context = Context { machine, printer, verbose: cli.verbose > 0 };
     let done = match &cli.command {
         Command::Run(args) => run::run(&context, args),
-        Command::Why(_) | Command::Clean(_) | Command::Cache(_) => Err(Exit::Usage),
+        Command::Why(args) => why::why(&context, args),
+        Command::Clean(args) => clean::clean(&context, args),
+        Command::Cache(command) => cache::cache(&context, command),
         Command::Completions(args) => Ok(completions::script(&context, args)),
         Command::Recipes => Ok(completions::recipes(&context)),
     };

@@ -11,7 +11,11 @@
 //! reference.rs    the same build by a few lines of code that know nothing of Larder
 //! ```
 //!
-//! `LARDER_TEST_CASES` (default 40) and `LARDER_TEST_KILLS` (default 15) say how many; `LARDER_TEST_SEED` repeats one case.
+//! `LARDER_TEST_CASES` (default 40) and `LARDER_TEST_KILLS` (default 15) say how many; `LARDER_TEST_SEED` repeats one
+//! case, `LARDER_TEST_FIRST` begins elsewhere, `LARDER_TEST_KEEP` keeps the folder of a case that failed, and
+//! `LARDER_TEST_PROGRAM` names another build of the program.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod concurrency;
 mod edits;

@@ -66,7 +66,14 @@ pub(crate) struct Recipe {
     pub(crate) mode: &'static str,
     /// Seconds to sleep in the middle, as text.
     pub(crate) sleep: &'static str,
+    /// A file outside the project to which each execution adds a line.
+    pub(crate) counter: Option<PathBuf>,
+    /// Leaves a process behind that does not want to end.
+    pub(crate) clings: bool,
 }
+
+/// What a clinging recipe starts.
+pub(crate) const CLINGING: &str = "setsid sleep 300";
 
 /// A project.
 #[derive(Clone, Debug)]
@@ -118,6 +125,8 @@ impl Model {
                 narrow: random.once_in(3),
                 mode: *random.pick(&["644", "600", "755", "444", "640"]),
                 sleep: "",
+                counter: None,
+                clings: false,
             });
         }
         // What no declaration can name is not read: outputs of recipes without cache are listed inputs.
@@ -229,42 +238,23 @@ impl Model {
     /// The command's text, with what templates fill in.
     pub(crate) fn script(&self, recipe: &Recipe) -> String {
         let stem = stem(recipe, None);
-        let mut out = format!("t() {{ {TAR} -cf - \"$@\" | sha256sum; }}\n");
-        let _ =
-            writeln!(out, "l() {{ LC_ALL=C sort -z | {TAR} --null --no-recursion -T - -cf - | sha256sum; }}");
+        let mut out = String::new();
         if !recipe.cached || recipe.incremental {
             let _ = writeln!(out, "rm -rf {stem}.txt {stem}d {stem}g");
         }
-        let _ = writeln!(
-            out,
-            "w=$(\necho {} '{{{{var.v}}}}' '{{{{var.p}}}}' \"$*\" {{{{project.name}}}}",
-            recipe.salt
-        );
-        let declared = recipe.environment.map_or(String::new(), |number| format!("${{PV{number}-unset}}"));
-        let _ = writeln!(out, "echo \"{declared} ${{UNDECLARED-unset}} ${{LARDER_HOME-unset}}\"");
+        out.push_str("w=$(\n");
+        self.hash_what_is_read(&mut out, recipe);
         out.push_str(match recipe.inputs {
-            Inputs::Omitted => "find . -name 'o_*' -prune -o ! -type d -print0 | l\n",
-            Inputs::Folder => "t src\ncat src/*.txt 2>&- || true\n",
-            Inputs::Glob => "find src -path src/skip -prune -o -name '*.txt' ! -type d -print0 | l\n",
-            Inputs::OneLevel => "find src -mindepth 1 -maxdepth 1 ! -type d -print0 | l\nfor f in src/*; do if [ -f \"$f\" ]; then cat \"$f\"; fi; done\n",
-            Inputs::Files => "for f in src/f0.txt src/f1.txt src/new0.txt; do if [ -e $f ] || [ -L $f ]; then t $f; fi; done\n",
-            Inputs::Shared => "find ../shared ! -type d -print0 | l\n",
-            Inputs::None => "",
+            Inputs::Folder => "cat src/*.txt 2>&- || true\n",
+            Inputs::OneLevel => "for f in src/*; do if [ -f \"$f\" ]; then cat \"$f\"; fi; done\n",
+            _ => "",
         });
-        for on in recipe.dependencies.iter().map(|&on| &self.recipes[on]) {
-            for (path, output) in outputs_of(on) {
-                let path = path.display();
-                let _ = match output {
-                    Output::Glob => {
-                        writeln!(out, "find ../{path} -name '*.gen' ! -name 'skip*' ! -type d -print0 | l")
-                    }
-                    _ => writeln!(out, "t ../{path}"),
-                };
-            }
-        }
-        out.push_str(")\n");
+        let declared = recipe.environment.map_or(String::new(), |number| format!("${{PV{number}-unset}}"));
+        let salt = recipe.salt;
+        let _ = writeln!(out, "echo {salt} '{{{{var.v}}}}' '{{{{var.p}}}}' \"$*\" {{{{project.name}}}}");
+        let _ = writeln!(out, "echo \"{declared} ${{UNDECLARED-unset}} ${{LARDER_HOME-unset}}\"\n)");
         if recipe.narrow {
-            out.push_str("w=$(printf %s \"$w\" | cksum | cut -c 1)\n");
+            out.push_str("w=${w%\"${w#?}\"}\n");
         }
         if recipe.placed {
             out.push_str("w=\"$w $(pwd) {{project.root}}\"\n");
@@ -272,8 +262,58 @@ impl Model {
         if !recipe.sleep.is_empty() {
             let _ = writeln!(out, "sleep {}", recipe.sleep);
         }
+        if recipe.clings {
+            let _ = writeln!(out, "(trap '' TERM HUP INT; exec {CLINGING}) <&- >&- 2>&- &");
+        }
+        if let Some(counter) = &recipe.counter {
+            let _ = writeln!(out, "echo {stem} >> '{}'", counter.display());
+        }
         recipe.outputs.iter().for_each(|output| write_output(&mut out, recipe, *output, &stem));
         out
+    }
+
+    /// Names, modes, link targets and bytes of all that is read, in one number.
+    fn hash_what_is_read(&self, out: &mut String, recipe: &Recipe) {
+        let (mut whole, mut finds) = (Vec::new(), Vec::new());
+        match recipe.inputs {
+            Inputs::Omitted => finds.push(". -name 'o_*' -prune -o ! -type d -print0".to_owned()),
+            Inputs::Folder => whole.push("src".to_owned()),
+            Inputs::Glob => finds.push("src -path src/skip -prune -o -name '*.txt' ! -type d -print0".into()),
+            Inputs::OneLevel => finds.push("src -mindepth 1 -maxdepth 1 ! -type d -print0".into()),
+            Inputs::Shared => finds.push("../shared ! -type d -print0".into()),
+            Inputs::Files | Inputs::None => {}
+        }
+        for on in recipe.dependencies.iter().map(|&on| &self.recipes[on]) {
+            for (path, output) in outputs_of(on) {
+                let path = path.display();
+                match output {
+                    Output::Glob => {
+                        finds.push(format!("../{path} -name '*.gen' ! -name 'skip*' ! -type d -print0"));
+                    }
+                    _ => whole.push(format!("../{path}")),
+                }
+            }
+        }
+        let files = "for f in src/f0.txt src/f1.txt src/new0.txt; do if [ -e $f ] || [ -L $f ]; then find $f -print0; fi; done";
+        let files = if recipe.inputs == Inputs::Files { files } else { "" };
+        if finds.is_empty() && files.is_empty() {
+            if !whole.is_empty() {
+                let _ = writeln!(out, "{TAR} -cf - {} | sha256sum", whole.join(" "));
+            }
+            return;
+        }
+        let mut lines: Vec<String> = finds.iter().map(|find| format!("find {find}")).collect();
+        if !whole.is_empty() {
+            lines.push(format!("find {} -print0", whole.join(" ")));
+        }
+        if !files.is_empty() {
+            lines.push(files.to_owned());
+        }
+        let lines = lines.join("; ");
+        let _ = writeln!(
+            out,
+            "{{ {lines}; }} | LC_ALL=C sort -z | {TAR} --null --no-recursion -T - -cf - | sha256sum"
+        );
     }
 }
 
@@ -285,22 +325,29 @@ fn write_output(out: &mut String, recipe: &Recipe, output: Output, stem: &str) {
             let _ = writeln!(
                 out,
                 "mkdir {stem}d {stem}d/empty '{stem}d/with space'\nprintf %s \"$w\" > '{stem}d/with space/da\"ta'\n\
-                 ln -s 'with space' {stem}d/link\nln -s ../nowhere {stem}d/dangling\n\
-                 printf x > \"$(printf '{stem}d/caf\\351\\377')\"\nchmod 700 {stem}d/empty\nchmod {} {stem}d/with*/*",
-                recipe.mode
+                 ln -s 'with space' ../nowhere {stem}d/empty\nprintf x > \"$(printf '{stem}d/caf\\351\\377')\"\n\
+                 chmod {} {stem}d/with*/* {stem}d/empty",
+                if recipe.mode == "444" { "555" } else { recipe.mode }
             );
             if recipe.inputs == Inputs::Folder { writeln!(out, "cp -a src {stem}d/copy") } else { Ok(()) }
         }
-        Output::Glob if reads_src => writeln!(
-            out,
-            "mkdir -p {stem}g/sub\nfor f in src/*; do if [ -f \"$f\" ]; then cat \"$f\" > \"{stem}g/${{f##*/}}.gen\"; fi; done\n\
-             printf %s \"$w\" > {stem}g/sub/all.gen\necho no > {stem}g/skip.gen"
-        ),
-        Output::Glob => writeln!(
-            out,
-            "mkdir -p {stem}g/sub\nfor n in $(printf %s \"$w\" | cksum | cut -c 1-3 | sed 's/./& /g'); do echo $n > {stem}g/n$n.gen; done\n\
-             printf %s \"$w\" > {stem}g/sub/all.gen\necho no > {stem}g/skip.gen"
-        ),
+        Output::Glob => {
+            let _ = writeln!(
+                out,
+                "mkdir -p {stem}g/sub\nprintf %s \"$w\" > {stem}g/sub/all.gen\necho no > {stem}g/skip.gen"
+            );
+            if reads_src {
+                writeln!(
+                    out,
+                    "for f in src/*; do if [ -f \"$f\" ]; then cat \"$f\" > \"{stem}g/${{f##*/}}.gen\"; fi; done"
+                )
+            } else {
+                writeln!(
+                    out,
+                    "r=$w; for i in 1 2 3; do n=${{r%\"${{r#?}}\"}}; r=${{r#?}}; n=${{n#/}}; echo $n > \"{stem}g/n$n.gen\"; done"
+                )
+            }
+        }
     };
 }
 

@@ -24,7 +24,7 @@ fn shrink(seed: u64, can_gc: bool, first: steps::Difference) -> String {
 
 #[test]
 fn every_run_leaves_the_tree_of_a_clean_build() {
-    let can_gc = World::new().can("gc");
+    let can_gc = World::can("gc");
     let seeds = match std::env::var("LARDER_TEST_SEED") {
         Ok(seed) => {
             let seed = seed.parse().unwrap();

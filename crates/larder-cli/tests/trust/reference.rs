@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::model::{Model, Output, instances, outputs_of};
+use super::model::{CLINGING, Model, Output, instances, outputs_of};
 use super::tree::{self, Tree};
 
 /// What is compared: all sources, and the outputs of these recipes.
@@ -46,6 +46,7 @@ pub(crate) fn build(
         for instance in instances(recipe) {
             let script = model
                 .script(recipe)
+                .replace(CLINGING, "true")
                 .replace("{{matrix.m}}", instance.unwrap_or_default())
                 .replace("{{var.v}}", &recipe.variable)
                 .replace("{{var.p}}", model.define.as_deref().unwrap_or(&model.variable))

@@ -40,7 +40,8 @@ impl World {
 
     /// The program, not yet started.
     pub(crate) fn larder(&self, clone: usize) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_larder"));
+        let program = std::env::var_os("LARDER_TEST_PROGRAM");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_larder").into()));
         command.current_dir(self.root(clone)).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap());
         command.env("HOME", self.folder.path().join("home"));
@@ -49,10 +50,17 @@ impl World {
         command
     }
 
-    /// Whether the program has `cache COMMAND`.
-    pub(crate) fn can(&self, command: &str) -> bool {
-        let help = self.larder(0).args(["cache", command, "--help"]).current_dir("/").output().unwrap();
-        help.status.success()
+    /// Whether the program can do `cache COMMAND`: asked of a store with one result.
+    pub(crate) fn can(command: &str) -> bool {
+        let world = Self::new();
+        let root = world.root(0);
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("larder.yml"), "name: probe\n").unwrap();
+        let recipe = "name: c\nrecipes: {r: {run: 'true', cache: {inputs: [], outputs: []}}}\n";
+        fs::write(root.join("cookbook.yml"), recipe).unwrap();
+        let run = world.larder(0).arg("run").output().unwrap();
+        assert!(run.status.success(), "{}", said(&run));
+        world.larder(0).args(["cache", command]).output().unwrap().status.success()
     }
 
     /// Keeps the folder for a person to look at.
@@ -101,7 +109,7 @@ pub(crate) fn counts(output: &Output) -> (usize, usize) {
         let at = line.find(word)?;
         line[..at].trim_end().rsplit([' ', ':']).next()?.parse().ok()
     };
-    (before(" cached").unwrap_or(0), before(" run,").unwrap_or(0))
+    (before(" cached").unwrap_or(0), before(" run").unwrap_or(0))
 }
 
 /// The first sources of a project.

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::SystemTime;
 
 use larder_core::{Digest, DigestFunction, ErrorKind};
-use larder_reapi::{ActionResult, Any, ExecutedActionMetadata, OutputDirectory, Timestamp};
+use larder_reapi::{ActionResult, Any, ExecutedActionMetadata, Message, OutputDirectory, Timestamp};
 use larder_store::message::{encode, to_message};
 
 use super::execute::chain;
@@ -18,6 +18,20 @@ use crate::recipe::Recipe;
 
 /// Type of the metadata that says that a result is bound to a place: its key with the place's salt has it.
 pub(super) const BOUND_TO_PLACE: &str = "larder.dev/bound-to-place";
+
+/// Type of the metadata that names the recipe, for people who look into a store.
+const RECIPE_LABEL: &str = "larder.dev/recipe";
+/// A longer label is not believed to be one.
+const LONGEST_LABEL: usize = 1024;
+
+/// The recipe that an encoded `ActionResult` is of, as whoever recorded it said. Only for showing.
+#[must_use]
+pub fn label_of(result: &[u8]) -> Option<String> {
+    let result = ActionResult::decode(result).ok()?;
+    let metadata = result.execution_metadata?;
+    let any = metadata.auxiliary_metadata.into_iter().find(|any| any.type_url == RECIPE_LABEL)?;
+    String::from_utf8(any.value).ok().filter(|label| label.len() <= LONGEST_LABEL)
+}
 
 /// Outputs as they were captured; already in the store if there is one.
 pub(super) struct Captured {
@@ -156,7 +170,10 @@ pub(super) fn record(
     captured: &Captured,
     (began, ended): (SystemTime, SystemTime),
 ) -> Result<(), larder_core::Error> {
+    let label = recipe.id.to_string();
+    let named = Any { type_url: RECIPE_LABEL.into(), value: label.clone().into_bytes() };
     let metadata = ExecutedActionMetadata {
+        auxiliary_metadata: vec![named.clone()],
         worker: "larder".into(),
         execution_start_timestamp: Some(timestamp(began)),
         execution_completed_timestamp: Some(timestamp(ended)),
@@ -173,11 +190,10 @@ pub(super) fn record(
         execution_metadata: Some(metadata.clone()),
         ..ActionResult::default()
     };
-    let label = recipe.id.to_string();
     if captured.bound {
         session.cache.record(&bound_key.digest, &result, &label)?;
         let marker = Any { type_url: BOUND_TO_PLACE.into(), value: Vec::new() };
-        let metadata = ExecutedActionMetadata { auxiliary_metadata: vec![marker], ..metadata };
+        let metadata = ExecutedActionMetadata { auxiliary_metadata: vec![marker, named], ..metadata };
         let marker = ActionResult { execution_metadata: Some(metadata), ..ActionResult::default() };
         return session.cache.record(&key.digest, &marker, &label);
     }

@@ -77,7 +77,7 @@ fn instead(context: &Context, args: &RunArgs, open: &OpenProject) -> Option<Resu
     } else {
         return None;
     };
-    Some(done.or_else(|error| Err(project::refuse(printer, &error))))
+    Some(done.map_err(|error| project::refuse(printer, &error)))
 }
 
 fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Option<&Store>) -> Options {
