@@ -70,10 +70,6 @@ impl<'a> Cache<'a> {
             }
             Miss::Unavailable(error) => {
                 let message = format!("the cache cannot be read: {error}");
-                let known = |warning: &OpenWarning| matches!(warning, OpenWarning::IndexUnavailable(_));
-                if self.store.is_some_and(|store| store.warnings().iter().any(known)) {
-                    return "there is no cache".into();
-                }
                 self.note(Error::new(error.kind(), "look up a result").with_message(message.clone()));
                 message
             }

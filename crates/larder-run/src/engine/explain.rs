@@ -87,7 +87,7 @@ impl Session<'_> {
             Ok(spec) => spec,
             Err(error) => return (told(Standing::Failed { reason: chain(&error) }), None),
         };
-        let job = Job { session: self, recipe, cache, spec, args, dependencies };
+        let job = Job { session: self, plan: None, recipe, cache, spec, args, dependencies };
         let now = match job.now() {
             Ok(now) => now,
             Err(done) => {
