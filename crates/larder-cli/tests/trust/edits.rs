@@ -6,6 +6,7 @@ use std::fs::{self, File, FileTimes};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::model::{Model, Output, outputs_of};
 use super::random::Random;
@@ -107,6 +108,24 @@ pub(crate) fn source(root: &Path, random: &mut Random) -> String {
         }
     };
     format!("{what}: {}", file.strip_prefix(root).unwrap().display())
+}
+
+/// Changes a source and puts bytes and times back a moment later.
+pub(crate) fn there_and_back(root: &Path, random: &mut Random) -> String {
+    let (_, rest) = sources(root);
+    let files: Vec<&PathBuf> = rest.iter().filter(|path| is_file(path)).collect();
+    if files.is_empty() {
+        return "nothing to edit".into();
+    }
+    let file = *random.pick(&files);
+    let (before, bytes) = (fs::metadata(file).unwrap(), fs::read(file).unwrap());
+    change_secretly(file, random);
+    std::thread::sleep(Duration::from_millis(random.below(40) as u64));
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(file, bytes).unwrap();
+    fs::set_permissions(file, before.permissions()).unwrap();
+    put_back(file, &before);
+    format!("there and back: {}", file.strip_prefix(root).unwrap().display())
 }
 
 /// Writes beside and renames over.

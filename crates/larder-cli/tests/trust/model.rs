@@ -123,7 +123,7 @@ impl Model {
                 salt: random.next() % 100,
                 placed: random.once_in(8),
                 narrow: random.once_in(3),
-                mode: *random.pick(&["644", "600", "755", "444", "640"]),
+                mode: random.pick::<&str>(&["644", "600", "755", "444", "640"]),
                 sleep: "",
                 counter: None,
                 clings: false,

@@ -230,8 +230,12 @@ impl Case {
         let mut said = Vec::new();
         for _ in 0..1 + random.below(3) {
             std::thread::sleep(Duration::from_millis(random.below(60) as u64));
-            // Only sources that are always there: a script may fail when a file vanishes under it, but may not hang.
-            said.push(edits::source(&root, random));
+            // That run may fail, when a file vanishes under its script.
+            said.push(if random.once_in(3) {
+                edits::there_and_back(&root, random)
+            } else {
+                edits::source(&root, random)
+            });
         }
         let _ = child.wait();
         format!("while it ran: {}", said.join("; "))
