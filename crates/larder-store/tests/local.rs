@@ -281,8 +281,17 @@ fn a_store_that_lost_its_marker_is_still_a_store_and_a_strange_folder_is_none() 
     let folder = tempfile::tempdir().unwrap();
     let digest = store(folder.path()).put("default", b"content").unwrap();
     fs::write(folder.path().join("home/index.db"), "").unwrap();
-    fs::remove_file(folder.path().join("home/larder-store.json")).unwrap();
+    let marker = folder.path().join("home/larder-store.json");
+    fs::remove_file(&marker).unwrap();
     assert_eq!(get(&store(folder.path()), &digest).unwrap(), b"content");
+    for damaged in ["", "{\"for", "\0\0"] {
+        fs::write(&marker, damaged).unwrap();
+        assert_eq!(get(&store(folder.path()), &digest).unwrap(), b"content");
+        assert!(fs::read_to_string(&marker).unwrap().contains("format"));
+    }
+    fs::write(&marker, "{\"format\": 99}").unwrap();
+    let newer = LocalStore::open(&folder.path().join("home"), Options::default()).unwrap_err();
+    assert_eq!(newer.kind(), ErrorKind::Version);
     let strange = folder.path().join("strange");
     fs::create_dir(&strange).unwrap();
     fs::write(strange.join("thesis.txt"), "chapter 1").unwrap();
