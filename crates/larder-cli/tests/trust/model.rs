@@ -329,6 +329,15 @@ fn write_output(out: &mut String, recipe: &Recipe, output: Output, stem: &str) {
                  chmod {} {stem}d/with*/* {stem}d/empty",
                 if recipe.mode == "444" { "555" } else { recipe.mode }
             );
+            if recipe.number % 3 == 0 {
+                // Large enough to be chunked and to lie in several frames; and bytes that do not compress well.
+                let size = 20_000 + recipe.salt * 6_000;
+                let _ = writeln!(
+                    out,
+                    "yes \"$w\" | head -c {size} > {stem}d/large\nln {stem}d/large {stem}d/again"
+                );
+                let _ = writeln!(out, "{{ cat /bin/sh; printf %s \"$w\"; }} > {stem}d/program");
+            }
             if recipe.inputs == Inputs::Folder { writeln!(out, "cp -a src {stem}d/copy") } else { Ok(()) }
         }
         Output::Glob => {

@@ -20,7 +20,10 @@ pub(crate) enum Entry {
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::File(mode, bytes) => write!(f, "file {mode:o} {:?}", String::from_utf8_lossy(bytes)),
+            Self::File(mode, bytes) => {
+                let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]);
+                write!(f, "file {mode:o}, {} bytes, {shown:?}", bytes.len())
+            }
             Self::Folder(mode) => write!(f, "folder {mode:o}"),
             Self::Link(target) => write!(f, "link to {}", target.display()),
         }
