@@ -53,11 +53,16 @@ pub(crate) fn change_secretly(path: &Path, random: &mut Random) {
     }
     let at = random.below(bytes.len());
     bytes[at] = bytes[at].wrapping_add(1 + (random.next() % 25) as u8);
-    let mode = before.permissions();
+    overwrite(path, &bytes);
+    put_back(path, &before);
+}
+
+/// Writes in place, whatever the mode.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    let mode = fs::metadata(path).unwrap().permissions();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(path, bytes).unwrap();
     fs::set_permissions(path, mode).unwrap();
-    put_back(path, &before);
 }
 
 fn put_back(path: &Path, before: &fs::Metadata) {
@@ -90,7 +95,7 @@ pub(crate) fn source(root: &Path, random: &mut Random) -> String {
             "longer, by rename"
         }
         4 => {
-            fs::write(file, format!("text {}\n", random.below(4))).unwrap();
+            overwrite(file, format!("text {}\n", random.below(4)).as_bytes());
             "rewritten"
         }
         5 => {
@@ -121,9 +126,7 @@ pub(crate) fn there_and_back(root: &Path, random: &mut Random) -> String {
     let (before, bytes) = (fs::metadata(file).unwrap(), fs::read(file).unwrap());
     change_secretly(file, random);
     std::thread::sleep(Duration::from_millis(random.below(40) as u64));
-    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
-    fs::write(file, bytes).unwrap();
-    fs::set_permissions(file, before.permissions()).unwrap();
+    overwrite(file, &bytes);
     put_back(file, &before);
     format!("there and back: {}", file.strip_prefix(root).unwrap().display())
 }
@@ -206,6 +209,10 @@ pub(crate) fn output(root: &Path, model: &Model, random: &mut Random) -> String 
         return format!("deleted {}", output.display());
     }
     let one = *random.pick(&inside);
+    let parent = one.parent().unwrap();
+    if fs::metadata(parent).unwrap().permissions().mode() & 0o200 == 0 {
+        fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let shown = one.strip_prefix(root).unwrap().display();
     match random.below(6) {
         0 | 1 if is_file(one) => {
