@@ -87,7 +87,9 @@ pub(super) fn store(
             for warning in store.iter().flat_map(Store::warnings) {
                 open_warning(&context.printer, warning);
             }
-            Ok(store)
+            // Without its index nothing can be found, and what is written would never be.
+            let lost = |warning: &OpenWarning| matches!(warning, OpenWarning::IndexUnavailable(_));
+            Ok(store.filter(|store| !store.warnings().iter().any(lost)))
         }
         Err(error) if error.kind() == ErrorKind::Invalid => Err(fail(&context.printer, &error, error.hint())),
         Err(error) => {

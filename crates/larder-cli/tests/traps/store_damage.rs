@@ -8,10 +8,10 @@ use std::process::Command;
 
 use crate::world::{Project, Ran};
 
-/// Ten recipes with outputs of several sizes, one of them incompressible.
+/// Six recipes with outputs of several sizes, one of them incompressible.
 fn building() -> Project {
     let mut recipes = String::new();
-    for at in 0..10 {
+    for at in 0..6 {
         recipes.push_str(&format!(
             "  r{at}:
     cache: {{inputs: [in], outputs: [out{at}/]}}
@@ -35,7 +35,7 @@ fn building() -> Project {
 }
 
 fn check(project: &Project, what: &str) {
-    for at in 0..10 {
+    for at in 0..6 {
         let content = project.read("in");
         assert_eq!(project.read(format!("out{at}/small")), content, "{what}");
         let numbers = project.read(format!("out{at}/numbers"));
@@ -61,7 +61,7 @@ fn files(folder: &Path, out: &mut Vec<PathBuf>) {
 
 /// The build with the store as it is now: it succeeds, is right, and its next run is, too. At most one warning each.
 fn goes_on(project: &Project, what: &str) -> Ran {
-    for at in 0..10 {
+    for at in 0..6 {
         project.remove(format!("out{at}"));
     }
     let first = goes_on_in_place(project, what);
@@ -73,7 +73,9 @@ fn goes_on_in_place(project: &Project, what: &str) -> Ran {
     let ran = project.run(&[]);
     assert_eq!(ran.code, Some(0), "{what}: {ran:#?}");
     check(project, what);
-    assert!(ran.warnings() <= 1, "{what}: one warning, not {}: {ran:#?}", ran.warnings());
+    // That files are kept for undo because the store does not hold them is another matter.
+    let kept = ran.err.matches("kept for a day").count();
+    assert!(ran.warnings() - kept <= 1, "{what}: one warning, not {}: {ran:#?}", ran.warnings());
     assert!(!ran.all().contains("panicked"), "{what}: {ran:#?}");
     ran
 }
@@ -262,7 +264,7 @@ fn a_store_of_another_owner() {
     project.shell("rm -rf out*");
     let ran = run_bound(&project).good();
     check(&project, "another owner");
-    assert_eq!(ran.executed(), 10, "another user's results were believed: {ran:#?}");
+    assert_eq!(ran.executed(), 6, "another user's results were believed: {ran:#?}");
     assert_eq!(ran.warnings(), 1, "{ran:#?}");
 }
 
@@ -276,7 +278,7 @@ fn a_world_writable_store() {
     let ran = project.good(&[]);
     check(&project, "world-writable");
     assert_eq!(ran.warnings(), 1, "{ran:#?}");
-    assert_eq!(ran.executed(), 10, "a stranger's results may be believed: {ran:#?}");
+    assert_eq!(ran.executed(), 6, "a stranger's results may be believed: {ran:#?}");
 }
 
 /// A tmpfs that is unmounted again.

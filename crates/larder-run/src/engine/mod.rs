@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! mod.rs      Session: what a run works with        schedule.rs  who goes next; failure and cancellation
-//! recipe.rs   one recipe: key → look up → hit, or run → record
+//! recipe.rs   one recipe: key → look up → hit, or    fresh.rs     run → check → record
 //! hit.rs      a result is put in place               execute.rs   the command itself, its environment, its log
 //! record.rs   outputs are captured and recorded      reason.rs    why it was a miss
 //! cache.rs    the store as the other modules need it report.rs    what a run comes to
@@ -17,6 +17,7 @@
 mod cache;
 mod execute;
 mod explain;
+mod fresh;
 mod hit;
 mod meanwhile;
 mod reason;

@@ -7,30 +7,30 @@
 //!                                                  └─ miss ─ single flight ─ look up ─► cached
 //!                                                                └─ run ─ capture ─ check again ─ record ─► ran
 //! ```
-//! The look-up is repeated under each lock, because what was waited for may just have made the result. After the
-//! run, inputs and dependencies' outputs are looked at again: if one is not what the key says, nothing is recorded.
+//! The look-up is repeated under each lock, because what was waited for may just have made the result. What follows
+//! "run" is in `fresh.rs`.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use larder_core::Digest;
 use larder_reapi::ActionResult;
+use larder_store::store::Note;
 
 use super::execute::{Failure, chain, execute};
 use super::hit::{self, OnDisk, Restored};
-use super::meanwhile::{self, Seen};
-use super::record::{self, CaptureError};
+use super::record;
 use super::schedule::Made;
 use super::{Session, reason};
 use crate::event::{Event, Outcome};
 use crate::key::{self, Key, Parts};
 use crate::lock::{Acquired, RecipeLock, single_flight};
-use crate::outputs::{OutputSpec, Owned, Scope, Snapshot, capture, clean, record as owning};
+use crate::outputs::OutputSpec;
 use crate::plan::Plan;
 use crate::recipe::{CacheSpec, Inputs, Recipe};
-use crate::worktree::{EntryKind, InputError, PathSpec};
+use crate::worktree::{EntryKind, PathSpec};
 
 /// A recipe's end, for the schedule.
 pub(super) struct Done {
@@ -38,7 +38,8 @@ pub(super) struct Done {
     pub(super) made: Made,
 }
 
-fn failed(reason: impl Into<String>, hint: Option<String>) -> Done {
+/// An end that is a failure.
+pub(super) fn failed(reason: impl Into<String>, hint: Option<String>) -> Done {
     let outcome = Outcome::Failed { reason: reason.into(), hint };
     Done { outcome, made: Made { digest: None, outputs: None } }
 }
@@ -60,6 +61,8 @@ impl From<Failure> for Done {
 /// Everything about the recipe at hand that does not change while it is processed.
 pub(super) struct Job<'s> {
     pub(super) session: &'s Session<'s>,
+    /// The plan that it is run in, and where it stands there; `None` if it is not run.
+    pub(super) plan: Option<(&'s Plan, usize)>,
     pub(super) recipe: &'s Recipe,
     pub(super) cache: &'s CacheSpec,
     pub(super) spec: OutputSpec,
@@ -123,7 +126,7 @@ pub(super) fn process(session: &Session<'_>, plan: &Plan, at: usize, dependencie
         Ok(spec) => spec,
         Err(error) => return failed(chain(&error), None),
     };
-    let job = Job { session, recipe, cache, spec, args, dependencies };
+    let job = Job { session, plan: Some((plan, at)), recipe, cache, spec, args, dependencies };
     job.process()
 }
 
@@ -190,7 +193,9 @@ impl Job<'_> {
         if self.session.options.dry_run {
             return self.dry(&now);
         }
-        if let Ok((result, tree)) = self.look_up(&now, true)
+        let first = self.look_up(&now, true, Note::All);
+        let note = if first.is_ok() { Note::Nothing } else { Note::Hits };
+        if let Ok((result, tree)) = first
             && let Some(on_disk) = hit::in_place(self.session, self.recipe, &self.spec, &tree)
         {
             return self.cached(&now, &result, on_disk, false);
@@ -199,7 +204,7 @@ impl Job<'_> {
             Ok(lock) => lock,
             Err(done) => return *done,
         };
-        self.locked(lock.as_ref())
+        self.locked(lock.as_ref(), note)
     }
 
     /// The key, from what is on disk now.
@@ -224,7 +229,7 @@ impl Job<'_> {
         Ok(Now { inputs, input_root: summary.root, tools, key, bound_key })
     }
 
-    fn tools(&self) -> Result<Vec<(String, Digest)>, Box<Done>> {
+    pub(super) fn tools(&self) -> Result<Vec<(String, Digest)>, Box<Done>> {
         let path = self.session.options.environment.get(std::ffi::OsStr::new("PATH"));
         let found = |tool: &String| {
             let missing = || {
@@ -248,23 +253,28 @@ impl Job<'_> {
     }
 
     /// The trusted result for the key, and its tree. `Err`: why there is none.
-    pub(super) fn look_up(&self, now: &Now, in_place: bool) -> Result<(ActionResult, Digest), String> {
+    pub(super) fn look_up(
+        &self,
+        now: &Now,
+        in_place: bool,
+        note: Note,
+    ) -> Result<(ActionResult, Digest), String> {
         let session = self.session;
         if session.options.force || !session.options.read_cache {
             return Err(if session.options.force { "forced" } else { "the cache is not read" }.to_owned());
         }
         let label = self.recipe.id.to_string();
-        let mut hit = session.cache.look_up(&now.key.digest, &label, in_place)?;
+        let mut hit = session.cache.look_up(&now.key.digest, &label, in_place, note)?;
         if record::is_bound_marker(&hit.result) {
             let elsewhere = |_| "its outputs hold the path of another place (see `relocatable`)".to_owned();
-            hit = session.cache.look_up(&now.bound_key.digest, &label, in_place).map_err(elsewhere)?;
+            hit = session.cache.look_up(&now.bound_key.digest, &label, in_place, note).map_err(elsewhere)?;
         }
         let tree = hit::tree_digest(&hit.result).ok_or("the recorded result is malformed")?;
         Ok((hit.result, tree))
     }
 
     fn dry(&self, now: &Now) -> Done {
-        match self.look_up(now, true) {
+        match self.look_up(now, true, Note::All) {
             Ok((result, tree)) => Done {
                 outcome: Outcome::Cached { tier: "local", restored: false, saved: saved(&result) },
                 made: Made { digest: Some(tree), outputs: None },
@@ -319,13 +329,13 @@ impl Job<'_> {
         move |path| paths.contains(path)
     }
 
-    fn locked(&self, lock: Option<&RecipeLock>) -> Done {
+    fn locked(&self, lock: Option<&RecipeLock>, note: Note) -> Done {
         self.session.worktree.ran();
         let now = match self.now() {
             Ok(now) => now,
             Err(done) => return *done,
         };
-        let why = match self.hit(&now) {
+        let why = match self.hit(&now, note) {
             Ok(done) => return done,
             Err(Err(done)) => return *done,
             Err(Ok(why)) => why,
@@ -343,7 +353,7 @@ impl Job<'_> {
         if self.session.cancel.is_cancelled() {
             return Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } };
         }
-        let why = match if flight.is_some() { self.hit(&now) } else { Err(Ok(why.clone())) } {
+        let why = match if flight.is_some() { self.hit(&now, note) } else { Err(Ok(why.clone())) } {
             Ok(done) => return done,
             Err(Err(done)) => return *done,
             Err(Ok(again)) => {
@@ -357,8 +367,8 @@ impl Job<'_> {
         self.run(&now, lock, why)
     }
 
-    fn hit(&self, now: &Now) -> Result<Done, Result<String, Box<Done>>> {
-        let (result, tree) = self.look_up(now, false).map_err(Ok)?;
+    fn hit(&self, now: &Now, note: Note) -> Result<Done, Result<String, Box<Done>>> {
+        let (result, tree) = self.look_up(now, false, note).map_err(Ok)?;
         if let Some(on_disk) = hit::in_place(self.session, self.recipe, &self.spec, &tree) {
             return Ok(self.cached(now, &result, on_disk, false));
         }
@@ -391,170 +401,9 @@ impl Job<'_> {
         if changes.is_empty() { why } else { reason::one_line(&changes) }
     }
 
-    fn remember_key(&self, now: &Now) {
+    pub(super) fn remember_key(&self, now: &Now) {
         self.session.remember(&self.recipe.id, self.items(now));
     }
-
-    fn run(&self, now: &Now, lock: Option<&RecipeLock>, why: String) -> Done {
-        let (session, recipe) = (self.session, self.recipe);
-        let miss = self.miss_reason(now, why);
-        (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
-        let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
-        session.state.set_placed(&recipe.id, None);
-        let is_input = self.is_input(&now.inputs);
-        let name = recipe.id.to_string();
-        let owned = self.owned();
-        let scope = Scope {
-            root: &session.root_dir,
-            state: &session.state_dir,
-            spec: &self.spec,
-            owned: &owned,
-            tracked: &session.git,
-            is_input: &is_input,
-            run: &session.run,
-            recipe: &name,
-        };
-        let prepared = if recipe.incremental {
-            clean::make_parents(&scope).map(|()| None)
-        } else {
-            clean::clean(&scope).map(Some)
-        };
-        let cleaned = match prepared {
-            Ok(cleaned) => cleaned,
-            Err(error) => return failed(chain(&error), None),
-        };
-        let snapshot = capture::snapshot(&session.root_dir, &self.spec, &owned).and_then(|snapshot| {
-            owning::begin(session.state.folder(), &recipe.id, &snapshot).map(|()| snapshot)
-        });
-        let snapshot = match snapshot {
-            Ok(snapshot) => snapshot,
-            Err(error) => return failed(chain(&error), None),
-        };
-        let seen = meanwhile::look(session, &now.inputs, self.dependencies);
-        let began = SystemTime::now();
-        let executed = execute(session, recipe, self.args, lock);
-        let ended = SystemTime::now();
-        let done = match executed {
-            Err(failure) => failure.into(),
-            Ok(_) => match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
-                Ok(captured) => {
-                    let changed = self.changed_meanwhile(now, &captured, seen);
-                    self.finish(now, captured, changed, miss, before_run, (began, ended))
-                }
-                Err(CaptureError::Failed(reason)) => failed(reason, None),
-                Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
-            },
-        };
-        if session.state.placed(&recipe.id).is_none() {
-            self.keep_ownership(&owned, &snapshot);
-        }
-        if let Some(cleaned) = cleaned
-            && let Err(error) = cleaned.finish(&session.cache)
-        {
-            tracing::warn!(error = chain(&error), "what was moved away could not be tidied");
-        }
-        done
-    }
-
-    /// What the recipe owns here, with what a killed or failed run left.
-    pub(super) fn owned(&self) -> Owned {
-        let (session, recipe) = (self.session, self.recipe);
-        let mut owned = Owned::load(session.state.folder(), &recipe.id);
-        if let Some(before) = owning::interrupted(session.state.folder(), &recipe.id)
-            && let Ok(found) = capture::glob_matches(&session.root_dir, &self.spec)
-        {
-            owning::take_over(&mut owned, &before, &found);
-        }
-        owned
-    }
-
-    /// After a run without a result: what it made through globs is the recipe's, so that the next clean start takes it.
-    fn keep_ownership(&self, owned: &Owned, before: &Snapshot) {
-        let (session, recipe) = (self.session, self.recipe);
-        let mut owned = owned.clone();
-        let kept = capture::glob_matches(&session.root_dir, &self.spec).and_then(|found| {
-            owning::take_over(&mut owned, before, &found);
-            owned.save(session.state.folder(), &recipe.id)
-        });
-        if let Err(error) = kept {
-            tracing::warn!(error = chain(&error), "what a failed run made could not be noted");
-        }
-    }
-
-    fn uncached(&self, now: &Now, miss: String, reason: String) -> Done {
-        let outcome = Outcome::Ran { miss: Some(miss), not_cached: Some(reason), unchanged: false };
-        Done { outcome, made: Made { digest: Some(unrepeatable(&now.key.digest)), outputs: None } }
-    }
-
-    fn finish(
-        &self,
-        now: &Now,
-        mut captured: record::Captured,
-        changed: Option<String>,
-        miss: String,
-        before_run: Option<String>,
-        times: (SystemTime, SystemTime),
-    ) -> Done {
-        let (session, recipe) = (self.session, self.recipe);
-        let unchanged = before_run.is_some_and(|tree| tree == captured.tree_digest.to_string());
-        let not_cached = match changed {
-            Some(reason) => Some(reason),
-            None if !session.options.write_cache || !session.cache.is_there() => None,
-            None => {
-                let recorded = match captured.unstored.take() {
-                    Some(error) => Err(error),
-                    None => record::record(session, recipe, &now.key, &now.bound_key, &captured, times),
-                };
-                // Why is said once for all recipes.
-                recorded.err().map(|error| {
-                    session.cache.note(error);
-                    "the cache could not take it".to_owned()
-                })
-            }
-        };
-        self.remember_key(now);
-        let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
-        Done { outcome: Outcome::Ran { miss: Some(miss), not_cached, unchanged }, made }
-    }
-
-    /// Whether something that the key relies on is not what it was: then the result must not be recorded.
-    fn changed_meanwhile(
-        &self,
-        now: &Now,
-        captured: &record::Captured,
-        seen: Result<Seen, InputError>,
-    ) -> Option<String> {
-        let session = self.session;
-        let mut inputs = now.inputs.clone();
-        inputs.exclude_paths.extend(captured.on_disk.spec.paths.iter().cloned());
-        inputs.exclude_paths.sort();
-        inputs.exclude_paths.dedup();
-        match session.worktree.digest_of(&inputs) {
-            Ok(summary) if summary.root == now.input_root => {}
-            Ok(_) => return Some("an input changed while it ran".into()),
-            Err(error) => return Some(chain(&error)),
-        }
-        if self.tools().is_ok_and(|tools| tools != now.tools) {
-            return Some("a tool changed while it ran".into());
-        }
-        let disturbed =
-            |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
-        let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
-        if let Some((id, _)) = found {
-            return Some(format!("outputs of `{id}` changed while it ran"));
-        }
-        match (seen, meanwhile::look(session, &inputs, self.dependencies)) {
-            (Ok(before), Ok(after)) if before == after => None,
-            (Ok(_), Ok(_)) => Some("an input was touched while it ran".into()),
-            (Err(error), _) | (_, Err(error)) => Some(chain(&error)),
-        }
-    }
-}
-
-/// Stands for outputs that cannot be named: never equal to anything recorded.
-fn unrepeatable(key: &Digest) -> Digest {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    Digest::blake3(format!("uncacheable {key} {now}").as_bytes())
 }
 
 /// How long the recorded run took.

@@ -55,7 +55,7 @@ impl Session<'_> {
                 _ => RemoveError::Cancelled,
             })?
         };
-        let job = Job { session: self, recipe, cache, spec, args: &[], dependencies: &[] };
+        let job = Job { session: self, plan: None, recipe, cache, spec, args: &[], dependencies: &[] };
         let owned = job.owned();
         let placed = self.state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
         let is_input = job.is_input(&recipe::input_spec(recipe, cache, &job.spec, &placed));
