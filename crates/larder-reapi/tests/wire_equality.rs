@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use prost::Message;
 
 /// Through the published type and back; the bytes must not change.
-fn through<Theirs: Message + Default, Ours: Message + Default + PartialEq>(message: &Ours) -> Theirs {
+fn through<Theirs: Message + Default, Ours: Message + Default + PartialEq + std::fmt::Debug>(
+    message: &Ours,
+) -> Theirs {
     let bytes = message.encode_to_vec();
     let theirs = Theirs::decode(bytes.as_slice()).unwrap();
     assert_eq!(theirs.encode_to_vec(), bytes, "{message:?}");
