@@ -331,7 +331,7 @@ fn write_output(out: &mut String, recipe: &Recipe, output: Output, stem: &str) {
             );
             let mode = if recipe.mode == "444" { "555" } else { "750" };
             let last = format!("chmod {mode} {stem}d/empty\n");
-            if recipe.number % 3 == 0 {
+            if recipe.number.is_multiple_of(3) {
                 // Large enough to be chunked and to lie in several frames; and bytes that do not compress well.
                 let size = 20_000 + recipe.salt * 6_000;
                 let _ = writeln!(
