@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Look at the cache and keep it small
     #[command(subcommand)]
     Cache(CacheCommand),
-    /// Print a completion script: `larder completions bash > ~/.local/share/bash-completion/completions/larder`
+    /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Names of all recipes, one a line, for completion scripts
     #[command(name = "__recipes", hide = true)]

@@ -25,6 +25,8 @@ use report::{Figure, Report};
 pub(crate) struct Setting {
     /// Small workloads, two rounds.
     pub(crate) quick: bool,
+    /// Only these parts (`--only w1,w2`); empty: all.
+    pub(crate) only: Vec<String>,
     /// Where everything is made.
     pub(crate) work: PathBuf,
     /// Where peers are installed; survives.
@@ -35,6 +37,11 @@ impl Setting {
     /// How often each command runs.
     pub(crate) fn rounds(&self) -> usize {
         if self.quick { 2 } else { 5 }
+    }
+
+    /// Whether a part of the bench is wanted.
+    pub(crate) fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|wanted| wanted == part)
     }
 
     /// Where the output of the last command went.
@@ -60,13 +67,18 @@ impl Setting {
 
 /// Entry: the arguments after `bench`.
 pub(crate) fn main(args: &[String]) -> Result<()> {
-    let (mut quick, mut json, mut work, mut words) = (false, None, None, Vec::new());
+    let (mut quick, mut json, mut work, mut only, mut words) = (false, None, None, Vec::new(), Vec::new());
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--quick" => quick = true,
             "--json" => json = Some(PathBuf::from(args.next().ok_or("`--json` needs a file")?)),
             "--work" => work = Some(PathBuf::from(args.next().ok_or("`--work` needs a folder")?)),
+            "--only" => {
+                let parts =
+                    args.next().ok_or("`--only` needs parts: w1,w2,w3 or trees,builds,restore,lookups")?;
+                only = parts.split(',').map(str::to_owned).collect();
+            }
             _ => words.push(arg.as_str()),
         }
     }
@@ -74,7 +86,7 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
         return store::child(rest);
     }
     let [bench @ ("store" | "run")] = words.as_slice() else { return Err(crate::USAGE.into()) };
-    let setting = setting(quick, work, bench)?;
+    let setting = Setting { only, ..setting(quick, work, bench)? };
     let larder = peers::larder();
     let machine = peers::machine(&setting.work);
     let floor = measure::floor(&setting.log())?;
@@ -103,7 +115,7 @@ fn setting(quick: bool, work: Option<PathBuf>, bench: &str) -> Result<Setting> {
     remove(&work)?;
     fs::create_dir_all(&work)?;
     fs::create_dir_all(&cache)?;
-    Ok(Setting { quick, work: work.canonicalize()?, cache })
+    Ok(Setting { quick, only: Vec::new(), work: work.canonicalize()?, cache })
 }
 
 /// Removes a file or a folder, if it is there.

@@ -33,9 +33,16 @@ pub(crate) fn bench(setting: &Setting, larder: Peer) -> Result<(Vec<String>, Vec
         }
     }
     tools.missing.extend(["moon: not compared yet".to_owned(), "nx: not compared yet".to_owned()]);
-    let mut figures = w1(setting, &tools)?;
-    figures.extend(w2(setting, &tools)?);
-    figures.push(w3(setting, &tools)?);
+    let mut figures = Vec::new();
+    if setting.wants("w1") {
+        figures.extend(w1(setting, &tools)?);
+    }
+    if setting.wants("w2") {
+        figures.extend(w2(setting, &tools)?);
+    }
+    if setting.wants("w3") {
+        figures.push(w3(setting, &tools)?);
+    }
     for figure in &mut figures {
         figure.missing.extend(tools.missing.iter().cloned());
     }

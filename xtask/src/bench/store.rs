@@ -137,10 +137,19 @@ pub(crate) fn bench(setting: &Setting) -> Result<(Vec<String>, Vec<Figure>)> {
     let stores: Vec<&Store> =
         STORES.iter().filter(|store| peers::in_path(store.program).path.is_ok()).collect();
 
-    let mut figures = trees(setting, &stores)?;
-    figures.push(ten_builds(setting, &stores));
-    figures.push(restore(setting, &stores)?);
-    figures.extend(lookups(setting)?);
+    let mut figures = Vec::new();
+    if setting.wants("trees") {
+        figures.extend(trees(setting, &stores)?);
+    }
+    if setting.wants("builds") {
+        figures.push(ten_builds(setting, &stores));
+    }
+    if setting.wants("restore") {
+        figures.push(restore(setting, &stores)?);
+    }
+    if setting.wants("lookups") {
+        figures.extend(lookups(setting)?);
+    }
     for figure in &mut figures {
         figure.missing.extend(missing.iter().cloned());
     }

@@ -36,7 +36,7 @@ fn bash_offers_recipes() {
     let offered = |line: &str, words: &str| {
         let count = words.split(' ').count();
         let ask = format!(
-            "larder() {{ {} \"$@\"; }}; source script; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; \
+            "larder() {{ {} \"$@\"; }}; source ./script; COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; \
              COMP_WORDS=({words}); COMP_CWORD=$(({count}-1)); _larder_recipes larder; echo \"${{COMPREPLY[@]}}\"",
             crate::LARDER
         );

@@ -9,7 +9,7 @@ fn noisy() -> Project {
     project.file("larder.yml", "name: noisy\n").file(
         "cookbook.yml",
         "name: app\nrecipes:\n  \
-         good:\n    cache: {inputs: [], outputs: []}\n    run: |\n      echo out\n      echo err >&2\n      printf end\n  \
+         good:\n    cache: {inputs: [], outputs: []}\n    run: |\n      echo out; sleep 0.2\n      echo err >&2; sleep 0.2\n      printf end\n  \
          bad:\n    dependencies: [good]\n    cache: {inputs: [], outputs: []}\n    run: echo it broke; exit 3\n  \
          after:\n    dependencies: [bad]\n    cache: {inputs: [], outputs: []}\n    run: 'true'\n",
     );

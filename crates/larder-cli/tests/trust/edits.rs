@@ -6,6 +6,7 @@ use std::fs::{self, File, FileTimes};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::model::{Model, Output, outputs_of};
 use super::random::Random;
@@ -52,11 +53,16 @@ pub(crate) fn change_secretly(path: &Path, random: &mut Random) {
     }
     let at = random.below(bytes.len());
     bytes[at] = bytes[at].wrapping_add(1 + (random.next() % 25) as u8);
-    let mode = before.permissions();
+    overwrite(path, &bytes);
+    put_back(path, &before);
+}
+
+/// Writes in place, whatever the mode.
+fn overwrite(path: &Path, bytes: &[u8]) {
+    let mode = fs::metadata(path).unwrap().permissions();
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(path, bytes).unwrap();
     fs::set_permissions(path, mode).unwrap();
-    put_back(path, &before);
 }
 
 fn put_back(path: &Path, before: &fs::Metadata) {
@@ -89,7 +95,7 @@ pub(crate) fn source(root: &Path, random: &mut Random) -> String {
             "longer, by rename"
         }
         4 => {
-            fs::write(file, format!("text {}\n", random.below(4))).unwrap();
+            overwrite(file, format!("text {}\n", random.below(4)).as_bytes());
             "rewritten"
         }
         5 => {
@@ -107,6 +113,22 @@ pub(crate) fn source(root: &Path, random: &mut Random) -> String {
         }
     };
     format!("{what}: {}", file.strip_prefix(root).unwrap().display())
+}
+
+/// Changes a source and puts bytes and times back a moment later.
+pub(crate) fn there_and_back(root: &Path, random: &mut Random) -> String {
+    let (_, rest) = sources(root);
+    let files: Vec<&PathBuf> = rest.iter().filter(|path| is_file(path)).collect();
+    if files.is_empty() {
+        return "nothing to edit".into();
+    }
+    let file = *random.pick(&files);
+    let (before, bytes) = (fs::metadata(file).unwrap(), fs::read(file).unwrap());
+    change_secretly(file, random);
+    std::thread::sleep(Duration::from_millis(random.below(40) as u64));
+    overwrite(file, &bytes);
+    put_back(file, &before);
+    format!("there and back: {}", file.strip_prefix(root).unwrap().display())
 }
 
 /// Writes beside and renames over.
@@ -187,6 +209,10 @@ pub(crate) fn output(root: &Path, model: &Model, random: &mut Random) -> String 
         return format!("deleted {}", output.display());
     }
     let one = *random.pick(&inside);
+    let parent = one.parent().unwrap();
+    if fs::metadata(parent).unwrap().permissions().mode() & 0o200 == 0 {
+        fs::set_permissions(parent, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let shown = one.strip_prefix(root).unwrap().display();
     match random.below(6) {
         0 | 1 if is_file(one) => {

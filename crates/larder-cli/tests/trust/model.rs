@@ -123,7 +123,7 @@ impl Model {
                 salt: random.next() % 100,
                 placed: random.once_in(8),
                 narrow: random.once_in(3),
-                mode: *random.pick(&["644", "600", "755", "444", "640"]),
+                mode: random.pick::<&str>(&["644", "600", "755", "444", "640"]),
                 sleep: "",
                 counter: None,
                 clings: false,
@@ -240,7 +240,7 @@ impl Model {
         let stem = stem(recipe, None);
         let mut out = String::new();
         if !recipe.cached || recipe.incremental {
-            let _ = writeln!(out, "rm -rf {stem}.txt {stem}d {stem}g");
+            let _ = writeln!(out, "chmod -R u+w {stem}d 2>&- || true\nrm -rf {stem}.txt {stem}d {stem}g");
         }
         out.push_str("w=$(\n");
         self.hash_what_is_read(&mut out, recipe);
@@ -326,10 +326,25 @@ fn write_output(out: &mut String, recipe: &Recipe, output: Output, stem: &str) {
                 out,
                 "mkdir {stem}d {stem}d/empty '{stem}d/with space'\nprintf %s \"$w\" > '{stem}d/with space/da\"ta'\n\
                  ln -s 'with space' ../nowhere {stem}d/empty\nprintf x > \"$(printf '{stem}d/caf\\351\\377')\"\n\
-                 chmod {} {stem}d/with*/* {stem}d/empty",
-                if recipe.mode == "444" { "555" } else { recipe.mode }
+                 chmod {} {stem}d/with*/*",
+                recipe.mode
             );
-            if recipe.inputs == Inputs::Folder { writeln!(out, "cp -a src {stem}d/copy") } else { Ok(()) }
+            let mode = if recipe.mode == "444" { "555" } else { "750" };
+            let last = format!("chmod {mode} {stem}d/empty\n");
+            if recipe.number % 3 == 0 {
+                // Large enough to be chunked and to lie in several frames; and bytes that do not compress well.
+                let size = 20_000 + recipe.salt * 6_000;
+                let _ = writeln!(
+                    out,
+                    "yes \"$w\" | head -c {size} > {stem}d/large\nln {stem}d/large {stem}d/again"
+                );
+                let _ = writeln!(out, "{{ cat /bin/sh; printf %s \"$w\"; }} > {stem}d/program");
+            }
+            if recipe.inputs == Inputs::Folder {
+                let _ = writeln!(out, "cp -a src {stem}d/copy");
+            }
+            out.push_str(&last);
+            Ok(())
         }
         Output::Glob => {
             let _ = writeln!(

@@ -20,7 +20,10 @@ pub(crate) enum Entry {
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::File(mode, bytes) => write!(f, "file {mode:o} {:?}", String::from_utf8_lossy(bytes)),
+            Self::File(mode, bytes) => {
+                let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(400)]);
+                write!(f, "file {mode:o}, {} bytes, {shown:?}", bytes.len())
+            }
             Self::Folder(mode) => write!(f, "folder {mode:o}"),
             Self::Link(target) => write!(f, "link to {}", target.display()),
         }
@@ -99,10 +102,20 @@ pub(crate) fn write(tree: &Tree, root: &Path) {
 /// Removes whatever stands at `path`.
 pub(crate) fn remove(path: &Path) {
     match fs::symlink_metadata(path) {
-        Ok(stat) if stat.is_dir() => fs::remove_dir_all(path).unwrap(),
+        Ok(stat) if stat.is_dir() => {
+            open_up(path);
+            fs::remove_dir_all(path).unwrap();
+        }
         Ok(_) => fs::remove_file(path).unwrap(),
         Err(_) => {}
     }
+}
+
+/// Makes folders writable, down from here.
+fn open_up(folder: &Path) {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+    let is_folder = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|stat| stat.is_dir());
+    names(folder).into_iter().filter(is_folder).for_each(|inner| open_up(&inner));
 }
 
 /// Makes the sources below `root` these.

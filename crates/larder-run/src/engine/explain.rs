@@ -4,6 +4,7 @@
 //! run is going to make is not known, and its dependents' keys say so in the place of its outputs.
 
 use larder_core::Digest;
+use larder_store::store::Note;
 
 use super::Session;
 use super::execute::chain;
@@ -105,7 +106,7 @@ impl Session<'_> {
             return (Explained { items, ..told(Standing::Unknown { because }) }, None);
         }
         let key = Some(now.key.digest);
-        match job.look_up(&now, true) {
+        match job.look_up(&now, true, Note::Nothing) {
             Ok((_, tree)) => {
                 let in_place = hit::in_place(self, recipe, &job.spec, &tree).is_some();
                 (Explained { key, items, ..told(Standing::Cached { in_place }) }, Some(tree))

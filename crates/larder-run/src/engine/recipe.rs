@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use larder_core::Digest;
 use larder_reapi::ActionResult;
+use larder_store::store::Note;
 
 use super::execute::{Failure, chain, execute};
 use super::hit::{self, OnDisk, Restored};
@@ -192,7 +193,9 @@ impl Job<'_> {
         if self.session.options.dry_run {
             return self.dry(&now);
         }
-        if let Ok((result, tree)) = self.look_up(&now, true)
+        let first = self.look_up(&now, true, Note::All);
+        let note = if first.is_ok() { Note::Nothing } else { Note::Hits };
+        if let Ok((result, tree)) = first
             && let Some(on_disk) = hit::in_place(self.session, self.recipe, &self.spec, &tree)
         {
             return self.cached(&now, &result, on_disk, false);
@@ -201,7 +204,7 @@ impl Job<'_> {
             Ok(lock) => lock,
             Err(done) => return *done,
         };
-        self.locked(lock.as_ref())
+        self.locked(lock.as_ref(), note)
     }
 
     /// The key, from what is on disk now.
@@ -250,23 +253,28 @@ impl Job<'_> {
     }
 
     /// The trusted result for the key, and its tree. `Err`: why there is none.
-    pub(super) fn look_up(&self, now: &Now, in_place: bool) -> Result<(ActionResult, Digest), String> {
+    pub(super) fn look_up(
+        &self,
+        now: &Now,
+        in_place: bool,
+        note: Note,
+    ) -> Result<(ActionResult, Digest), String> {
         let session = self.session;
         if session.options.force || !session.options.read_cache {
             return Err(if session.options.force { "forced" } else { "the cache is not read" }.to_owned());
         }
         let label = self.recipe.id.to_string();
-        let mut hit = session.cache.look_up(&now.key.digest, &label, in_place)?;
+        let mut hit = session.cache.look_up(&now.key.digest, &label, in_place, note)?;
         if record::is_bound_marker(&hit.result) {
             let elsewhere = |_| "its outputs hold the path of another place (see `relocatable`)".to_owned();
-            hit = session.cache.look_up(&now.bound_key.digest, &label, in_place).map_err(elsewhere)?;
+            hit = session.cache.look_up(&now.bound_key.digest, &label, in_place, note).map_err(elsewhere)?;
         }
         let tree = hit::tree_digest(&hit.result).ok_or("the recorded result is malformed")?;
         Ok((hit.result, tree))
     }
 
     fn dry(&self, now: &Now) -> Done {
-        match self.look_up(now, true) {
+        match self.look_up(now, true, Note::All) {
             Ok((result, tree)) => Done {
                 outcome: Outcome::Cached { tier: "local", restored: false, saved: saved(&result) },
                 made: Made { digest: Some(tree), outputs: None },
@@ -321,13 +329,13 @@ impl Job<'_> {
         move |path| paths.contains(path)
     }
 
-    fn locked(&self, lock: Option<&RecipeLock>) -> Done {
+    fn locked(&self, lock: Option<&RecipeLock>, note: Note) -> Done {
         self.session.worktree.ran();
         let now = match self.now() {
             Ok(now) => now,
             Err(done) => return *done,
         };
-        let why = match self.hit(&now) {
+        let why = match self.hit(&now, note) {
             Ok(done) => return done,
             Err(Err(done)) => return *done,
             Err(Ok(why)) => why,
@@ -345,7 +353,7 @@ impl Job<'_> {
         if self.session.cancel.is_cancelled() {
             return Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } };
         }
-        let why = match if flight.is_some() { self.hit(&now) } else { Err(Ok(why.clone())) } {
+        let why = match if flight.is_some() { self.hit(&now, note) } else { Err(Ok(why.clone())) } {
             Ok(done) => return done,
             Err(Err(done)) => return *done,
             Err(Ok(again)) => {
@@ -359,8 +367,8 @@ impl Job<'_> {
         self.run(&now, lock, why)
     }
 
-    fn hit(&self, now: &Now) -> Result<Done, Result<String, Box<Done>>> {
-        let (result, tree) = self.look_up(now, false).map_err(Ok)?;
+    fn hit(&self, now: &Now, note: Note) -> Result<Done, Result<String, Box<Done>>> {
+        let (result, tree) = self.look_up(now, false, note).map_err(Ok)?;
         if let Some(on_disk) = hit::in_place(self.session, self.recipe, &self.spec, &tree) {
             return Ok(self.cached(now, &result, on_disk, false));
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -12,13 +13,23 @@ use crate::config::discover::is_ignored;
 use crate::config::patterns::{is_wild, project_segments};
 use crate::recipe::Recipe;
 
+/// A glob that is compiled when it is first needed: most never are, and compiling costs more than all else here.
+#[derive(Clone, Debug, Default)]
+pub struct LazyGlob(OnceLock<Option<GlobMatcher>>);
+
+impl LazyGlob {
+    fn is_match(&self, pattern: &str, path: &str) -> bool {
+        self.0.get_or_init(|| matcher(pattern)).as_ref().is_some_and(|glob| glob.is_match(path))
+    }
+}
+
 /// How an output pattern covers paths.
 #[derive(Clone, Debug)]
 pub enum Covers {
     /// The path and all below it.
     Literal(String),
     /// What matches.
-    Glob(String, GlobMatcher),
+    Glob(String, LazyGlob),
 }
 
 impl Covers {
@@ -46,7 +57,7 @@ impl OutputSet {
                 Some(excluded) => {
                     set.excluded.extend(from_root(excluded, recipe, root).and_then(|p| matcher(&p)))
                 }
-                None => set.included.extend(from_root(pattern, recipe, root).and_then(covers)),
+                None => set.included.extend(from_root(pattern, recipe, root).map(covers)),
             }
         }
         set
@@ -60,7 +71,7 @@ impl OutputSet {
         }
         self.included.iter().any(|covers| match covers {
             Covers::Literal(literal) => is_within(path, literal),
-            Covers::Glob(_, glob) => glob.is_match(path),
+            Covers::Glob(text, glob) => glob.is_match(text, path),
         })
     }
 }
@@ -85,12 +96,11 @@ fn matcher(pattern: &str) -> Option<GlobMatcher> {
     GlobBuilder::new(pattern).literal_separator(true).build().ok().map(|glob| glob.compile_matcher())
 }
 
-fn covers(pattern: String) -> Option<Covers> {
+fn covers(pattern: String) -> Covers {
     if pattern.split('/').any(is_wild) {
-        let glob = matcher(&pattern)?;
-        Some(Covers::Glob(pattern, glob))
+        Covers::Glob(pattern, LazyGlob::default())
     } else {
-        Some(Covers::Literal(pattern))
+        Covers::Literal(pattern)
     }
 }
 
@@ -167,7 +177,7 @@ impl Index {
         root: &Path,
         outputs: &[OutputSet],
     ) -> Vec<usize> {
-        let Some(covers) = from_root(pattern, recipe, root).and_then(covers) else { return Vec::new() };
+        let Some(covers) = from_root(pattern, recipe, root).map(covers) else { return Vec::new() };
         let excluded: Vec<GlobMatcher> = recipe
             .cache
             .iter()
@@ -198,6 +208,21 @@ impl Index {
         writers
     }
 
+    /// Literal outputs that are `path` or a folder above it.
+    fn at_or_above(&self, path: &str, found: &mut Vec<(usize, usize)>) {
+        found.extend(self.paths.get("").into_iter().flatten());
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        for end in ends.filter(|&end| end > 0) {
+            found.extend(self.paths.get(&path[..end]).into_iter().flatten());
+        }
+    }
+
+    /// Literal outputs below the folder `path`, without itself.
+    fn below<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a String, &'a Vec<(usize, usize)>)> {
+        let all = self.paths.range(path.to_owned()..).take_while(move |(other, _)| other.starts_with(path));
+        all.filter(move |(other, _)| other.len() > path.len() && is_within(other, path))
+    }
+
     /// Output patterns that surely share a path with `covers`.
     fn meeting(&self, covers: &Covers, outputs: &[OutputSet]) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
@@ -207,31 +232,23 @@ impl Index {
         };
         match covers {
             Covers::Literal(path) => {
-                // Folders above it, itself, and all below it.
-                let mut folder = path.as_str();
-                while let Some((above, _)) = folder.rsplit_once('/') {
-                    found.extend(self.paths.get(above).into_iter().flatten());
-                    folder = above;
-                }
-                found.extend(self.paths.get("").into_iter().flatten());
-                let first = path.clone();
-                let below =
-                    self.paths.range(first..).take_while(|(other, _)| other.starts_with(path.as_str()));
-                found.extend(below.filter(|(other, _)| is_within(other, path)).flat_map(|(_, who)| who));
+                self.at_or_above(path, &mut found);
+                found.extend(self.below(path).flat_map(|(_, who)| who));
                 let meets = |who: &&(usize, usize)| {
                     glob_at(who).is_some_and(|(text, glob)| {
-                        glob.is_match(path) || is_within(literal_prefix(text), path)
+                        is_within(literal_prefix(text), path)
+                            || (is_within(path, literal_prefix(text)) && glob.is_match(text, path))
                     })
                 };
                 found.extend(self.globs.iter().filter(meets));
             }
             Covers::Glob(text, glob) => {
+                // What it matches is below its literal part; what is above that holds all that it matches.
                 let prefix = literal_prefix(text);
-                for (other, who) in &self.paths {
-                    if glob.is_match(other) || is_within(prefix, other) {
-                        found.extend(who);
-                    }
-                }
+                self.at_or_above(prefix, &mut found);
+                found.extend(
+                    self.below(prefix).filter(|(path, _)| glob.is_match(text, path)).flat_map(|(_, who)| who),
+                );
                 found.extend(
                     self.globs.iter().filter(|who| glob_at(who).is_some_and(|(other, _)| other == text)),
                 );

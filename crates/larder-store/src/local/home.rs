@@ -60,7 +60,16 @@ impl Home {
         rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
             .map_err(|errno| io_error(errno.into()))?;
         match fs::read(path.join(MARKER)) {
-            Ok(bytes) => Self::check_version(path, &bytes)?,
+            // A marker that cannot be read says nothing; what lies beside it tells whether this is a store.
+            Ok(bytes) => match serde_json::from_slice::<Marker>(&bytes) {
+                Ok(marker) => Self::check_version(path, &marker)?,
+                Err(error) => Self::create(path).map_err(|_| {
+                    Error::new(ErrorKind::Corrupt, "open the store")
+                        .with("path", path.join(MARKER).display())
+                        .with_hint("move the folder away; Larder makes a new one")
+                        .caused_by(error)
+                })?,
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path).map_err(|error| {
                 let hint = "choose an empty folder for LARDER_HOME";
                 if error.kind() == io::ErrorKind::AlreadyExists {
@@ -101,13 +110,7 @@ impl Home {
         Ok(())
     }
 
-    fn check_version(path: &Path, bytes: &[u8]) -> Result<()> {
-        let marker: Marker = serde_json::from_slice(bytes).map_err(|error| {
-            Error::new(ErrorKind::Corrupt, "open the store")
-                .with("path", path.join(MARKER).display())
-                .with_hint("move the folder away; Larder makes a new one")
-                .caused_by(error)
-        })?;
+    fn check_version(path: &Path, marker: &Marker) -> Result<()> {
         if marker.format == FORMAT_VERSION {
             return Ok(());
         }

@@ -132,14 +132,23 @@ fn execute(
     let run = project::run_name();
     let session = Session::new(name, root, &open.worktree, store.as_ref(), options, cancel, run, &events);
     let report = session.map_err(|error| failed(&error))?.run(&plan);
-    if let Some(store) = &store
-        && let Err(error) = store.flush()
-    {
-        tracing::debug!(%error, "the store's notes could not be written");
+    if let Some(store) = &store {
+        settle(store, &report, open.project.config.cache.local.max_size);
     }
     let exit = exit(&report);
     view.end(&plan, &report, begun.elapsed(), exit);
     Ok(exit)
+}
+
+/// Writes what the store noted, and keeps it below its limit if something was added to it.
+fn settle(store: &Store, report: &Report, max_size: Option<u64>) {
+    let flushed = store.flush();
+    let added = report.ran() > 0;
+    let settled =
+        flushed.and_then(|()| if added { store.local_store().maintain(max_size).map(drop) } else { Ok(()) });
+    if let Err(error) = settled {
+        tracing::debug!(%error, "the store's upkeep is left to the next run");
+    }
 }
 
 fn exit(report: &Report) -> Exit {
