@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use larder_core::{Digest, Error, ErrorKind};
 use larder_reapi::{ActionResult, Message, Tree};
-use larder_store::store::{Ask, Check, Hit, Note, OpenWarning};
+use larder_store::store::{Ask, Check, Hit, Note};
 use larder_store::{ActionDigest, LookUp, Miss, Store, StoreWriter};
 
 use crate::outputs::{BoxError, Holds, Sink, Source};
