@@ -10,6 +10,7 @@
 //! owning.rs        what may be removed                 store_damage.rs  stores that are broken, hostile, full
 //! escape.rs        nothing outside the project         trust.rs         whose results are believed
 //! memory.rs        bounded, whatever the outputs       config.rs        commands, templates, exit codes
+//! odd.rs           files and folders that are rare
 //! ```
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -20,6 +21,7 @@ mod escape;
 mod inputs;
 mod key;
 mod memory;
+mod odd;
 mod outputs;
 mod owning;
 mod place;

@@ -326,7 +326,8 @@ fn a_store_on_a_full_disk() {
 /// The project's own state is only a memory: damaged, deleted or unwritable, the build is right.
 #[test]
 fn the_state_folder_damaged() {
-    let damages: [(&str, fn(&Path)); 4] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 4] = [
         ("flipped", |file| flip(file, |length| (0..length).step_by(61).collect())),
         ("emptied", |file| fs::write(file, "").unwrap()),
         ("deleted", |file| fs::remove_file(file).unwrap()),

@@ -246,10 +246,6 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    pub(crate) fn is_over(&mut self) -> bool {
-        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
-    }
-
     /// What it said so far, on both streams.
     pub(crate) fn said(&self) -> String {
         self.files.iter().map(|file| fs::read_to_string(file).unwrap_or_default()).collect()
