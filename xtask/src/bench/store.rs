@@ -375,7 +375,7 @@ fn lookups(setting: &Setting) -> Result<Vec<Figure>> {
         millis.push(child("find-missing")?.trim().parse()?);
         micros.push(child("read-4k")?.trim().parse()?);
     }
-    missing.spread("larder", "ms", &millis);
+    missing.spread("larder", "ms CPU", &millis);
     read.spread("larder", "µs CPU", &micros);
     Ok(vec![missing, read])
 }
