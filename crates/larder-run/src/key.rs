@@ -35,6 +35,8 @@ pub struct Parts<'a> {
     pub args: &'a [String],
     /// Root digest of the inputs; `None` without `cache`.
     pub inputs: Option<Digest>,
+    /// Digest of inputs that the output patterns cover and exclude again.
+    pub spared: Option<Digest>,
     /// Tools with the digests of their files.
     pub tools: &'a [(String, Digest)],
     /// Dependencies, each with the digest of its outputs, or its own key if it is not cached.
@@ -75,6 +77,7 @@ fn platform(parts: &Parts<'_>) -> Platform {
         property("larder:recipe", &recipe.id.recipe),
         property("larder:version", VERSION),
     ];
+    properties.extend(parts.spared.map(|digest| property("larder:spared", digest.to_string())));
     properties.extend(recipe.id.instance.as_ref().map(|instance| property("larder:instance", instance)));
     properties.extend(
         recipe.variables.iter().map(|(name, value)| property(format!("larder:variable:{name}"), value)),

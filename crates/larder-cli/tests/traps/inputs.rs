@@ -305,3 +305,34 @@ fn an_input_made_by_a_recipe_that_is_no_dependency_is_an_error() {
     project.recipes(&indirect);
     project.good(&[]);
 }
+
+/// Covered by an output pattern and taken out again by `!`, a file is no output: so it is an input like any other.
+#[test]
+fn a_file_that_outputs_exclude_is_an_input() {
+    for cache in
+        ["{outputs: ['gen/**', '!gen/keep.txt']}", "{inputs: ['**'], outputs: [gen, '!gen/keep.txt']}"]
+    {
+        let project = Project::new(&format!(
+            "  make:
+    cache: {cache}
+    run: |
+      echo >> $HOME/make
+      mkdir -p gen
+      tr a-z A-Z < gen/keep.txt > gen/made.txt
+"
+        ));
+        project.file("gen/keep.txt", "one");
+        project.good(&[]);
+        assert_eq!(project.read("gen/made.txt"), "ONE");
+        assert_eq!(project.good(&[]).executed(), 0, "{cache}");
+        project.file("gen/keep.txt", "two");
+        assert_eq!(project.good(&[]).executed(), 1, "{cache}");
+        assert_eq!(project.read("gen/made.txt"), "TWO");
+        project.remove("gen/made.txt");
+        assert_eq!(project.good(&[]).executed(), 0, "{cache}");
+        assert_eq!(
+            (project.read("gen/made.txt"), project.read("gen/keep.txt")),
+            ("TWO".into(), "two".into())
+        );
+    }
+}

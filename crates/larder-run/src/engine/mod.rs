@@ -8,6 +8,7 @@
 //! cache.rs    the store as the other modules need it report.rs    what a run comes to
 //! explain.rs  keys as they are now, nothing run      remove.rs    outputs go from the worktree
 //! meanwhile.rs  whether what a run relied on was touched while it ran
+//! spared.rs   inputs among outputs (`!` in `outputs`)
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
 //! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
@@ -26,6 +27,7 @@ mod record;
 mod remove;
 mod report;
 mod schedule;
+mod spared;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -23,6 +23,7 @@ use super::execute::{Failure, chain, execute};
 use super::hit::{self, OnDisk, Restored};
 use super::record;
 use super::schedule::Made;
+use super::spared::Spared;
 use super::{Session, reason};
 use crate::event::{Event, Outcome};
 use crate::key::{self, Key, Parts};
@@ -74,6 +75,7 @@ pub(super) struct Job<'s> {
 pub(super) struct Now {
     pub(super) inputs: PathSpec,
     pub(super) input_root: Digest,
+    pub(super) spared: Spared,
     pub(super) tools: Vec<(String, Digest)>,
     pub(super) key: Key,
     pub(super) bound_key: Key,
@@ -142,8 +144,15 @@ pub(super) fn uncached_made(
     dependencies: &[Made],
 ) -> Made {
     let digests = dependency_digests(recipe, dependencies).unwrap_or_default();
-    let parts =
-        Parts { project: session.project, recipe, args, inputs: None, tools: &[], dependencies: &digests };
+    let parts = Parts {
+        project: session.project,
+        recipe,
+        args,
+        inputs: None,
+        spared: None,
+        tools: &[],
+        dependencies: &digests,
+    };
     let digest = key::compute(&parts, key::VERSION.as_bytes()).digest;
     Made { digest: Some(digest), outputs: None }
 }
@@ -214,6 +223,8 @@ impl Job<'_> {
         let inputs = input_spec(recipe, self.cache, &self.spec, &globbed);
         let summary =
             session.worktree.digest_of(&inputs).map_err(|error| stopped(chain(&error), error.hint()))?;
+        let spared = Spared::look(session, recipe, self.cache, &self.spec)
+            .map_err(|error| stopped(chain(&error), error.hint()))?;
         let tools = self.tools()?;
         let dependencies = dependency_digests(recipe, self.dependencies).unwrap_or_default();
         let parts = Parts {
@@ -221,12 +232,13 @@ impl Job<'_> {
             recipe,
             args: self.args,
             inputs: Some(summary.root),
+            spared: spared.digest(),
             tools: &tools,
             dependencies: &dependencies,
         };
         let key = key::compute(&parts, key::VERSION.as_bytes());
         let bound_key = key::compute(&parts, &key::place_salt(&session.root));
-        Ok(Now { inputs, input_root: summary.root, tools, key, bound_key })
+        Ok(Now { inputs, input_root: summary.root, spared, tools, key, bound_key })
     }
 
     pub(super) fn tools(&self) -> Result<Vec<(String, Digest)>, Box<Done>> {
@@ -376,7 +388,8 @@ impl Job<'_> {
     }
 
     pub(super) fn items(&self, now: &Now) -> Vec<crate::state::KeyItem> {
-        let inputs = self.session.worktree.entries(&now.inputs).unwrap_or_default();
+        let mut inputs = self.session.worktree.entries(&now.inputs).unwrap_or_default();
+        inputs.extend(now.spared.entries().iter().cloned());
         let value = |kind: &EntryKind| match kind {
             EntryKind::File { digest, mode } => format!("{digest} {mode:o}"),
             EntryKind::Symlink { target } => format!("→ {}", target.display()),
@@ -389,6 +402,7 @@ impl Job<'_> {
             recipe: self.recipe,
             args: self.args,
             inputs: Some(now.input_root),
+            spared: now.spared.digest(),
             tools: &now.tools,
             dependencies: &dependencies,
         };
