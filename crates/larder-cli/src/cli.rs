@@ -1,12 +1,27 @@
 //! What can be typed. Only shapes and help texts: commands do the rest.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+mod cache;
+mod run;
 
-/// One cache for every build.
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use cache::{CacheCommand, GcArgs, LsArgs, Order, PinArgs, StatsArgs, UnpinArgs, VerifyArgs};
+pub(crate) use run::{CacheStrategy, OutputMode, RunArgs, Selecting};
+
+const EXIT_CODES: &str = "Exit codes: 0 all good, 1 usage or configuration, 2 a recipe failed, \
+                          3 unknown recipe, 4 cancelled";
+
+/// One cache for every build
 #[derive(Debug, Parser)]
-#[command(name = "larder", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "larder", version, propagate_version = true, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
-    /// Show how keys are computed and what is looked up (twice: everything).
+    /// Go to DIR first
+    #[arg(short = 'C', long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) directory: Option<PathBuf>,
+    /// Show hits, keys and look-ups (twice: everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
@@ -16,99 +31,69 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run recipes, or take their results from the cache
-    Run(RunArgs),
+    #[command(visible_alias = "r", after_help = EXIT_CODES)]
+    Run(Box<RunArgs>),
+    /// Say why a recipe is not a hit: what differs from its last run, or from an older one
+    Why(WhyArgs),
+    /// Remove what recipes made in this worktree (the cache keeps it)
+    Clean(CleanArgs),
+    /// Look at the cache and keep it small
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Names of all recipes, one a line, for completion scripts
+    #[command(name = "__recipes", hide = true)]
+    Recipes,
 }
 
-/// How recipes are selected and configured; shared by several commands.
 #[derive(Debug, Args)]
-pub(crate) struct Selecting {
-    /// `cookbook:recipe`, `cookbook:`, `:recipe` or `recipe`, each with `[value]` for one instance of a matrix
-    #[arg(value_name = "SELECTOR")]
-    pub(crate) selectors: Vec<String>,
-    /// Selectors are regular expressions
-    #[arg(long)]
-    pub(crate) regex: bool,
-    /// Only recipes with one of these tags
-    #[arg(short, long = "tags", value_name = "TAG", value_delimiter = ',')]
-    pub(crate) tags: Vec<String>,
+pub(crate) struct WhyArgs {
+    /// The recipe, as for `larder run`
+    #[arg(value_name = "SELECTOR", required = true)]
+    pub(crate) selector: String,
+    /// Compare with this run; `larder why` names the runs that are kept
+    #[arg(long, value_name = "RUN")]
+    pub(crate) against: Option<u64>,
     /// Set a variable (`a.b=value` for a nested one)
     #[arg(short = 'D', long = "define", value_name = "KEY=VALUE")]
     pub(crate) defines: Vec<String>,
     /// Use the overrides of this environment
     #[arg(long = "env", value_name = "NAME")]
     pub(crate) environment: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What the run would be given as `$@`
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) selecting: Selecting,
-    /// Given to the selected recipes as `$@`
-    #[arg(last = true, value_name = "ARGS")]
-    pub(crate) args: Vec<String>,
-    /// Recipes at once (default: as many as cores)
-    #[arg(short, long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
-    /// Look up everything, run nothing
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub(crate) struct CleanArgs {
+    /// Recipes, as for `larder run`
+    #[arg(value_name = "SELECTOR", group = "what")]
+    pub(crate) selectors: Vec<String>,
+    /// All recipes
+    #[arg(long, group = "what", conflicts_with = "selectors")]
+    pub(crate) all: bool,
+    /// Shrink the cache to this size, the least recently used first (as `larder cache gc --to-size`)
+    #[arg(long, value_name = "SIZE", group = "what", value_parser = crate::units::parse_size)]
+    pub(crate) evict_to_size: Option<u64>,
+    /// Show what would go, remove nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// Run even what is in the cache (results are recorded)
-    #[arg(short, long)]
-    pub(crate) force: bool,
-    /// List the recipes and stop
-    #[arg(short, long)]
-    pub(crate) list: bool,
-    /// Check the whole configuration and stop
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Show the configuration as it is after templating and stop
-    #[arg(long)]
-    pub(crate) render: bool,
-    /// Show what would run, in which order, and stop
-    #[arg(short = 'e', long)]
-    pub(crate) show_plan: bool,
-    /// Stop everything when a recipe fails
-    #[arg(long, overrides_with = "no_fail_fast")]
-    pub(crate) fail_fast: bool,
-    /// Go on with what does not depend on a failed recipe
-    #[arg(long)]
-    pub(crate) no_fail_fast: bool,
-    /// Which caches are used
-    #[arg(long, value_enum, default_value_t = CacheStrategy::LocalFirst)]
-    pub(crate) cache: CacheStrategy,
-    /// How output is shown
-    #[arg(long, value_enum, default_value_t = OutputMode::Errors)]
-    pub(crate) output: OutputMode,
-    /// Write events as JSON, one a line
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Bring back what the last run replaced or removed
-    #[arg(long)]
-    pub(crate) undo: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum CacheStrategy {
-    /// This machine's store only
-    LocalOnly,
-    /// Remote tiers only
-    RemoteOnly,
-    /// This machine's store, then remote tiers
-    LocalFirst,
-    /// Remote tiers, then this machine's store
-    RemoteFirst,
-    /// None
-    Disabled,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OutputMode {
-    /// As it comes, each line behind its recipe's name; hits replay their log
-    Stream,
-    /// All of a recipe's output when it is done
-    Group,
-    /// Only the output of recipes that fail
-    Errors,
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 /// Logs go to standard error.

@@ -18,6 +18,15 @@ pub(crate) enum Exit {
     Cancelled = 4,
 }
 
+impl Exit {
+    /// Shows what clap has to say: help on standard output, mistakes on standard error.
+    pub(crate) fn of_usage(error: &clap::Error) -> Self {
+        // A closed pipe is no error.
+        let _ = error.print();
+        if error.use_stderr() { Self::Usage } else { Self::Success }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

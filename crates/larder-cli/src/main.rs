@@ -1,18 +1,29 @@
 //! The `larder` command.
 //!
-//! `cli.rs` says what can be typed, `commands/` has one file per command, `surroundings.rs` reads the environment (nothing else
-//! does), `printer.rs` is the one place that writes to the terminal, `exit.rs` the exit codes.
+//! ```text
+//! cli.rs           what can be typed                 commands/   one file or folder per command
+//! surroundings.rs  the only reader of environment    printer.rs  the only writer to the terminal
+//! signals.rs       Ctrl-C                            live.rs     the running recipes, redrawn
+//! units.rs         times, sizes, counts for people   exit.rs     exit codes      yaml.rs  values as YAML
+//! ```
 
 mod cli;
 mod commands;
 mod exit;
+mod live;
 mod printer;
+mod signals;
 mod surroundings;
+mod units;
+mod yaml;
 
 use clap::Parser;
 
 fn main() -> std::process::ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::Exit::of_usage(&error).into(),
+    };
     cli::start_logging(cli.verbose);
-    commands::dispatch(cli).into()
+    commands::dispatch(&cli).into()
 }

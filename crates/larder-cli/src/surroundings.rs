@@ -1,37 +1,108 @@
-//! What the program knows of user and machine: the only place that reads the environment.
+//! What the program knows of user and machine: the only place that reads the environment and asks about terminals.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use larder::project::Surroundings;
 
-/// The store's folder: `LARDER_HOME`, `BAKE_CACHE_DIR` (for projects that come from bake), else `larder/` in the platform's
-/// cache folder.
-fn home(environment: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
-    let get = |name: &str| {
-        environment.get(&OsString::from(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
-    };
-    let cache = || {
-        get("XDG_CACHE_HOME").filter(|path| path.is_absolute()).or_else(|| Some(get("HOME")?.join(".cache")))
-    };
-    get("LARDER_HOME").or_else(|| get("BAKE_CACHE_DIR")).or_else(|| Some(cache()?.join("larder")))
+use crate::cli::Selecting;
+
+/// The terminal, or what stands in its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terminal {
+    /// Standard output takes colours.
+    pub(crate) colour_out: bool,
+    /// Standard error takes colours.
+    pub(crate) colour_err: bool,
+    /// Lines may be redrawn: both streams are the terminal.
+    pub(crate) redraws: bool,
 }
 
-/// Reads the environment.
-pub(crate) fn read(defines: Vec<String>, environment_name: Option<String>) -> std::io::Result<Surroundings> {
-    let environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    let secret = ["LARDER_CACHE_SECRET", "BAKE_CACHE_SECRET"]
-        .iter()
-        .find_map(|name| environment.get(&OsString::from(name)))
-        .map(|value| value.clone().into_vec());
-    Ok(Surroundings {
-        folder: std::env::current_dir()?,
-        home: home(&environment),
-        secret,
-        environment,
-        defines,
-        environment_name,
-    })
+/// Everything that was found, once.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    environment: BTreeMap<OsString, OsString>,
+    folder: PathBuf,
+}
+
+impl Machine {
+    /// Goes to `directory` (`-C`) and looks around.
+    ///
+    /// # Errors
+    /// When there is no such folder, with the message to show.
+    pub(crate) fn read(directory: Option<&Path>) -> Result<Self, String> {
+        if let Some(directory) = directory {
+            #[expect(clippy::disallowed_methods, reason = "nothing else runs yet; `-C` is what it is for")]
+            let gone = std::env::set_current_dir(directory);
+            gone.map_err(|error| format!("cannot go to `{}`: {error}", directory.display()))?;
+        }
+        let folder =
+            std::env::current_dir().map_err(|error| format!("the current folder cannot be used: {error}"))?;
+        Ok(Self { environment: std::env::vars_os().collect(), folder })
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.environment.get(&OsString::from(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    /// The store's folder: `LARDER_HOME`, `BAKE_CACHE_DIR` (for projects that come from bake), else `larder/` in the
+    /// platform's cache folder.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        let cache = || {
+            self.path("XDG_CACHE_HOME")
+                .filter(|path| path.is_absolute())
+                .or_else(|| Some(self.path("HOME")?.join(".cache")))
+        };
+        let named = self.path("LARDER_HOME").or_else(|| self.path("BAKE_CACHE_DIR"));
+        named.map(|path| self.folder.join(path)).or_else(|| Some(cache()?.join("larder")))
+    }
+
+    /// The user's own folder, to be shown as `~`.
+    pub(crate) fn user_folder(&self) -> Option<PathBuf> {
+        self.path("HOME")
+    }
+
+    /// The user's name, for what is kept of who did something.
+    pub(crate) fn user(&self) -> String {
+        self.path("USER").map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+
+    /// The key that results are signed with.
+    pub(crate) fn secret(&self) -> Option<Vec<u8>> {
+        ["LARDER_CACHE_SECRET", "BAKE_CACHE_SECRET"]
+            .iter()
+            .find_map(|name| self.environment.get(&OsString::from(name)))
+            .map(|value| value.clone().into_vec())
+    }
+
+    /// What the library is told.
+    pub(crate) fn surroundings(&self, selecting: Option<&Selecting>) -> Surroundings {
+        Surroundings {
+            folder: self.folder.clone(),
+            home: self.home(),
+            secret: self.secret(),
+            environment: self.environment.clone(),
+            defines: selecting.map(|selecting| selecting.defines.clone()).unwrap_or_default(),
+            environment_name: selecting.and_then(|selecting| selecting.environment.clone()),
+        }
+    }
+
+    /// Where the search for a project begins.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the output goes to. Colour only on terminals, and not with `NO_COLOR`, `CLICOLOR=0` or `TERM=dumb`.
+    pub(crate) fn terminal(&self) -> Terminal {
+        let is = |name: &str, value: &str| {
+            self.environment.get(&OsString::from(name)).is_some_and(|found| found == value)
+        };
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let is_dumb = is("TERM", "dumb");
+        let colour = self.path("NO_COLOR").is_none() && !is("CLICOLOR", "0") && !is_dumb;
+        Terminal { colour_out: out && colour, colour_err: err && colour, redraws: out && err && !is_dumb }
+    }
 }

@@ -10,12 +10,14 @@
 //! | [`worktree`], [`listing`] | what is on disk: stat table, walk, globs, digests; the same for the configuration |
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
-//! | [`outputs`], [`process`], [`lock`], [`state`] | outputs in and out; supervised commands; locks; `.larder/state/` |
+//! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
+//! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
 
 pub mod config;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
+pub mod history;
 pub mod key;
 pub mod listing;
 pub mod lock;

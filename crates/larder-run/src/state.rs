@@ -5,7 +5,7 @@
 //! stat-table     the worktree's stat table            owned/ trash/ undo/ tmp/   see `outputs`
 //! recipes        what each recipe last left here      keys/HASH   items of each recipe's last key
 //! locks/         one lock per recipe                  logs/HASH   each recipe's last log
-//! runs/N.json    the last runs, for `larder why`
+//! runs/N         the last runs, for `larder why` (see `history`)
 //! ```
 //! `recipes` and `keys/` are `postcard` behind a version byte and a BLAKE3 checksum, replaced whole; a file that does
 //! not read is no file. Two processes at once: the last writer wins, and what the other knew is found again by looking.
@@ -59,14 +59,14 @@ fn hash(id: &RecipeId) -> String {
     larder_core::Hash::blake3(id.to_string().as_bytes()).to_hex()[..32].to_owned()
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     let bytes = fs::read(path).ok()?;
     let (check, body) = bytes.split_at_checked(33)?;
     let sound = check[0] == VERSION && check[1..] == larder_core::Hash::blake3(body).0;
     if sound { postcard::from_bytes(body).ok() } else { None }
 }
 
-fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let body = postcard::to_stdvec(value).map_err(io::Error::other)?;
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
@@ -75,6 +75,12 @@ fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     file.write_all(&body)?;
     file.persist(path)?;
     Ok(())
+}
+
+/// Where the log of a recipe's last run in the project at `root` is.
+#[must_use]
+pub fn log_path(root: &Path, recipe: &RecipeId) -> PathBuf {
+    root.join(".larder/state/logs").join(hash(recipe))
 }
 
 impl State {
@@ -153,6 +159,18 @@ impl State {
     /// When the folder cannot be written to.
     pub fn set_last_key(&self, recipe: &RecipeId, items: &[KeyItem]) -> io::Result<()> {
         write(&self.folder.join("keys").join(hash(recipe)), &items)
+    }
+
+    /// Forgets all about a recipe's outputs and key.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn forget(&self, recipe: &RecipeId) -> io::Result<()> {
+        self.set_placed(recipe, None);
+        match fs::remove_file(self.folder.join("keys").join(hash(recipe))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Where the recipe's log is.

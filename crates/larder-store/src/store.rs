@@ -41,7 +41,7 @@ use crate::trust::{Signer, SigningConfig, SigningWarning, Trust};
 
 use journal::Journal;
 pub use lock::ActionLock;
-pub use look_up::{Ask, Check, Hit, LookUp, Miss};
+pub use look_up::{Ask, Check, Hit, LookUp, Miss, Note};
 pub use writer::StoreWriter;
 
 /// The name of the local tier, as events tell it.

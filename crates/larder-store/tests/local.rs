@@ -275,3 +275,44 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_store_that_lost_its_marker_is_still_a_store_and_a_strange_folder_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let digest = store(folder.path()).put("default", b"content").unwrap();
+    fs::write(folder.path().join("home/index.db"), "").unwrap();
+    let marker = folder.path().join("home/larder-store.json");
+    fs::remove_file(&marker).unwrap();
+    assert_eq!(get(&store(folder.path()), &digest).unwrap(), b"content");
+    for damaged in ["", "{\"for", "\0\0"] {
+        fs::write(&marker, damaged).unwrap();
+        assert_eq!(get(&store(folder.path()), &digest).unwrap(), b"content");
+        assert!(fs::read_to_string(&marker).unwrap().contains("format"));
+    }
+    fs::write(&marker, "{\"format\": 99}").unwrap();
+    let newer = LocalStore::open(&folder.path().join("home"), Options::default()).unwrap_err();
+    assert_eq!(newer.kind(), ErrorKind::Version);
+    let strange = folder.path().join("strange");
+    fs::create_dir(&strange).unwrap();
+    fs::write(strange.join("thesis.txt"), "chapter 1").unwrap();
+    let error = LocalStore::open(&strange, Options::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+}
+
+/// Runs of one byte are cut at the largest length, so that a chunk ends just where a window does.
+#[test]
+fn digests_are_right_where_chunks_end_with_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let window = 5 * 65_536;
+    for size in [window - 1, window, window + 1, window + 46_320, window + 65_536, 2 * window + 7] {
+        let zeros = vec![0; size];
+        let digest = store.put("default", &zeros).unwrap();
+        assert_eq!(digest, Digest::blake3(&zeros), "{size} zeros");
+        assert!(get(&store, &digest).unwrap() == zeros, "{size} zeros come back");
+    }
+    for size in (200_000..1_000_000).step_by(9_973) {
+        let lines: Vec<u8> = b"the same line again\n".iter().copied().cycle().take(size).collect();
+        assert_eq!(store.put("default", &lines).unwrap(), Digest::blake3(&lines), "{size} bytes of lines");
+    }
+}

@@ -172,3 +172,36 @@ fn a_damaged_index_is_told_and_put_aside_and_content_stays() {
     assert!(verify(&store, false).is_clean() && verify(&open(folder.path()), false).is_clean());
     assert!(store.find_missing(NS, &digests).unwrap().is_empty());
 }
+
+#[test]
+fn one_repair_is_enough_wherever_the_damage_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let sound = folder.path().join("sound");
+    let options = Options::default();
+    let texts: Vec<Vec<u8>> = (0..3u8).map(|seed| vec![b'a' + seed; 300 + usize::from(seed)]).collect();
+    let store = LocalStore::open(&sound, options.clone()).unwrap();
+    let digests: Vec<Digest> = texts.iter().map(|text| store.put(NS, text).unwrap()).collect();
+    let result = ActionResult { stdout_digest: Some(to_message(&digests[0])), ..ActionResult::default() };
+    let key = [7; 40];
+    let context = Context { namespace: NS, function: "b3", action_digest: &key };
+    let payload = envelope::seal(&Signer::Unsigned, &context, &result.encode_to_vec(), 1).unwrap();
+    let new = NewResult { namespace: NS, key: &key, payload: &payload, origin: Origin::Built };
+    store.index().unwrap().put_result(&new, Condition::Always, 1).unwrap();
+    drop(store);
+    let pack = fs::read_dir(sound.join("packs")).unwrap().next().unwrap().unwrap().file_name();
+    let length = fs::metadata(sound.join("packs").join(&pack)).unwrap().len();
+    for at in (0..length.saturating_sub(8)).step_by(24) {
+        let home = folder.path().join(format!("damaged-{at}"));
+        let copied = std::process::Command::new("cp").arg("-a").arg(&sound).arg(&home).status().unwrap();
+        assert!(copied.success());
+        let file = File::options().read(true).write(true).open(home.join("packs").join(&pack)).unwrap();
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, at).unwrap();
+        file.write_all_at(&bytes.map(|byte| byte ^ 0x55), at).unwrap();
+        drop(file);
+        verify(&LocalStore::open(&home, options.clone()).unwrap(), true);
+        let after = verify(&LocalStore::open(&home, options.clone()).unwrap(), false);
+        assert!(after.is_clean(), "damage at {at} of {length}: {after:?}");
+        fs::remove_dir_all(home).unwrap();
+    }
+}

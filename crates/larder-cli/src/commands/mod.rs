@@ -1,13 +1,45 @@
-//! One file per command.
+//! One file, or one folder, per command.
+//!
+//! `project.rs` opens what most of them need: the project, its store, a session.
 
+mod cache;
+mod clean;
+mod completions;
+mod project;
 mod run;
+mod why;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
+use crate::printer::Printer;
+use crate::surroundings::Machine;
+
+/// What every command has.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) machine: Machine,
+    pub(crate) printer: Printer,
+    pub(crate) verbose: bool,
+}
 
 /// Does what was typed.
-pub(crate) fn dispatch(cli: Cli) -> Exit {
-    match cli.command {
-        Command::Run(args) => run::run(&args),
-    }
+pub(crate) fn dispatch(cli: &Cli) -> Exit {
+    let machine = match Machine::read(cli.directory.as_deref()) {
+        Ok(machine) => machine,
+        Err(message) => {
+            Printer::default().refuse(message, None);
+            return Exit::Usage;
+        }
+    };
+    let printer = Printer::new(machine.terminal());
+    let context = Context { machine, printer, verbose: cli.verbose > 0 };
+    let done = match &cli.command {
+        Command::Run(args) => run::run(&context, args),
+        Command::Why(args) => why::why(&context, args),
+        Command::Clean(args) => clean::clean(&context, args),
+        Command::Cache(command) => cache::cache(&context, command),
+        Command::Completions(args) => Ok(completions::script(&context, args)),
+        Command::Recipes => Ok(completions::recipes(&context)),
+    };
+    done.unwrap_or_else(|exit| exit)
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use larder_core::{Digest, Error, ErrorKind};
 use larder_reapi::{ActionResult, Message, Tree};
-use larder_store::store::{Ask, Check, Hit};
+use larder_store::store::{Ask, Check, Hit, Note};
 use larder_store::{ActionDigest, LookUp, Miss, Store, StoreWriter};
 
 use crate::outputs::{BoxError, Holds, Sink, Source};
@@ -30,7 +30,8 @@ impl<'a> Cache<'a> {
         self.store.is_some()
     }
 
-    fn note(&self, error: Error) {
+    /// Takes note of what went wrong: the first is said at the end of the run, once.
+    pub(crate) fn note(&self, error: Error) {
         tracing::debug!(%error, "store");
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
@@ -42,10 +43,16 @@ impl<'a> Cache<'a> {
 
     /// The trusted result of an action; `Err`: why there is none. `label` is the recipe, for the event log. `in_place`:
     /// the caller has the outputs already if the result is what it thinks, so its blobs need not be there.
-    pub(crate) fn look_up(&self, action: &Digest, label: &str, in_place: bool) -> Result<Hit, String> {
+    pub(crate) fn look_up(
+        &self,
+        action: &Digest,
+        label: &str,
+        in_place: bool,
+        note: Note,
+    ) -> Result<Hit, String> {
         let Some(store) = self.store else { return Err("there is no cache".into()) };
         let check = if in_place { Check::ResultOnly } else { Check::AllBlobs };
-        match store.look_up_one(Ask { action: ActionDigest(*action), label: Some(label), check }) {
+        match store.look_up_one(Ask { action: ActionDigest(*action), label: Some(label), check, note }) {
             LookUp::Hit(hit) => Ok(*hit),
             LookUp::Miss(miss) => Err(self.explain(miss)),
         }

@@ -179,7 +179,7 @@ pub(super) fn restore(
     teach(session, &tree, &restored.stats, since);
     if let Some(kept) = &restored.kept {
         let message =
-            format!("replaced files that were changed by hand; they are kept for a day as `{kept}`");
+            format!("replaced files that the cache does not hold; they are kept for a day as `{kept}`");
         let hint = Some("`larder run --undo` brings them back");
         (session.events)(Event::Warning { recipe: Some(&recipe.id), message: &message, hint });
     }

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! mod.rs      Session: what a run works with        schedule.rs  who goes next; failure and cancellation
-//! recipe.rs   one recipe: key → look up → hit, or run → record
+//! recipe.rs   one recipe: key → look up → hit, or    fresh.rs     run → check → record
 //! hit.rs      a result is put in place               execute.rs   the command itself, its environment, its log
 //! record.rs   outputs are captured and recorded      reason.rs    why it was a miss
 //! cache.rs    the store as the other modules need it report.rs    what a run comes to
+//! explain.rs  keys as they are now, nothing run      remove.rs    outputs go from the worktree
+//! meanwhile.rs  whether what a run relied on was touched while it ran
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
 //! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
@@ -14,29 +16,39 @@
 
 mod cache;
 mod execute;
+mod explain;
+mod fresh;
 mod hit;
+mod meanwhile;
 mod reason;
 mod recipe;
 mod record;
+mod remove;
 mod report;
 mod schedule;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use larder_store::Store;
 
 pub use execute::PASSED_THROUGH;
+pub use explain::{Explained, Standing};
 pub use reason::{Change, compare};
+pub use record::label_of;
+pub use remove::{RemoveError, Removed};
 pub use report::{Finished, Report};
 
 use crate::event::Event;
+use crate::history::History;
 use crate::lock::RecipeLocks;
 use crate::outputs;
 use crate::plan::Plan;
 use crate::process::CancelToken;
-use crate::state::State;
+use crate::recipe::RecipeId;
+use crate::state::{KeyItem, State};
 use crate::worktree::Worktree;
 
 /// How a plan is run.
@@ -60,6 +72,8 @@ pub struct Options {
     pub replay: bool,
     /// The caller's environment.
     pub environment: BTreeMap<OsString, OsString>,
+    /// A literal output that was not made is a warning, and the result is not recorded (`bake.yml`), instead of a failure.
+    pub lenient_outputs: bool,
     /// Folder of the locks that all worktrees share (`locks/` of the store's home); `None`: no single flight.
     pub flights: Option<PathBuf>,
 }
@@ -98,6 +112,7 @@ pub struct Session<'a> {
     pub(crate) cancel: CancelToken,
     pub(crate) events: &'a (dyn Fn(Event<'_>) + Sync),
     pub(crate) run: String,
+    remembered: Mutex<Vec<(String, Vec<KeyItem>)>>,
 }
 
 impl<'a> Session<'a> {
@@ -141,6 +156,7 @@ impl<'a> Session<'a> {
             cancel,
             events,
             run,
+            remembered: Mutex::default(),
         })
     }
 
@@ -159,7 +175,34 @@ impl<'a> Session<'a> {
             let message = format!("cannot write `.larder/state`: {error}");
             (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
         }
+        self.write_history();
         report
+    }
+
+    /// What this worktree remembers.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Notes what the key of a recipe was computed from, now that it ran or was restored.
+    pub(crate) fn remember(&self, recipe: &RecipeId, items: Vec<KeyItem>) {
+        if let Err(error) = self.state.set_last_key(recipe, &items) {
+            tracing::debug!(%error, "the key's items could not be kept");
+        }
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.push((recipe.to_string(), items));
+    }
+
+    /// A run in which everything was in place changes nothing and is not kept.
+    fn write_history(&self) {
+        let remembered = std::mem::take(&mut *self.remembered.lock().unwrap_or_else(PoisonError::into_inner));
+        if remembered.is_empty() {
+            return;
+        }
+        if let Err(error) = History::open(self.state.folder()).append(remembered) {
+            tracing::debug!(%error, "the run could not be kept");
+        }
     }
 
     /// Puts in order what killed runs left, and forgets what was kept for undo for long enough.

@@ -7,26 +7,27 @@
 //!                                                  └─ miss ─ single flight ─ look up ─► cached
 //!                                                                └─ run ─ capture ─ check again ─ record ─► ran
 //! ```
-//! The look-up is repeated under each lock, because what was waited for may just have made the result. After the
-//! run, inputs and dependencies' outputs are looked at again: if one is not what the key says, nothing is recorded.
+//! The look-up is repeated under each lock, because what was waited for may just have made the result. What follows
+//! "run" is in `fresh.rs`.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use larder_core::Digest;
 use larder_reapi::ActionResult;
+use larder_store::store::Note;
 
 use super::execute::{Failure, chain, execute};
 use super::hit::{self, OnDisk, Restored};
-use super::record::{self, CaptureError};
+use super::record;
 use super::schedule::Made;
 use super::{Session, reason};
 use crate::event::{Event, Outcome};
 use crate::key::{self, Key, Parts};
 use crate::lock::{Acquired, RecipeLock, single_flight};
-use crate::outputs::{OutputSpec, Owned, Scope, Snapshot, capture, clean, record as owning};
+use crate::outputs::OutputSpec;
 use crate::plan::Plan;
 use crate::recipe::{CacheSpec, Inputs, Recipe};
 use crate::worktree::{EntryKind, PathSpec};
@@ -37,9 +38,15 @@ pub(super) struct Done {
     pub(super) made: Made,
 }
 
-fn failed(reason: impl Into<String>, hint: Option<String>) -> Done {
+/// An end that is a failure.
+pub(super) fn failed(reason: impl Into<String>, hint: Option<String>) -> Done {
     let outcome = Outcome::Failed { reason: reason.into(), hint };
     Done { outcome, made: Made { digest: None, outputs: None } }
+}
+
+/// A failure on the way to where there would have been something else.
+fn stopped(reason: impl Into<String>, hint: Option<String>) -> Box<Done> {
+    Box::new(failed(reason, hint))
 }
 
 impl From<Failure> for Done {
@@ -52,22 +59,24 @@ impl From<Failure> for Done {
 }
 
 /// Everything about the recipe at hand that does not change while it is processed.
-struct Job<'s> {
-    session: &'s Session<'s>,
-    recipe: &'s Recipe,
-    cache: &'s CacheSpec,
-    spec: OutputSpec,
-    args: &'s [String],
-    dependencies: &'s [Made],
+pub(super) struct Job<'s> {
+    pub(super) session: &'s Session<'s>,
+    /// The plan that it is run in, and where it stands there; `None` if it is not run.
+    pub(super) plan: Option<(&'s Plan, usize)>,
+    pub(super) recipe: &'s Recipe,
+    pub(super) cache: &'s CacheSpec,
+    pub(super) spec: OutputSpec,
+    pub(super) args: &'s [String],
+    pub(super) dependencies: &'s [Made],
 }
 
 /// The key at one moment, with what it was computed from.
-struct Now {
-    inputs: PathSpec,
-    input_root: Digest,
-    tools: Vec<(String, Digest)>,
-    key: Key,
-    bound_key: Key,
+pub(super) struct Now {
+    pub(super) inputs: PathSpec,
+    pub(super) input_root: Digest,
+    pub(super) tools: Vec<(String, Digest)>,
+    pub(super) key: Key,
+    pub(super) bound_key: Key,
 }
 
 /// Looks at everything that a plan without changes needs, in one batch.
@@ -86,7 +95,12 @@ pub(super) fn warm(session: &Session<'_>, plan: &Plan) {
     session.worktree.warm(&specs.iter().collect::<Vec<_>>());
 }
 
-fn input_spec(recipe: &Recipe, cache: &CacheSpec, outputs: &OutputSpec, globbed: &[Vec<u8>]) -> PathSpec {
+pub(super) fn input_spec(
+    recipe: &Recipe,
+    cache: &CacheSpec,
+    outputs: &OutputSpec,
+    globbed: &[Vec<u8>],
+) -> PathSpec {
     let path = |bytes: &Vec<u8>| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
     let mut spec = match &cache.inputs {
         Inputs::Folder { except } => {
@@ -112,7 +126,7 @@ pub(super) fn process(session: &Session<'_>, plan: &Plan, at: usize, dependencie
         Ok(spec) => spec,
         Err(error) => return failed(chain(&error), None),
     };
-    let job = Job { session, recipe, cache, spec, args, dependencies };
+    let job = Job { session, plan: Some((plan, at)), recipe, cache, spec, args, dependencies };
     job.process()
 }
 
@@ -120,19 +134,29 @@ fn dependency_digests(recipe: &Recipe, plan: &[Made]) -> Option<Vec<(crate::reci
     recipe.dependencies.iter().zip(plan).map(|(id, made)| Some((id.clone(), made.digest?))).collect()
 }
 
-/// A recipe without `cache` always runs; its own key is what dependents see.
-fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], dependencies: &[Made]) -> Done {
+/// What dependents see of a recipe that always runs: its own key.
+pub(super) fn uncached_made(
+    session: &Session<'_>,
+    recipe: &Recipe,
+    args: &[String],
+    dependencies: &[Made],
+) -> Made {
     let digests = dependency_digests(recipe, dependencies).unwrap_or_default();
     let parts =
         Parts { project: session.project, recipe, args, inputs: None, tools: &[], dependencies: &digests };
     let digest = key::compute(&parts, key::VERSION.as_bytes()).digest;
-    let made = Made { digest: Some(digest), outputs: None };
+    Made { digest: Some(digest), outputs: None }
+}
+
+/// A recipe without `cache` always runs; its own key is what dependents see.
+fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], dependencies: &[Made]) -> Done {
+    let made = uncached_made(session, recipe, args, dependencies);
     if session.options.dry_run {
         return Done { outcome: Outcome::WouldRun { miss: None }, made };
     }
     let lock = match acquire(session, recipe) {
         Ok(lock) => lock,
-        Err(done) => return done,
+        Err(done) => return *done,
     };
     (session.events)(Event::Started { recipe: &recipe.id, miss: None });
     match execute(session, recipe, args, lock.as_ref()) {
@@ -141,7 +165,7 @@ fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], depende
     }
 }
 
-fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>, Done> {
+pub(super) fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>, Box<Done>> {
     let waiting = |holder: &crate::lock::Holder| {
         let by = holder.runner.map(|process| format!("process {}", process.pid)).unwrap_or_default();
         (session.events)(Event::Waiting { recipe: &recipe.id, holder: &by });
@@ -150,9 +174,9 @@ fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>,
         Ok(Acquired::Held(lock)) => Ok(Some(lock)),
         Ok(Acquired::Inherited(_)) => Ok(None),
         Err(crate::lock::LockError::Cancelled(_)) => {
-            Err(Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } })
+            Err(Box::new(Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } }))
         }
-        Err(error) => Err(failed(chain(&error), None)),
+        Err(error) => Err(stopped(chain(&error), None)),
     }
 }
 
@@ -164,30 +188,32 @@ impl Job<'_> {
         };
         let now = match self.now() {
             Ok(now) => now,
-            Err(done) => return done,
+            Err(done) => return *done,
         };
         if self.session.options.dry_run {
             return self.dry(&now);
         }
-        if let Ok((result, tree)) = self.look_up(&now, true)
+        let first = self.look_up(&now, true, Note::All);
+        let note = if first.is_ok() { Note::Nothing } else { Note::Hits };
+        if let Ok((result, tree)) = first
             && let Some(on_disk) = hit::in_place(self.session, self.recipe, &self.spec, &tree)
         {
             return self.cached(&now, &result, on_disk, false);
         }
         let lock = match acquire(self.session, self.recipe) {
             Ok(lock) => lock,
-            Err(done) => return done,
+            Err(done) => return *done,
         };
-        self.locked(lock.as_ref())
+        self.locked(lock.as_ref(), note)
     }
 
     /// The key, from what is on disk now.
-    fn now(&self) -> Result<Now, Done> {
+    pub(super) fn now(&self) -> Result<Now, Box<Done>> {
         let (session, recipe) = (self.session, self.recipe);
         let globbed = session.state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
         let inputs = input_spec(recipe, self.cache, &self.spec, &globbed);
         let summary =
-            session.worktree.digest_of(&inputs).map_err(|error| failed(chain(&error), error.hint()))?;
+            session.worktree.digest_of(&inputs).map_err(|error| stopped(chain(&error), error.hint()))?;
         let tools = self.tools()?;
         let dependencies = dependency_digests(recipe, self.dependencies).unwrap_or_default();
         let parts = Parts {
@@ -203,11 +229,11 @@ impl Job<'_> {
         Ok(Now { inputs, input_root: summary.root, tools, key, bound_key })
     }
 
-    fn tools(&self) -> Result<Vec<(String, Digest)>, Done> {
+    pub(super) fn tools(&self) -> Result<Vec<(String, Digest)>, Box<Done>> {
         let path = self.session.options.environment.get(std::ffi::OsStr::new("PATH"));
         let found = |tool: &String| {
             let missing = || {
-                failed(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()))
+                stopped(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()))
             };
             let file = if tool.contains('/') {
                 Some(self.session.root.join(&self.recipe.folder).join(tool))
@@ -215,8 +241,11 @@ impl Job<'_> {
                 std::env::split_paths(path?).map(|folder| folder.join(tool)).find(|file| file.is_file())
             };
             Some(file.filter(|file| file.is_file()).ok_or_else(missing).and_then(|file| {
-                let digest =
-                    self.session.worktree.file(&file).map_err(|error| failed(chain(&error), error.hint()))?;
+                let digest = self
+                    .session
+                    .worktree
+                    .file(&file)
+                    .map_err(|error| stopped(chain(&error), error.hint()))?;
                 Ok((tool.clone(), digest))
             }))
         };
@@ -224,23 +253,28 @@ impl Job<'_> {
     }
 
     /// The trusted result for the key, and its tree. `Err`: why there is none.
-    fn look_up(&self, now: &Now, in_place: bool) -> Result<(ActionResult, Digest), String> {
+    pub(super) fn look_up(
+        &self,
+        now: &Now,
+        in_place: bool,
+        note: Note,
+    ) -> Result<(ActionResult, Digest), String> {
         let session = self.session;
         if session.options.force || !session.options.read_cache {
             return Err(if session.options.force { "forced" } else { "the cache is not read" }.to_owned());
         }
         let label = self.recipe.id.to_string();
-        let mut hit = session.cache.look_up(&now.key.digest, &label, in_place)?;
+        let mut hit = session.cache.look_up(&now.key.digest, &label, in_place, note)?;
         if record::is_bound_marker(&hit.result) {
             let elsewhere = |_| "its outputs hold the path of another place (see `relocatable`)".to_owned();
-            hit = session.cache.look_up(&now.bound_key.digest, &label, in_place).map_err(elsewhere)?;
+            hit = session.cache.look_up(&now.bound_key.digest, &label, in_place, note).map_err(elsewhere)?;
         }
         let tree = hit::tree_digest(&hit.result).ok_or("the recorded result is malformed")?;
         Ok((hit.result, tree))
     }
 
     fn dry(&self, now: &Now) -> Done {
-        match self.look_up(now, true) {
+        match self.look_up(now, true, Note::All) {
             Ok((result, tree)) => Done {
                 outcome: Outcome::Cached { tier: "local", restored: false, saved: saved(&result) },
                 made: Made { digest: Some(tree), outputs: None },
@@ -273,32 +307,37 @@ impl Job<'_> {
     }
 
     /// Restores a hit; `Err`: why it has to run after all, or that it failed.
-    fn restore(&self, now: &Now, result: &ActionResult, tree: &Digest) -> Result<Done, Result<String, Done>> {
-        let is_input = self.is_input(now);
+    fn restore(
+        &self,
+        now: &Now,
+        result: &ActionResult,
+        tree: &Digest,
+    ) -> Result<Done, Result<String, Box<Done>>> {
+        let is_input = self.is_input(&now.inputs);
         match hit::restore(self.session, self.recipe, &self.spec, tree, &is_input) {
             Restored::Done(on_disk, restored) => Ok(self.cached(now, result, on_disk, restored)),
             Restored::Miss(reason) => Err(Ok(reason)),
-            Restored::Failed(reason) => Err(Err(failed(reason, None))),
+            Restored::Failed(reason) => Err(Err(stopped(reason, None))),
         }
     }
 
     /// Tells which paths are inputs, and so never moved, replaced or removed.
-    fn is_input(&self, now: &Now) -> impl Fn(&[u8]) -> bool + Sync + use<> {
-        let entries = self.session.worktree.entries(&now.inputs).unwrap_or_default();
+    pub(super) fn is_input(&self, inputs: &PathSpec) -> impl Fn(&[u8]) -> bool + Sync + use<> {
+        let entries = self.session.worktree.entries(inputs).unwrap_or_default();
         let paths: BTreeSet<Vec<u8>> =
             entries.into_iter().map(|entry| entry.path.as_os_str().as_bytes().to_vec()).collect();
         move |path| paths.contains(path)
     }
 
-    fn locked(&self, lock: Option<&RecipeLock>) -> Done {
+    fn locked(&self, lock: Option<&RecipeLock>, note: Note) -> Done {
         self.session.worktree.ran();
         let now = match self.now() {
             Ok(now) => now,
-            Err(done) => return done,
+            Err(done) => return *done,
         };
-        let why = match self.hit(&now) {
+        let why = match self.hit(&now, note) {
             Ok(done) => return done,
-            Err(Err(done)) => return done,
+            Err(Err(done)) => return *done,
             Err(Ok(why)) => why,
         };
         let flight = match &self.session.options.flights {
@@ -314,9 +353,9 @@ impl Job<'_> {
         if self.session.cancel.is_cancelled() {
             return Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } };
         }
-        let why = match if flight.is_some() { self.hit(&now) } else { Err(Ok(why.clone())) } {
+        let why = match if flight.is_some() { self.hit(&now, note) } else { Err(Ok(why.clone())) } {
             Ok(done) => return done,
-            Err(Err(done)) => return done,
+            Err(Err(done)) => return *done,
             Err(Ok(again)) => {
                 if again.is_empty() {
                     why
@@ -328,15 +367,15 @@ impl Job<'_> {
         self.run(&now, lock, why)
     }
 
-    fn hit(&self, now: &Now) -> Result<Done, Result<String, Done>> {
-        let (result, tree) = self.look_up(now, false).map_err(Ok)?;
+    fn hit(&self, now: &Now, note: Note) -> Result<Done, Result<String, Box<Done>>> {
+        let (result, tree) = self.look_up(now, false, note).map_err(Ok)?;
         if let Some(on_disk) = hit::in_place(self.session, self.recipe, &self.spec, &tree) {
             return Ok(self.cached(now, &result, on_disk, false));
         }
         self.restore(now, &result, &tree)
     }
 
-    fn items(&self, now: &Now) -> Vec<crate::state::KeyItem> {
+    pub(super) fn items(&self, now: &Now) -> Vec<crate::state::KeyItem> {
         let inputs = self.session.worktree.entries(&now.inputs).unwrap_or_default();
         let value = |kind: &EntryKind| match kind {
             EntryKind::File { digest, mode } => format!("{digest} {mode:o}"),
@@ -356,156 +395,15 @@ impl Job<'_> {
         key::items(&parts, inputs)
     }
 
-    fn miss_reason(&self, now: &Now, why: String) -> String {
+    pub(super) fn miss_reason(&self, now: &Now, why: String) -> String {
         let Some(before) = self.session.state.last_key(&self.recipe.id) else { return why };
         let changes = reason::compare(&before, &self.items(now));
         if changes.is_empty() { why } else { reason::one_line(&changes) }
     }
 
-    fn remember_key(&self, now: &Now) {
-        if let Err(error) = self.session.state.set_last_key(&self.recipe.id, &self.items(now)) {
-            tracing::debug!(%error, "the key's items could not be kept");
-        }
+    pub(super) fn remember_key(&self, now: &Now) {
+        self.session.remember(&self.recipe.id, self.items(now));
     }
-
-    fn run(&self, now: &Now, lock: Option<&RecipeLock>, why: String) -> Done {
-        let (session, recipe) = (self.session, self.recipe);
-        let miss = self.miss_reason(now, why);
-        (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
-        let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
-        session.state.set_placed(&recipe.id, None);
-        let is_input = self.is_input(now);
-        let name = recipe.id.to_string();
-        let owned = self.owned();
-        let scope = Scope {
-            root: &session.root_dir,
-            state: &session.state_dir,
-            spec: &self.spec,
-            owned: &owned,
-            tracked: &session.git,
-            is_input: &is_input,
-            run: &session.run,
-            recipe: &name,
-        };
-        let prepared = if recipe.incremental {
-            clean::make_parents(&scope).map(|()| None)
-        } else {
-            clean::clean(&scope).map(Some)
-        };
-        let cleaned = match prepared {
-            Ok(cleaned) => cleaned,
-            Err(error) => return failed(chain(&error), None),
-        };
-        let snapshot = capture::snapshot(&session.root_dir, &self.spec, &owned).and_then(|snapshot| {
-            owning::begin(session.state.folder(), &recipe.id, &snapshot).map(|()| snapshot)
-        });
-        let snapshot = match snapshot {
-            Ok(snapshot) => snapshot,
-            Err(error) => return failed(chain(&error), None),
-        };
-        let began = SystemTime::now();
-        let executed = execute(session, recipe, self.args, lock);
-        let ended = SystemTime::now();
-        let done = match executed {
-            Err(failure) => failure.into(),
-            Ok(_) => match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
-                Ok(captured) => self.finish(now, captured, miss, before_run, (began, ended)),
-                Err(CaptureError::Failed(reason)) => failed(reason, None),
-                Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
-            },
-        };
-        if session.state.placed(&recipe.id).is_none() {
-            self.keep_ownership(&owned, &snapshot);
-        }
-        if let Some(cleaned) = cleaned
-            && let Err(error) = cleaned.finish(&session.cache)
-        {
-            tracing::warn!(error = chain(&error), "what was moved away could not be tidied");
-        }
-        done
-    }
-
-    /// What the recipe owns here, with what a killed or failed run left.
-    fn owned(&self) -> Owned {
-        let (session, recipe) = (self.session, self.recipe);
-        let mut owned = Owned::load(session.state.folder(), &recipe.id);
-        if let Some(before) = owning::interrupted(session.state.folder(), &recipe.id)
-            && let Ok(found) = capture::glob_matches(&session.root_dir, &self.spec)
-        {
-            owning::take_over(&mut owned, &before, &found);
-        }
-        owned
-    }
-
-    /// After a run without a result: what it made through globs is the recipe's, so that the next clean start takes it.
-    fn keep_ownership(&self, owned: &Owned, before: &Snapshot) {
-        let (session, recipe) = (self.session, self.recipe);
-        let mut owned = owned.clone();
-        let kept = capture::glob_matches(&session.root_dir, &self.spec).and_then(|found| {
-            owning::take_over(&mut owned, before, &found);
-            owned.save(session.state.folder(), &recipe.id)
-        });
-        if let Err(error) = kept {
-            tracing::warn!(error = chain(&error), "what a failed run made could not be noted");
-        }
-    }
-
-    fn uncached(&self, now: &Now, miss: String, reason: String) -> Done {
-        let outcome = Outcome::Ran { miss: Some(miss), not_cached: Some(reason), unchanged: false };
-        Done { outcome, made: Made { digest: Some(unrepeatable(&now.key.digest)), outputs: None } }
-    }
-
-    fn finish(
-        &self,
-        now: &Now,
-        captured: record::Captured,
-        miss: String,
-        before_run: Option<String>,
-        times: (SystemTime, SystemTime),
-    ) -> Done {
-        let (session, recipe) = (self.session, self.recipe);
-        let unchanged = before_run.is_some_and(|tree| tree == captured.tree_digest.to_string());
-        let not_cached = match self.changed_meanwhile(now, &captured) {
-            Some(reason) => Some(reason),
-            None => match &captured.unstored {
-                Some(reason) => Some(format!("the cache could not take it: {reason}")),
-                None if !session.options.write_cache || !session.cache.is_there() => None,
-                None => record::record(session, recipe, &now.key, &now.bound_key, &captured, times)
-                    .err()
-                    .map(|error| format!("the cache could not take it: {}", chain(&error))),
-            },
-        };
-        self.remember_key(now);
-        let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
-        Done { outcome: Outcome::Ran { miss: Some(miss), not_cached, unchanged }, made }
-    }
-
-    /// Whether something that the key relies on is not what it was: then the result must not be recorded.
-    fn changed_meanwhile(&self, now: &Now, captured: &record::Captured) -> Option<String> {
-        let session = self.session;
-        let mut inputs = now.inputs.clone();
-        inputs.exclude_paths.extend(captured.on_disk.spec.paths.iter().cloned());
-        inputs.exclude_paths.sort();
-        inputs.exclude_paths.dedup();
-        match session.worktree.digest_of(&inputs) {
-            Ok(summary) if summary.root == now.input_root => {}
-            Ok(_) => return Some("an input changed while it ran".into()),
-            Err(error) => return Some(chain(&error)),
-        }
-        if self.tools().is_ok_and(|tools| tools != now.tools) {
-            return Some("a tool changed while it ran".into());
-        }
-        let disturbed =
-            |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
-        let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
-        found.map(|(id, _)| format!("outputs of `{id}` changed while it ran"))
-    }
-}
-
-/// Stands for outputs that cannot be named: never equal to anything recorded.
-fn unrepeatable(key: &Digest) -> Digest {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    Digest::blake3(format!("uncacheable {key} {now}").as_bytes())
 }
 
 /// How long the recorded run took.

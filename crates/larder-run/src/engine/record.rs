@@ -4,19 +4,34 @@ use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::time::SystemTime;
 
-use larder_core::{Digest, DigestFunction};
-use larder_reapi::{ActionResult, Any, ExecutedActionMetadata, OutputDirectory, Timestamp};
+use larder_core::{Digest, DigestFunction, ErrorKind};
+use larder_reapi::{ActionResult, Any, ExecutedActionMetadata, Message, OutputDirectory, Timestamp};
 use larder_store::message::{encode, to_message};
 
 use super::execute::chain;
 use super::hit::{self, OnDisk};
 use super::{Session, cache};
+use crate::event::Event;
 use crate::key::Key;
 use crate::outputs::{self, OutputSpec, Owned, Snapshot, capture, scan::Needles};
 use crate::recipe::Recipe;
 
 /// Type of the metadata that says that a result is bound to a place: its key with the place's salt has it.
 pub(super) const BOUND_TO_PLACE: &str = "larder.dev/bound-to-place";
+
+/// Type of the metadata that names the recipe, for people who look into a store.
+const RECIPE_LABEL: &str = "larder.dev/recipe";
+/// A longer label is not believed to be one.
+const LONGEST_LABEL: usize = 1024;
+
+/// The recipe that an encoded `ActionResult` is of, as whoever recorded it said. Only for showing.
+#[must_use]
+pub fn label_of(result: &[u8]) -> Option<String> {
+    let result = ActionResult::decode(result).ok()?;
+    let metadata = result.execution_metadata?;
+    let any = metadata.auxiliary_metadata.into_iter().find(|any| any.type_url == RECIPE_LABEL)?;
+    String::from_utf8(any.value).ok().filter(|label| label.len() <= LONGEST_LABEL)
+}
 
 /// Outputs as they were captured; already in the store if there is one.
 pub(super) struct Captured {
@@ -25,7 +40,7 @@ pub(super) struct Captured {
     pub(super) bound: bool,
     pub(super) log: Option<Digest>,
     /// The store could not take something.
-    pub(super) unstored: Option<String>,
+    pub(super) unstored: Option<larder_core::Error>,
 }
 
 /// Why nothing was captured.
@@ -77,9 +92,9 @@ pub(super) fn capture(
         // The store is full or broken: the build goes on, and the outputs are only hashed.
         Err(error @ outputs::Error::Content { .. }) if sink.is_some() => {
             let again = capture::capture(&session.root_dir, spec, owned, before, &needles, &HashOnly);
-            (again.map_err(sort)?, Some(chain(&error)))
+            (again.map_err(|error| sort(session, recipe, error))?, Some(refused(&error)))
         }
-        other => (other.map_err(sort)?, None),
+        other => (other.map_err(|error| sort(session, recipe, error))?, None),
     };
     hit::teach(session, &taken.tree, &taken.stats, since);
     let tree = taken.tree.to_message(DigestFunction::Blake3);
@@ -89,7 +104,7 @@ pub(super) fn capture(
     if let Some(sink) = sink.filter(|_| unstored.is_none()) {
         match store_rest(session, recipe, sink, &tree_bytes) {
             Ok(digest) => log = Some(digest),
-            Err(error) => unstored = Some(chain(&error)),
+            Err(error) => unstored = Some(error),
         }
     }
     let globbed = hit::globbed(spec, &taken.tree);
@@ -102,7 +117,22 @@ pub(super) fn capture(
     Ok(Captured { tree_digest, on_disk: OnDisk { spec: on_disk_spec, root }, bound, log, unstored })
 }
 
-fn sort(error: outputs::Error) -> CaptureError {
+/// Why the store took nothing: the last cause is what a person can mend.
+fn refused(error: &outputs::Error) -> larder_core::Error {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    larder_core::Error::new(ErrorKind::Io, "write to the store").with_message(cause.to_string())
+}
+
+fn sort(session: &Session<'_>, recipe: &Recipe, error: outputs::Error) -> CaptureError {
+    if session.options.lenient_outputs && matches!(error, outputs::Error::Missing { .. }) {
+        let message = chain(&error);
+        let hint = Some("it is not cached; in `larder.yml` it would have failed");
+        (session.events)(Event::Warning { recipe: Some(&recipe.id), message: &message, hint });
+        return CaptureError::Uncacheable(message);
+    }
     if error.is_uncacheable() {
         CaptureError::Uncacheable(chain(&error))
     } else {
@@ -140,7 +170,10 @@ pub(super) fn record(
     captured: &Captured,
     (began, ended): (SystemTime, SystemTime),
 ) -> Result<(), larder_core::Error> {
+    let label = recipe.id.to_string();
+    let named = Any { type_url: RECIPE_LABEL.into(), value: label.clone().into_bytes() };
     let metadata = ExecutedActionMetadata {
+        auxiliary_metadata: vec![named.clone()],
         worker: "larder".into(),
         execution_start_timestamp: Some(timestamp(began)),
         execution_completed_timestamp: Some(timestamp(ended)),
@@ -157,11 +190,10 @@ pub(super) fn record(
         execution_metadata: Some(metadata.clone()),
         ..ActionResult::default()
     };
-    let label = recipe.id.to_string();
     if captured.bound {
         session.cache.record(&bound_key.digest, &result, &label)?;
         let marker = Any { type_url: BOUND_TO_PLACE.into(), value: Vec::new() };
-        let metadata = ExecutedActionMetadata { auxiliary_metadata: vec![marker], ..metadata };
+        let metadata = ExecutedActionMetadata { auxiliary_metadata: vec![marker, named], ..metadata };
         let marker = ActionResult { execution_metadata: Some(metadata), ..ActionResult::default() };
         return session.cache.record(&key.digest, &marker, &label);
     }

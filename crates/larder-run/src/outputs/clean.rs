@@ -23,14 +23,16 @@ pub struct Cleaned<'a> {
     owned: &'a Owned,
 }
 
-/// Moves away what the recipe owns, and makes the parents of its literal outputs.
-///
-/// # Errors
-/// [`Error::SymlinkedParent`], [`Error::NotADirectory`] for a parent of a literal output; [`Error::OtherFileSystem`]
-/// before anything was moved; [`Error::Io`].
-pub fn clean<'a>(scope: &Scope<'a>) -> Result<Cleaned<'a>> {
+/// What a clean start would take: files, links and whole folders first, then folders that go if they are empty by then.
+#[derive(Debug, Default)]
+struct Doomed {
+    gone: Vec<Vec<u8>>,
+    folders: Vec<Vec<u8>>,
+}
+
+fn doomed(scope: &Scope<'_>) -> Result<Doomed> {
     let device = scope.device()?;
-    let mut gone = Vec::new();
+    let mut doomed = Doomed::default();
     for literal in scope.spec.outermost_literals() {
         let (parent, name) = split(literal);
         let Some(parent) = scope.root.dir_if_exists(parent)? else { continue };
@@ -38,10 +40,9 @@ pub fn clean<'a>(scope: &Scope<'a>) -> Result<Cleaned<'a>> {
             if stat.dev != device {
                 return Err(Error::OtherFileSystem { path: path_buf(literal) });
             }
-            whole(scope, &parent, name, stat.file_type(), false, &mut gone)?;
+            whole(scope, &parent, name, stat.file_type(), false, &mut doomed.gone)?;
         }
     }
-    let mut folders = Vec::new();
     for (path, entry) in &scope.owned.entries {
         if scope.spec.owns(path) || !scope.spec.globs_match(path) {
             continue;
@@ -53,17 +54,47 @@ pub fn clean<'a>(scope: &Scope<'a>) -> Result<Cleaned<'a>> {
             return Err(Error::OtherFileSystem { path: path_buf(path) });
         }
         if is_folder && entry.kind == Kind::Dir {
-            folders.push(path);
+            doomed.folders.push(path.clone());
         } else if !is_folder && !scope.must_stay(path)? {
-            gone.push(path.clone());
+            doomed.gone.push(path.clone());
         }
     }
+    Ok(doomed)
+}
+
+/// The paths that [`remove`] would take, whole folders by their name.
+///
+/// # Errors
+/// As [`clean`].
+pub fn plan(scope: &Scope<'_>) -> Result<Vec<Vec<u8>>> {
+    let Doomed { mut gone, folders } = doomed(scope)?;
+    gone.extend(folders);
+    gone.sort();
+    Ok(gone)
+}
+
+/// Moves away what the recipe owns, and makes the parents of its literal outputs.
+///
+/// # Errors
+/// [`Error::SymlinkedParent`], [`Error::NotADirectory`] for a parent of a literal output; [`Error::OtherFileSystem`]
+/// before anything was moved; [`Error::Io`].
+pub fn clean<'a>(scope: &Scope<'a>) -> Result<Cleaned<'a>> {
+    let cleaned = remove(scope)?;
+    make_parents(scope)?;
+    Ok(cleaned)
+}
+
+/// Moves away what the recipe owns, and nothing else: no run follows.
+///
+/// # Errors
+/// As [`clean`].
+pub fn remove<'a>(scope: &Scope<'a>) -> Result<Cleaned<'a>> {
+    let Doomed { gone, folders } = doomed(scope)?;
     let staging = if gone.is_empty() { None } else { Some(move_away(scope, gone)?) };
     for path in folders.iter().rev() {
         let (parent, name) = scope.root.parent(path)?;
         parent.remove_dir(name)?;
     }
-    make_parents(scope)?;
     Ok(Cleaned { staging, owned: scope.owned })
 }
 

@@ -149,6 +149,13 @@ impl Plan {
         let mut closure = None;
         let mut told = BTreeSet::new();
         for pattern in patterns.iter().filter(|pattern| !pattern.starts_with('!')) {
+            if let Some(own) = overlap::own_output(pattern, recipe, &project.root, &self.outputs[at]) {
+                let message = format!("`{}` reads `{pattern}`, which is its own output `{own}`", recipe.id);
+                let hint = "what a recipe makes is no input of it: keep what it reads elsewhere, or declare less as output";
+                let width = recipe.id.recipe.chars().count();
+                found.push(project.locate(Diagnostic::error(message).with_hint(hint), &recipe.place, width));
+                continue;
+            }
             for writer in index.writers(pattern, recipe, &project.root, &self.outputs) {
                 let known = closure.get_or_insert_with(|| self.closure(at));
                 if writer == at || known.contains(&writer) || !told.insert(writer) {

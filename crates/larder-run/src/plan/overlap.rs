@@ -76,6 +76,17 @@ impl OutputSet {
     }
 }
 
+/// The literal output of `recipe` that the input `pattern` names, or names something in. Such an input would never count,
+/// because a recipe's own outputs are none of its inputs.
+pub(super) fn own_output(pattern: &str, recipe: &Recipe, root: &Path, outputs: &OutputSet) -> Option<String> {
+    let pattern = from_root(pattern, recipe, root)?;
+    let named = literal_prefix(&pattern);
+    outputs.included.iter().find_map(|covers| match covers {
+        Covers::Literal(literal) if is_within(named, literal) => Some(literal.clone()),
+        _ => None,
+    })
+}
+
 /// The pattern from the project's root.
 fn from_root(pattern: &str, recipe: &Recipe, root: &Path) -> Option<String> {
     project_segments(pattern, &recipe.folder, root).ok().map(|segments| segments.join("/"))

@@ -100,7 +100,7 @@ impl Commands {
 
 fn execute(folder: &Path, command: &str, environment: &BTreeMap<String, String>) -> Result<String, String> {
     let shown = command.trim();
-    let mut child = Command::new("/bin/sh")
+    let mut child = Command::new("sh")
         .args(["-c", command])
         .current_dir(folder)
         .env_clear()

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use larder_core::{Error, ErrorKind, Result};
+use rustix::fs::Access;
 use serde::{Deserialize, Serialize};
 
 /// The format that this version reads and writes.
@@ -17,6 +18,9 @@ pub const FORMAT_VERSION: u32 = 1;
 
 const MARKER: &str = "larder-store.json";
 const FOLDERS: &[&str] = &["packs", "blobs", "whole", "locks", "events", "quarantine", "tmp"];
+/// Files of a store, beside the marker: a folder that holds only these is a store whose marker was lost.
+const FILES: &[&str] = &["gc.lock", "uploads"];
+const PREFIXES: &[&str] = &[MARKER, "index.db", "index-"];
 
 #[derive(Serialize, Deserialize)]
 struct Marker {
@@ -52,8 +56,20 @@ impl Home {
             }
             Err(error) => return Err(io_error(error)),
         }
+        // A store that takes nothing is of no use to a run: said once, here, instead of at every write.
+        rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|errno| io_error(errno.into()))?;
         match fs::read(path.join(MARKER)) {
-            Ok(bytes) => Self::check_version(path, &bytes)?,
+            // A marker that cannot be read says nothing; what lies beside it tells whether this is a store.
+            Ok(bytes) => match serde_json::from_slice::<Marker>(&bytes) {
+                Ok(marker) => Self::check_version(path, &marker)?,
+                Err(error) => Self::create(path).map_err(|_| {
+                    Error::new(ErrorKind::Corrupt, "open the store")
+                        .with("path", path.join(MARKER).display())
+                        .with_hint("move the folder away; Larder makes a new one")
+                        .caused_by(error)
+                })?,
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path).map_err(|error| {
                 let hint = "choose an empty folder for LARDER_HOME";
                 if error.kind() == io::ErrorKind::AlreadyExists {
@@ -94,13 +110,7 @@ impl Home {
         Ok(())
     }
 
-    fn check_version(path: &Path, bytes: &[u8]) -> Result<()> {
-        let marker: Marker = serde_json::from_slice(bytes).map_err(|error| {
-            Error::new(ErrorKind::Corrupt, "open the store")
-                .with("path", path.join(MARKER).display())
-                .with_hint("move the folder away; Larder makes a new one")
-                .caused_by(error)
-        })?;
+    fn check_version(path: &Path, marker: &Marker) -> Result<()> {
         if marker.format == FORMAT_VERSION {
             return Ok(());
         }
@@ -113,12 +123,13 @@ impl Home {
             .with_hint("use the newer Larder, or another LARDER_HOME"))
     }
 
-    /// Writes the marker into an empty folder. Two processes may do this at once.
+    /// Writes the marker into an empty folder, or into a store that lost it. Two processes may do this at once.
     fn create(path: &Path) -> io::Result<()> {
         let foreign = fs::read_dir(path)?.filter_map(|entry| entry.ok()).any(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            !FOLDERS.contains(&&*name) && !name.starts_with(MARKER)
+            let known = |list: &[&str]| list.contains(&&*name);
+            !known(FOLDERS) && !known(FILES) && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
         });
         if foreign {
             return Err(io::ErrorKind::AlreadyExists.into());

@@ -10,6 +10,7 @@
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
 //! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
+//! | [`listing`] | folders in which others replace files |
 //! | [`mapped`] | the crate's only `unsafe` |
 //!
 //! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
@@ -22,6 +23,7 @@ mod gc_lock;
 pub mod home;
 pub mod index;
 pub mod keep;
+mod listing;
 mod mapped;
 pub mod merge;
 pub(crate) mod pack;

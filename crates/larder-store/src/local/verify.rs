@@ -113,6 +113,16 @@ fn verify_error(error: io::Error) -> Error {
     Error::from_io(error, "verify the store")
 }
 
+/// A repair looks again at most this often.
+const REPAIR_PASSES: u32 = 4;
+
+/// What one look found.
+struct Looked {
+    report: VerifyReport,
+    index: Option<Arc<Index>>,
+    broken: HashSet<(String, Digest)>,
+}
+
 impl LocalStore {
     /// Looks at everything, and repairs it if that is asked for.
     ///
@@ -125,6 +135,22 @@ impl LocalStore {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<VerifyReport> {
         self.flush()?;
+        let mut found = self.look(progress)?;
+        let mut report = found.report.clone();
+        if options.repair {
+            report.repaired = !report.is_clean();
+            // What a repair makes again may show what it hid: a pack's new table has no rows for a frame that is gone.
+            let mut passes = 0;
+            while !found.report.is_clean() && passes < REPAIR_PASSES {
+                self.repair(&found.report, found.index.as_deref(), &found.broken)?;
+                found = self.look(&mut |_| {})?;
+                passes += 1;
+            }
+        }
+        Ok(report)
+    }
+
+    fn look(&self, progress: &mut dyn FnMut(Progress)) -> Result<Looked> {
         self.refresh_all().map_err(verify_error)?;
         let mut report = VerifyReport { damaged_packs: self.packs.take_rebuilt(), ..VerifyReport::default() };
         self.verify_packs(&mut report, progress).map_err(verify_error)?;
@@ -133,11 +159,7 @@ impl LocalStore {
         if let Some(index) = &index {
             self.verify_results(&mut report, index, &broken)?;
         }
-        if options.repair && !report.is_clean() {
-            self.repair(&report, index.as_deref(), &broken)?;
-            report.repaired = true;
-        }
-        Ok(report)
+        Ok(Looked { report, index, broken })
     }
 
     fn verify_packs(&self, report: &mut VerifyReport, progress: &mut dyn FnMut(Progress)) -> io::Result<()> {

@@ -236,7 +236,7 @@ impl<'store> Writer<'store> {
                 begun = true;
                 self.begin_blob(&window[..filled.min(64)])?;
             }
-            let one_chunk = ended && kept == 0 && self.chunker.cut(&window[..filled]) == filled;
+            let one_chunk = ended && blob.whole.is_none() && self.chunker.cut(&window[..filled]) == filled;
             if !one_chunk || function != DigestFunction::Blake3 {
                 blob.whole.get_or_insert_with(|| function.hasher()).update(&window[kept..filled]);
             }

@@ -101,6 +101,18 @@ pub enum Check {
     ResultOnly,
 }
 
+/// Which outcome is noted in the event log. Somebody who asks again after waiting would else count as several look-ups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Note {
+    /// Both.
+    #[default]
+    All,
+    /// Only a hit: the same was asked before, and was a miss.
+    Hits,
+    /// Nothing: the same was asked before, and was a hit.
+    Nothing,
+}
+
 /// One look-up of many.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask<'a> {
@@ -110,20 +122,22 @@ pub struct Ask<'a> {
     pub label: Option<&'a str>,
     /// How much must be there.
     pub check: Check,
+    /// What the event log is told.
+    pub note: Note,
 }
 
 impl Store {
     /// Looks up the result of `action`, complete.
     #[must_use]
     pub fn look_up(&self, action: &ActionDigest) -> LookUp {
-        self.look_up_one(Ask { action: *action, label: None, check: Check::AllBlobs })
+        self.look_up_one(Ask { action: *action, label: None, check: Check::AllBlobs, note: Note::All })
     }
 
     /// Looks up the result of `action` without asking whether its blobs are there: for a caller that has its outputs
     /// on disk, and compares them with what the result says.
     #[must_use]
     pub fn look_up_unchecked_blobs(&self, action: &ActionDigest) -> LookUp {
-        self.look_up_one(Ask { action: *action, label: None, check: Check::ResultOnly })
+        self.look_up_one(Ask { action: *action, label: None, check: Check::ResultOnly, note: Note::All })
     }
 
     /// Looks up one result.
@@ -236,12 +250,22 @@ impl Store {
         let now = now_ms();
         let mut events = Vec::with_capacity(2 * asks.len());
         for ((ask, key), answer) in asks.iter().zip(keys).zip(answers) {
+            if let LookUp::Hit(_) = answer {
+                self.inner.journal.used(key);
+            }
+            let is_noted = match ask.note {
+                Note::All => true,
+                Note::Hits => matches!(answer, LookUp::Hit(_)),
+                Note::Nothing => false,
+            };
+            if !is_noted {
+                continue;
+            }
             let what = ask.label.map_or_else(|| ask.action.to_string(), str::to_owned);
             let event = |kind| Event::new(now, kind, Content::Result, self.namespace(), what.clone());
             events.push(event(Kind::LookUp));
             events.push(match answer {
                 LookUp::Hit(hit) => {
-                    self.inner.journal.used(key);
                     let original_millis = hit.original_millis();
                     Event { millis, original_millis, ..event(Kind::Hit { tier: hit.tier.to_owned() }) }
                 }

@@ -26,6 +26,9 @@ pub struct Tiered {
     tiers: Arc<[Arc<dyn BlobStore>]>,
 }
 
+/// An upload to a tier.
+type Open<'a> = (&'a Arc<dyn BlobStore>, Box<dyn Upload>);
+
 fn warn(tier: &Arc<dyn BlobStore>, error: &Error, op: &'static str) {
     if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) {
         tracing::warn!(tier = tier.info().name, %error, op, "a tier failed; it is passed over");
@@ -88,11 +91,7 @@ impl Tiered {
         read
     }
 
-    async fn pour(
-        digest: &Digest,
-        source: &Arc<dyn BlobStore>,
-        uploads: &mut Vec<(&Arc<dyn BlobStore>, Box<dyn Upload>)>,
-    ) -> Result<()> {
+    async fn pour(digest: &Digest, source: &Arc<dyn BlobStore>, uploads: &mut Vec<Open<'_>>) -> Result<()> {
         let mut pieces = source.read(digest, 0..digest.size).await?;
         while let Some(piece) = pieces.try_next().await? {
             let mut going = Vec::with_capacity(uploads.len());

@@ -22,7 +22,7 @@ use crate::seam::{
 };
 
 /// Blobs up to this size are proven whole before anything is passed on.
-pub const BUFFERED: u64 = 4 << 20;
+const BUFFERED: u64 = 4 << 20;
 
 /// See the [module](self).
 #[derive(Clone, Debug)]

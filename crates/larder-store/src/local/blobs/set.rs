@@ -15,7 +15,7 @@ use super::log::{RowLog, seal_abandoned, write_table};
 use super::row::BlobRow;
 use crate::local::mapped::Mapped;
 use crate::local::table::{self, Row, Table};
-use crate::local::{new_id, poison};
+use crate::local::{listing, new_id, poison};
 
 /// In a folder that is named by a hash: the namespace.
 pub(crate) const NAME_FILE: &str = "namespace";
@@ -100,44 +100,61 @@ impl RowSet {
             let view = self.view.read().unwrap_or_else(poison);
             (view.logs.clone(), view.tables.clone())
         };
+        for _ in 0..listing::PASSES {
+            let Some(mut fresh) = self.look(&old_logs, &old_tables)? else { continue };
+            let mut view = self.view.write().unwrap_or_else(poison);
+            // What this process added meanwhile.
+            let added = view.logs.iter().filter(|log| {
+                let is_same = |other: &&Arc<RowLog>| other.id() == log.id();
+                old_logs.iter().find(is_same).is_none() && fresh.logs.iter().find(is_same).is_none()
+            });
+            let added: Vec<_> = added.cloned().collect();
+            fresh.logs.extend(added);
+            fresh.tables.sort_by(|a, b| b.id.cmp(&a.id));
+            fresh.logs.sort_by(|a, b| b.id().cmp(a.id()));
+            *view = fresh;
+            *done = true;
+            return Ok(());
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// What is there now; nothing if a file went between listing and opening it.
+    fn look(&self, old_logs: &[Arc<RowLog>], old_tables: &[Arc<RowTable>]) -> io::Result<Option<View>> {
         let mut view = View::default();
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                *done = true;
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let path = entry?.path();
-            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else {
-                continue;
-            };
+        for path in listing::files(&self.folder)? {
+            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
             match path.extension().and_then(|ext| ext.to_str()) {
                 Some("table") => {
-                    let known = old_tables.iter().find(|table| table.id == id).cloned();
-                    view.tables.extend(known.or_else(|| match RowTable::open(&path, &id) {
-                        Ok(table) => Some(Arc::new(table)),
-                        Err(error) => {
+                    if let Some(known) = old_tables.iter().find(|table| table.id == id) {
+                        view.tables.push(known.clone());
+                        continue;
+                    }
+                    match listing::unless_gone(RowTable::open(&path, id)) {
+                        Ok(Some(table)) => view.tables.push(Arc::new(table)),
+                        Ok(None) => return Ok(None),
+                        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                             tracing::warn!(table = id, %error, "a table of blobs cannot be read; its blobs are misses");
-                            None
                         }
-                    }));
+                        Err(error) => return Err(error),
+                    }
                 }
                 Some("rows") => {
                     let known = old_logs.iter().find(|log| log.id() == id).cloned();
-                    let log = known.or_else(|| RowLog::read(&path, &id).ok().map(Arc::new));
-                    view.logs.extend(log.filter(|log| log.tail().is_ok()));
+                    let log = match known {
+                        Some(log) => log,
+                        None => match listing::unless_gone(RowLog::read(&path, id))? {
+                            Some(log) => Arc::new(log),
+                            None => return Ok(None),
+                        },
+                    };
+                    log.tail()?;
+                    view.logs.push(log);
                 }
                 _ => {}
             }
         }
-        view.tables.sort_by(|a, b| b.id.cmp(&a.id));
-        view.logs.sort_by(|a, b| b.id().cmp(a.id()));
-        *self.view.write().unwrap_or_else(poison) = view;
-        *done = true;
-        Ok(())
+        Ok(Some(view))
     }
 
     /// Adds a log that this process is writing.

@@ -20,7 +20,7 @@ use super::frame::FrameInfo;
 use super::open::{OpenPack, seal_abandoned};
 use super::salvage;
 use super::sealed::SealedPack;
-use crate::local::{new_id, poison};
+use crate::local::{listing, new_id, poison};
 
 /// A pack of either kind.
 #[derive(Clone, Debug)]
@@ -96,41 +96,65 @@ impl PackSet {
             let view = self.view.read().unwrap_or_else(poison);
             (view.open.clone(), view.sealed.clone())
         };
+        for _ in 0..listing::PASSES {
+            let Some(mut fresh) = self.look(&old_open, &old_sealed)? else { continue };
+            let mut view = self.view.write().unwrap_or_else(poison);
+            // What this process added meanwhile.
+            let added = view.open.iter().filter(|pack| {
+                let is_same = |other: &&Arc<OpenPack>| other.id() == pack.id();
+                old_open.iter().find(is_same).is_none() && fresh.open.iter().find(is_same).is_none()
+            });
+            let added: Vec<_> = added.cloned().collect();
+            fresh.open.extend(added);
+            fresh.sealed.sort_by(|a, b| b.id().cmp(a.id()));
+            fresh.sealed.dedup_by(|a, b| a.id() == b.id());
+            *view = fresh;
+            *done = true;
+            return Ok(());
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// What is there now; nothing if a file went between listing and opening it.
+    fn look(&self, old_open: &[Arc<OpenPack>], old_sealed: &[Arc<SealedPack>]) -> io::Result<Option<View>> {
         let mut view = View::default();
-        for entry in fs::read_dir(&self.packs)? {
-            let path = entry?.path();
-            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else {
-                continue;
-            };
+        for path in listing::files(&self.packs)? {
+            let Some(id) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
             match path.extension().and_then(|ext| ext.to_str()) {
                 Some("pack") => {
-                    let known = old_sealed.iter().find(|pack| pack.id() == id).cloned();
-                    view.sealed.extend(known.or_else(|| self.open_sealed(&path, &id)));
+                    if let Some(known) = old_sealed.iter().find(|pack| pack.id() == id) {
+                        view.sealed.push(known.clone());
+                        continue;
+                    }
+                    match listing::unless_gone(SealedPack::open(&path, id, self.read_bad(id))) {
+                        Ok(Some(pack)) => view.sealed.push(Arc::new(pack)),
+                        Ok(None) => return Ok(None),
+                        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                            tracing::warn!(
+                                pack = id,
+                                "a pack's table is damaged; rebuilding it from its frames"
+                            );
+                            view.sealed.extend(self.rebuild(&path, id));
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
                 Some("open") => {
                     let known = old_open.iter().find(|pack| pack.id() == id).cloned();
-                    let pack = known.or_else(|| OpenPack::read(&path, &id).ok().map(Arc::new));
-                    view.open.extend(pack.filter(|pack| pack.tail().is_ok()));
+                    let pack = match known {
+                        Some(pack) => pack,
+                        None => match listing::unless_gone(OpenPack::read(&path, id))? {
+                            Some(pack) => Arc::new(pack),
+                            None => return Ok(None),
+                        },
+                    };
+                    pack.tail()?;
+                    view.open.push(pack);
                 }
                 _ => {}
             }
         }
-        view.sealed.sort_by(|a, b| b.id().cmp(a.id()));
-        view.sealed.dedup_by(|a, b| a.id() == b.id());
-        *self.view.write().unwrap_or_else(poison) = view;
-        *done = true;
-        Ok(())
-    }
-
-    fn open_sealed(&self, path: &Path, id: &str) -> Option<Arc<SealedPack>> {
-        match SealedPack::open(path, id, self.read_bad(id)) {
-            Ok(pack) => Some(Arc::new(pack)),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                tracing::warn!(pack = id, "a pack's table is damaged; rebuilding it from its frames");
-                self.rebuild(path, id)
-            }
-            Err(_) => None,
-        }
+        Ok(Some(view))
     }
 
     /// Makes a new pack of the whole frames of one whose tail or table is damaged, and puts that into quarantine.

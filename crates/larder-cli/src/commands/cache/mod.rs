@@ -1,0 +1,67 @@
+//! `larder cache`: one file per subcommand.
+
+pub(super) mod gc;
+mod keys;
+mod ls;
+mod pin;
+mod stats;
+mod verify;
+
+use larder::core::ErrorKind;
+use larder::project::open_store;
+use larder::run::config::CacheConfig;
+use larder::run::config::discover::find_root;
+use larder::run::template::Execution;
+use larder::store::Store;
+
+use super::{Context, project};
+use crate::cli::CacheCommand;
+use crate::exit::Exit;
+
+/// Runs the subcommand.
+pub(super) fn cache(context: &Context, command: &CacheCommand) -> Result<Exit, Exit> {
+    match command {
+        CacheCommand::Stats(args) => stats::stats(context, args),
+        CacheCommand::Ls(args) => ls::ls(context, args),
+        CacheCommand::Gc(args) => gc::gc(context, args),
+        CacheCommand::Verify(args) => verify::verify(context, args),
+        CacheCommand::Pin(args) => pin::pin(context, args),
+        CacheCommand::Unpin(args) => pin::unpin(context, args),
+    }
+}
+
+/// The store of the project around the current folder, or the user's own where there is none; with the size that is
+/// configured for it.
+fn open(context: &Context) -> Result<(Store, Option<u64>), Exit> {
+    let printer = &context.printer;
+    let around = context.machine.surroundings(None);
+    let opened = if find_root(&around.folder).is_some() {
+        let open = project::open(context, &around, Execution::Inert)?;
+        let max_size = open.project.config.cache.local.max_size;
+        let opened = open.store(&around).map(|store| (store, max_size));
+        project::close(&open);
+        opened
+    } else if let Some(home) = &around.home {
+        open_store(home, &CacheConfig::default(), around.secret.as_deref()).map(|store| (Some(store), None))
+    } else {
+        Ok((None, None))
+    };
+    match opened {
+        Ok((Some(store), max_size)) => {
+            store.warnings().iter().for_each(|warning| project::open_warning(printer, warning));
+            Ok((store, max_size))
+        }
+        Ok((None, _)) => {
+            let hint = Some("set LARDER_HOME, or `cache: {local: {enabled: true}}`");
+            printer.refuse("there is no cache here", hint);
+            Err(Exit::Usage)
+        }
+        Err(error) => Err(fail(context, &error)),
+    }
+}
+
+/// Shows why the store did not do it. What is wrong with the store itself is a failure, what was asked wrongly is usage.
+fn fail(context: &Context, error: &larder::core::Error) -> Exit {
+    context.printer.error(error, error.hint());
+    if error.kind() == ErrorKind::Invalid { Exit::Usage } else { Exit::Failed }
+}

@@ -1,0 +1,115 @@
+//! Opens what commands work with, and says what is wrong with it.
+//!
+//! Every function that returns `Err(Exit)` has shown why.
+
+use std::time::SystemTime;
+
+use larder::core::{Error, ErrorKind};
+use larder::project::{OpenError, OpenProject, Surroundings};
+use larder::run::config::ConfigError;
+use larder::run::diagnostic::Diagnostic;
+use larder::run::template::Execution;
+use larder::store::Store;
+use larder::store::store::OpenWarning;
+
+use super::Context;
+use crate::exit::Exit;
+use crate::printer::Printer;
+
+/// Shows what is wrong with a configuration, and how that ends the program.
+pub(super) fn refuse(printer: &Printer, error: &ConfigError) -> Exit {
+    for diagnostic in error.diagnostics() {
+        printer.diagnostic(&diagnostic);
+    }
+    match error {
+        ConfigError::UnknownRecipe { .. } => Exit::UnknownRecipe,
+        _ => Exit::Usage,
+    }
+}
+
+/// Shows an error that ends the program.
+pub(super) fn fail(printer: &Printer, error: &dyn std::error::Error, hint: Option<&str>) -> Exit {
+    printer.error(error, hint);
+    Exit::Usage
+}
+
+/// Shows findings.
+pub(super) fn warn(printer: &Printer, diagnostics: &[Diagnostic]) {
+    diagnostics.iter().for_each(|diagnostic| printer.diagnostic(diagnostic));
+}
+
+/// Opens the project around the current folder.
+pub(super) fn open(
+    context: &Context,
+    around: &Surroundings,
+    execution: Execution,
+) -> Result<OpenProject, Exit> {
+    match OpenProject::open(around, execution) {
+        Ok(open) => {
+            warn(&context.printer, &open.project.warnings);
+            Ok(open)
+        }
+        Err(OpenError::Config(error)) => Err(refuse(&context.printer, &error)),
+        Err(error) => Err(fail(&context.printer, &error, None)),
+    }
+}
+
+/// Keeps what was learned about the disk.
+pub(super) fn close(open: &OpenProject) {
+    if let Err(error) = open.worktree.save() {
+        tracing::debug!(%error, "the stat table could not be saved");
+    }
+}
+
+/// Shows what `warning` says.
+pub(super) fn open_warning(printer: &Printer, warning: &OpenWarning) {
+    match warning {
+        OpenWarning::Signing(warning) => printer.warning(warning, None),
+        OpenWarning::IndexRecovered(recovered) => printer.warning(
+            format_args!("the cache's index was damaged ({}) and begins anew", recovered.reason),
+            Some("recipes run once more; `larder cache verify` looks at the rest"),
+        ),
+        OpenWarning::IndexUnavailable(error) => {
+            printer.warning(format_args!("{error}; going on without a cache"), error.hint());
+        }
+        other => printer.warning(format_args!("{other:?}"), None),
+    }
+}
+
+/// Opens the project's store. One that cannot be used is a warning and none; a wrong secret or wrong sizes are the user's to mend.
+pub(super) fn store(
+    context: &Context,
+    around: &Surroundings,
+    open: &OpenProject,
+) -> Result<Option<Store>, Exit> {
+    match open.store(around) {
+        Ok(store) => {
+            for warning in store.iter().flat_map(Store::warnings) {
+                open_warning(&context.printer, warning);
+            }
+            // Without its index nothing can be found, and what is written would never be.
+            let lost = |warning: &OpenWarning| matches!(warning, OpenWarning::IndexUnavailable(_));
+            Ok(store.filter(|store| !store.warnings().iter().any(lost)))
+        }
+        Err(error) if error.kind() == ErrorKind::Invalid => Err(fail(&context.printer, &error, error.hint())),
+        Err(error) => {
+            trouble(&context.printer, &error);
+            Ok(None)
+        }
+    }
+}
+
+fn trouble(printer: &Printer, error: &Error) {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    printer.warning(format_args!("{text}; going on without a cache"), error.hint());
+}
+
+/// A name for this run, for what can be undone.
+pub(super) fn run_name() -> String {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis().to_string()
+}

@@ -1,0 +1,192 @@
+//! `larder run`.
+//!
+//! ```text
+//! mod.rs     what was asked for; the run itself      text.rs   the run as people see it
+//! list.rs    --list                                  json.rs   the run as events
+//! plan.rs    --show-plan, --render, --check          log.rs    recipes' output: prefixed, whole, its end
+//! undo.rs    --undo                                  summary.rs  the last line
+//! ```
+
+mod json;
+mod list;
+mod log;
+mod plan;
+mod summary;
+mod text;
+mod undo;
+
+use std::time::Instant;
+
+use larder::project::{OpenProject, Surroundings};
+use larder::run::engine::{Options, Report, Session};
+use larder::run::event::Event;
+use larder::run::plan::Plan;
+use larder::run::process::CancelToken;
+use larder::run::recipe::Mode;
+use larder::run::select::Selection;
+use larder::run::template::Execution;
+use larder::store::Store;
+
+use super::{Context, project};
+use crate::cli::{CacheStrategy, OutputMode, RunArgs, Selecting};
+use crate::exit::Exit;
+use crate::signals::Watch;
+
+/// What was asked for.
+pub(super) fn selection(selecting: &Selecting) -> Selection {
+    Selection { selectors: selecting.selectors.clone(), regex: selecting.regex, tags: selecting.tags.clone() }
+}
+
+/// Runs the command.
+pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Exit> {
+    let begun = Instant::now();
+    let around = context.machine.surroundings(Some(&args.selecting));
+    if args.undo {
+        return undo::undo(context, &around, args.json);
+    }
+    if args.cache == CacheStrategy::RemoteOnly {
+        let hint = Some("`--cache local-only` uses this machine's, `--cache disabled` none");
+        context.printer.refuse("there are no remote tiers in this version of Larder yet", hint);
+        return Err(Exit::Usage);
+    }
+    if args.cache == CacheStrategy::RemoteFirst {
+        context.printer.warning(
+            "there are no remote tiers in this version of Larder yet: only this machine's store is asked",
+            None,
+        );
+    }
+    let execution = if args.list { Execution::Inert } else { Execution::Run };
+    let open = project::open(context, &around, execution)?;
+    let done = instead(context, args, &open).unwrap_or_else(|| execute(context, args, &around, &open, begun));
+    project::close(&open);
+    done
+}
+
+/// What is done instead of running, if anything is.
+fn instead(context: &Context, args: &RunArgs, open: &OpenProject) -> Option<Result<Exit, Exit>> {
+    let selection = selection(&args.selecting);
+    let (printer, json) = (&context.printer, args.json);
+    let done = if args.list {
+        list::list(printer, open, &selection, json)
+    } else if args.check {
+        plan::check(printer, open, json)
+    } else if args.render {
+        plan::render(printer, open, &selection, json)
+    } else if args.show_plan {
+        plan::show(printer, open, &selection, json)
+    } else {
+        return None;
+    };
+    Some(done.map_err(|error| project::refuse(printer, &error)))
+}
+
+fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Option<&Store>) -> Options {
+    let config = &open.project.config;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let reserved = usize::try_from(config.reserved_threads).unwrap_or(0);
+    let configured = config
+        .max_parallel
+        .map_or(cores.saturating_sub(reserved), |jobs| usize::try_from(jobs).unwrap_or(usize::MAX));
+    let uses_cache = args.cache != CacheStrategy::Disabled;
+    Options {
+        jobs: args.jobs.map_or(configured.max(1), usize::from),
+        fail_fast: args.fail_fast || (config.fast_fail && !args.no_fail_fast),
+        force: args.force,
+        dry_run: args.dry_run,
+        args: args.args.clone(),
+        read_cache: uses_cache,
+        write_cache: uses_cache,
+        replay: args.output == OutputMode::Stream,
+        environment: around.environment.clone(),
+        lenient_outputs: open.project.mode == Mode::Bake,
+        flights: store.map(|store| store.local_store().home().join("locks")),
+    }
+}
+
+/// Plans and runs.
+fn execute(
+    context: &Context,
+    args: &RunArgs,
+    around: &Surroundings,
+    open: &OpenProject,
+    begun: Instant,
+) -> Result<Exit, Exit> {
+    let printer = &context.printer;
+    let plan = Plan::build(&open.project, &selection(&args.selecting), &open.listing())
+        .map_err(|error| project::refuse(printer, &error))?;
+    project::warn(printer, &plan.warnings);
+    let store =
+        if args.cache == CacheStrategy::Disabled { None } else { project::store(context, around, open)? };
+    let failed = |error: &dyn std::error::Error| project::fail(printer, error, None);
+    let cancel = CancelToken::new().map_err(|error| failed(&error))?;
+    let watch = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
+    let options = options(args, around, open, store.as_ref());
+    let view = View::new(context, args, &plan, open, options.jobs);
+    let events = |event: Event<'_>| {
+        if matches!(event, Event::Started { .. } | Event::Waiting { .. }) {
+            watch.be_gentle();
+        }
+        view.show(&event);
+    };
+    let (name, root) = (&open.project.name, &open.project.root);
+    let run = project::run_name();
+    let session = Session::new(name, root, &open.worktree, store.as_ref(), options, cancel, run, &events);
+    let report = session.map_err(|error| failed(&error))?.run(&plan);
+    if let Some(store) = &store {
+        settle(store, &report, open.project.config.cache.local.max_size);
+    }
+    let exit = exit(&report);
+    view.end(&plan, &report, begun.elapsed(), exit);
+    Ok(exit)
+}
+
+/// Writes what the store noted, and keeps it below its limit if something was added to it.
+fn settle(store: &Store, report: &Report, max_size: Option<u64>) {
+    let flushed = store.flush();
+    let added = report.ran() > 0;
+    let settled =
+        flushed.and_then(|()| if added { store.local_store().maintain(max_size).map(drop) } else { Ok(()) });
+    if let Err(error) = settled {
+        tracing::debug!(%error, "the store's upkeep is left to the next run");
+    }
+}
+
+fn exit(report: &Report) -> Exit {
+    if report.cancelled {
+        Exit::Cancelled
+    } else if report.failed() > 0 {
+        Exit::Failed
+    } else {
+        Exit::Success
+    }
+}
+
+/// The run, shown one way or the other.
+enum View<'a> {
+    Text(text::Text<'a>),
+    Json(json::Json<'a>),
+}
+
+impl<'a> View<'a> {
+    fn new(context: &'a Context, args: &RunArgs, plan: &Plan, open: &'a OpenProject, jobs: usize) -> Self {
+        if args.json {
+            Self::Json(json::Json::new(&context.printer, plan, open, jobs))
+        } else {
+            Self::Text(text::Text::new(context, args.output, plan, open))
+        }
+    }
+
+    fn show(&self, event: &Event<'_>) {
+        match self {
+            Self::Text(text) => text.show(event),
+            Self::Json(json) => json.show(event),
+        }
+    }
+
+    fn end(&self, plan: &Plan, report: &Report, took: std::time::Duration, exit: Exit) {
+        match self {
+            Self::Text(text) => text.end(plan, report, took),
+            Self::Json(json) => json.end(report, took, exit),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The run as people see it: a line for each recipe that ran, its output as asked for, the summary.
+//!
+//! Hits are counted and shown only with `--verbose`. One lock is held while something is shown, so that what belongs together
+//! stays together.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use larder::project::OpenProject;
+use larder::run::engine::Report;
+use larder::run::event::{Event, Outcome};
+use larder::run::plan::Plan;
+use larder::run::recipe::RecipeId;
+use larder::run::state;
+
+use super::log::{self, Prefixer, TAIL_LINES};
+use super::summary;
+use crate::cli::OutputMode;
+use crate::commands::Context;
+use crate::live::Live;
+use crate::printer::{Printer, Style};
+use crate::units;
+
+/// Names are aligned up to this width.
+const WIDEST_NAME: usize = 48;
+
+/// Shows events as text.
+pub(super) struct Text<'a> {
+    printer: &'a Printer,
+    verbose: bool,
+    mode: OutputMode,
+    project: &'a str,
+    root: PathBuf,
+    total: usize,
+    width: usize,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    prefixer: Prefixer,
+    done: usize,
+    has_header: bool,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn new(context: &'a Context, mode: OutputMode, plan: &Plan, open: &'a OpenProject) -> Self {
+        // Instances of a long name are not worth pushing everything else to the right.
+        let width = |id: &RecipeId| console::measure_text_width(&id.to_string());
+        let widths = plan.recipes.iter().map(|recipe| width(&recipe.id));
+        Self {
+            printer: &context.printer,
+            verbose: context.verbose,
+            mode,
+            project: &open.project.name,
+            root: open.project.root.clone(),
+            total: plan.recipes.len(),
+            width: widths.filter(|width| *width <= WIDEST_NAME).max().unwrap_or(0),
+            progress: Mutex::new(Progress::default()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows what happened.
+    pub(super) fn show(&self, event: &Event<'_>) {
+        let mut progress = self.lock();
+        match event {
+            Event::Started { recipe, .. } => self.started(&mut progress, recipe),
+            Event::Waiting { recipe, holder } => {
+                let holder = units::printable(holder);
+                self.printer.talk(format_args!("  … {recipe} waits for {holder}"));
+            }
+            Event::Output { recipe, bytes, .. } => self.output(&mut progress, recipe, bytes),
+            Event::Warning { recipe, message, hint } => {
+                let who = recipe.map(|recipe| format!("{recipe}: ")).unwrap_or_default();
+                self.printer.warning(format_args!("{who}{}", units::printable(message)), *hint);
+            }
+            Event::Finished { recipe, outcome, took } => {
+                self.finished(&mut progress, recipe, outcome, *took);
+            }
+        }
+    }
+
+    fn started(&self, progress: &mut Progress, recipe: &RecipeId) {
+        if !progress.has_header {
+            progress.has_header = true;
+            let recipes = units::counted(self.total, "recipe", "recipes");
+            let name = self.printer.paint(Style::Name, &units::printable(self.project));
+            self.printer.data(format_args!("  {name} {recipes}"));
+        }
+        if let Some(live) = self.printer.live(|| Live::new(progress.done, self.total)) {
+            live.started(&recipe.to_string());
+        }
+    }
+
+    fn prefix(&self, name: &str) -> String {
+        if self.total > 1 {
+            format!("{} ", self.printer.paint(Style::Faint, &format!("{} |", units::printable(name))))
+        } else {
+            String::new()
+        }
+    }
+
+    fn output(&self, progress: &mut Progress, recipe: &RecipeId, bytes: &[u8]) {
+        if self.mode != OutputMode::Stream {
+            return;
+        }
+        let name = recipe.to_string();
+        let prefix = self.prefix(&name);
+        if self.total == 1 && self.printer.shown().is_none() {
+            return self.printer.bytes(bytes);
+        }
+        let lines = progress.prefixer.feed(&name, &prefix, bytes);
+        if !lines.is_empty() {
+            self.printer.bytes(&lines);
+        }
+    }
+
+    fn finished(&self, progress: &mut Progress, recipe: &RecipeId, outcome: &Outcome, took: Duration) {
+        progress.done += 1;
+        let name = recipe.to_string();
+        let rest = progress.prefixer.end(&name, &self.prefix(&name));
+        if !rest.is_empty() {
+            self.printer.bytes(&rest);
+        }
+        if let Some(live) = self.printer.shown() {
+            live.finished(&name);
+        }
+        if let Some(line) = self.line(recipe, outcome, took) {
+            self.printer.data(line);
+        }
+        let shown = match outcome {
+            Outcome::Ran { .. } if self.mode == OutputMode::Group => {
+                log::whole(self.printer, &state::log_path(&self.root, recipe))
+            }
+            Outcome::Failed { hint, .. } => {
+                let shown = self.failed_output(recipe);
+                if let Some(hint) = hint {
+                    self.printer.data(format_args!("hint: {hint}"));
+                }
+                shown
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = shown {
+            tracing::debug!(%error, "there is no log to show");
+        }
+    }
+
+    /// The output of a failed recipe, where it was not shown as it came.
+    fn failed_output(&self, recipe: &RecipeId) -> std::io::Result<()> {
+        let path = state::log_path(&self.root, recipe);
+        match self.mode {
+            OutputMode::Stream => Ok(()),
+            OutputMode::Group => log::whole(self.printer, &path),
+            OutputMode::Errors => {
+                let (bytes, is_cut) = log::tail(&path)?;
+                if is_cut {
+                    let path = path.strip_prefix(&self.root).unwrap_or(&path);
+                    let (lines, path) = (TAIL_LINES, path.display());
+                    self.printer.data(format_args!("    … the last {lines} lines; all of them: {path}"));
+                }
+                self.printer.bytes(&bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// The line of a recipe that is done, if it has one.
+    fn line(&self, recipe: &RecipeId, outcome: &Outcome, took: Duration) -> Option<String> {
+        let paint = |style, text: &str| self.printer.paint(style, text);
+        let (mark, remarks) = match outcome {
+            Outcome::Cached { .. } if !self.verbose => return None,
+            Outcome::Cached { tier, restored, .. } => {
+                let how = if *restored { "restored" } else { "in place" };
+                (paint(Style::Faint, "="), vec![format!("cached ({tier}, {how})")])
+            }
+            Outcome::Ran { miss, not_cached, .. } => {
+                let mut remarks: Vec<String> = miss.iter().map(|miss| format!("miss: {miss}")).collect();
+                remarks.extend(not_cached.iter().map(|why| format!("not cached: {why}")));
+                (paint(Style::Good, "✓"), remarks)
+            }
+            Outcome::Failed { reason, .. } => (paint(Style::Bad, "✗"), vec![reason.clone()]),
+            Outcome::Skipped { because } => {
+                (paint(Style::Faint, "-"), vec![format!("skipped: {because} failed")])
+            }
+            Outcome::WouldRun { miss } => {
+                let why = miss.as_ref().map(|miss| format!(": {miss}")).unwrap_or_default();
+                (paint(Style::Caution, "→"), vec![format!("would run{why}")])
+            }
+            Outcome::Cancelled if self.printer.shown().is_some() || self.verbose => {
+                (paint(Style::Faint, "-"), vec!["cancelled".to_owned()])
+            }
+            Outcome::Cancelled => return None,
+        };
+        let name = recipe.to_string();
+        let name = units::printable(&name);
+        let gap = " ".repeat(self.width.saturating_sub(console::measure_text_width(&name)));
+        let has_time = matches!(outcome, Outcome::Ran { .. } | Outcome::Failed { .. });
+        let time = if has_time { format!("  {:>7}", units::duration(took)) } else { String::new() };
+        let remarks = units::printable(&remarks.join("   ")).into_owned();
+        let remarks = if matches!(outcome, Outcome::Failed { .. }) {
+            paint(Style::Bad, &remarks)
+        } else {
+            paint(Style::Faint, &remarks)
+        };
+        let line = format!("  {mark} {name}{gap}{time}   {remarks}");
+        Some(line.trim_end().to_owned())
+    }
+
+    /// Shows what the run came to.
+    pub(super) fn end(&self, plan: &Plan, report: &Report, took: Duration) {
+        if let Some(live) = self.printer.shown() {
+            live.end();
+        }
+        self.printer.data(summary::line(plan, report, took));
+    }
+}

@@ -1,0 +1,59 @@
+//! Ctrl-C, SIGTERM and SIGHUP.
+//!
+//! Before anything runs, a signal ends the program at once (exit 4): nothing is torn by that. When the first recipe starts, the
+//! first signal cancels the run, so that recipes are told and get their grace; the second ends the program at once, and the
+//! supervisors of the recipes kill them. The thread that waits for signals begins with the first recipe, not before.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use larder::run::process::CancelToken;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::iterator::Signals;
+
+use crate::exit::Exit;
+
+const ENDING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// What a signal does.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    cancel: CancelToken,
+    ends_at_once: Arc<AtomicBool>,
+    gentle: AtomicBool,
+}
+
+impl Watch {
+    /// From now on a signal ends the program with [`Exit::Cancelled`].
+    pub(crate) fn new(cancel: CancelToken) -> io::Result<Self> {
+        let ends_at_once = Arc::new(AtomicBool::new(true));
+        for signal in ENDING {
+            register_conditional_shutdown(signal, Exit::Cancelled as i32, Arc::clone(&ends_at_once))?;
+        }
+        Ok(Self { cancel, ends_at_once, gentle: AtomicBool::new(false) })
+    }
+
+    /// From now on the first signal cancels. Cheap when called again.
+    pub(crate) fn be_gentle(&self) {
+        if self.gentle.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut signals = match Signals::new(ENDING) {
+            Ok(signals) => signals,
+            Err(error) => {
+                tracing::warn!(%error, "signals end the program at once");
+                return;
+            }
+        };
+        let (cancel, ends_at_once) = (self.cancel.clone(), Arc::clone(&self.ends_at_once));
+        self.ends_at_once.store(false, Ordering::Release);
+        std::thread::spawn(move || {
+            for _ in signals.forever() {
+                ends_at_once.store(true, Ordering::Release);
+                cancel.cancel();
+            }
+        });
+    }
+}

@@ -1,0 +1,60 @@
+//! Ctrl-C and SIGTERM: exit 4, and nothing of the recipe lives on.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use larder_testing::Project;
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Runs a recipe that waits, sends `signals`, and returns the exit code.
+fn cancelled(run: &str, signals: &[&str]) -> (Project, Option<i32>, String) {
+    let project = Project::new();
+    project.file("larder.yml", "name: p\n").file(
+        "cookbook.yml",
+        format!(
+            "name: app\nrecipes:\n  wait:\n    cache: {{inputs: [], outputs: []}}\n    run: |\n      {run}\n"
+        ),
+    );
+    let mut child = project
+        .command(crate::LARDER, ["run"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    wait_for("the recipe begins", || project.path("begun").exists());
+    for signal in signals {
+        let sent = std::process::Command::new("kill").arg(signal).arg(child.id().to_string()).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    wait_for("larder ends", || child.try_wait().is_ok_and(|status| status.is_some()));
+    let output = child.wait_with_output().expect("its output");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    (project, output.status.code(), text)
+}
+
+#[test]
+fn a_signal_cancels_the_run() {
+    for signal in ["-INT", "-TERM"] {
+        let (project, code, text) = cancelled("touch begun; sleep 60; touch ended", &[signal]);
+        assert_eq!(code, Some(4), "{text}");
+        assert!(text.contains("1 cancelled"), "{text}");
+        assert!(!project.path("ended").exists());
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let run = "trap '' INT TERM; touch begun; sleep 60";
+    let begun = Instant::now();
+    let (_project, code, _) = cancelled(run, &["-INT", "-INT"]);
+    assert_eq!(code, Some(4));
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}

@@ -1,0 +1,197 @@
+//! A miss: clean start, command, capture, and the checks before a result is recorded.
+//!
+//! After the run, inputs, tools and dependencies' outputs are looked at again: if one is not what the key says, or was touched
+//! meanwhile, nothing is recorded. What the run made is in place all the same, and dependents go on with it.
+
+use std::time::SystemTime;
+
+use larder_core::Digest;
+
+use super::execute::{chain, execute};
+use super::meanwhile::{self, Seen};
+use super::recipe::{Done, Job, Now, failed};
+use super::record::{self, CaptureError};
+use super::schedule::Made;
+use crate::event::{Event, Outcome};
+use crate::lock::RecipeLock;
+use crate::outputs::{Owned, Scope, Snapshot, capture, clean, record as owning};
+use crate::worktree::InputError;
+
+impl Job<'_> {
+    /// Runs the recipe. `why`: why there is no result.
+    pub(super) fn run(&self, now: &Now, lock: Option<&RecipeLock>, why: String) -> Done {
+        let (session, recipe) = (self.session, self.recipe);
+        let miss = self.miss_reason(now, why);
+        (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
+        let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
+        session.state.set_placed(&recipe.id, None);
+        let is_input = self.is_input(&now.inputs);
+        let name = recipe.id.to_string();
+        let owned = self.owned();
+        let scope = Scope {
+            root: &session.root_dir,
+            state: &session.state_dir,
+            spec: &self.spec,
+            owned: &owned,
+            tracked: &session.git,
+            is_input: &is_input,
+            run: &session.run,
+            recipe: &name,
+        };
+        let prepared = if recipe.incremental {
+            clean::make_parents(&scope).map(|()| None)
+        } else {
+            clean::clean(&scope).map(Some)
+        };
+        let cleaned = match prepared {
+            Ok(cleaned) => cleaned,
+            Err(error) => return failed(chain(&error), None),
+        };
+        let snapshot = capture::snapshot(&session.root_dir, &self.spec, &owned).and_then(|snapshot| {
+            owning::begin(session.state.folder(), &recipe.id, &snapshot).map(|()| snapshot)
+        });
+        let snapshot = match snapshot {
+            Ok(snapshot) => snapshot,
+            Err(error) => return failed(chain(&error), None),
+        };
+        let seen = meanwhile::look(session, &now.inputs, self.dependencies);
+        let began = SystemTime::now();
+        let executed = execute(session, recipe, self.args, lock);
+        let ended = SystemTime::now();
+        let done = match executed {
+            Err(failure) => failure.into(),
+            Ok(_) => match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
+                Ok(captured) => match self.collision(&captured) {
+                    Some(reason) => {
+                        session.state.set_placed(&recipe.id, None);
+                        failed(reason, None)
+                    }
+                    None => {
+                        let changed = self.changed_meanwhile(now, &captured, seen);
+                        self.finish(now, captured, changed, miss, before_run, (began, ended))
+                    }
+                },
+                Err(CaptureError::Failed(reason)) => failed(reason, None),
+                Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
+            },
+        };
+        if session.state.placed(&recipe.id).is_none() {
+            self.keep_ownership(&owned, &snapshot);
+        }
+        if let Some(cleaned) = cleaned
+            && let Err(error) = cleaned.finish(&session.cache)
+        {
+            tracing::warn!(error = chain(&error), "what was moved away could not be tidied");
+        }
+        done
+    }
+
+    /// What the recipe owns here, with what a killed or failed run left.
+    pub(super) fn owned(&self) -> Owned {
+        let (session, recipe) = (self.session, self.recipe);
+        let mut owned = Owned::load(session.state.folder(), &recipe.id);
+        if let Some(before) = owning::interrupted(session.state.folder(), &recipe.id)
+            && let Ok(found) = capture::glob_matches(&session.root_dir, &self.spec)
+        {
+            owning::take_over(&mut owned, &before, &found);
+        }
+        owned
+    }
+
+    /// After a run without a result: what it made through globs is the recipe's, so that the next clean start takes it.
+    fn keep_ownership(&self, owned: &Owned, before: &Snapshot) {
+        let (session, recipe) = (self.session, self.recipe);
+        let mut owned = owned.clone();
+        let kept = capture::glob_matches(&session.root_dir, &self.spec).and_then(|found| {
+            owning::take_over(&mut owned, before, &found);
+            owned.save(session.state.folder(), &recipe.id)
+        });
+        if let Err(error) = kept {
+            tracing::warn!(error = chain(&error), "what a failed run made could not be noted");
+        }
+    }
+
+    fn uncached(&self, now: &Now, miss: String, reason: String) -> Done {
+        let outcome = Outcome::Ran { miss: Some(miss), not_cached: Some(reason), unchanged: false };
+        Done { outcome, made: Made { digest: Some(unrepeatable(&now.key.digest)), outputs: None } }
+    }
+
+    fn finish(
+        &self,
+        now: &Now,
+        mut captured: record::Captured,
+        changed: Option<String>,
+        miss: String,
+        before_run: Option<String>,
+        times: (SystemTime, SystemTime),
+    ) -> Done {
+        let (session, recipe) = (self.session, self.recipe);
+        let unchanged = before_run.is_some_and(|tree| tree == captured.tree_digest.to_string());
+        let not_cached = match changed {
+            Some(reason) => Some(reason),
+            None if !session.options.write_cache || !session.cache.is_there() => None,
+            None => {
+                let recorded = match captured.unstored.take() {
+                    Some(error) => Err(error),
+                    None => record::record(session, recipe, &now.key, &now.bound_key, &captured, times),
+                };
+                // Why is said once for all recipes.
+                recorded.err().map(|error| {
+                    session.cache.note(error);
+                    "the cache could not take it".to_owned()
+                })
+            }
+        };
+        self.remember_key(now);
+        let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
+        Done { outcome: Outcome::Ran { miss: Some(miss), not_cached, unchanged }, made }
+    }
+
+    /// What the run made through a glob and another recipe of the plan makes, too.
+    fn collision(&self, captured: &record::Captured) -> Option<String> {
+        let (plan, at) = self.plan?;
+        captured.on_disk.spec.paths.iter().find_map(|path| {
+            let other = plan.find_collision(at, path)?;
+            Some(format!("its output `{}` is an output of `{other}`, too", path.display()))
+        })
+    }
+
+    /// Whether something that the key relies on is not what it was: then the result must not be recorded.
+    fn changed_meanwhile(
+        &self,
+        now: &Now,
+        captured: &record::Captured,
+        seen: Result<Seen, InputError>,
+    ) -> Option<String> {
+        let session = self.session;
+        let mut inputs = now.inputs.clone();
+        inputs.exclude_paths.extend(captured.on_disk.spec.paths.iter().cloned());
+        inputs.exclude_paths.sort();
+        inputs.exclude_paths.dedup();
+        match session.worktree.digest_of(&inputs) {
+            Ok(summary) if summary.root == now.input_root => {}
+            Ok(_) => return Some("an input changed while it ran".into()),
+            Err(error) => return Some(chain(&error)),
+        }
+        if self.tools().is_ok_and(|tools| tools != now.tools) {
+            return Some("a tool changed while it ran".into());
+        }
+        let disturbed =
+            |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
+        let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
+        if let Some((id, _)) = found {
+            return Some(format!("outputs of `{id}` changed while it ran"));
+        }
+        match (seen, meanwhile::look(session, &inputs, self.dependencies)) {
+            (Ok(before), Ok(after)) if before == after => None,
+            (Ok(_), Ok(_)) => Some("an input was touched while it ran".into()),
+            (Err(error), _) | (_, Err(error)) => Some(chain(&error)),
+        }
+    }
+}
+
+/// Stands for outputs that cannot be named: never equal to anything recorded.
+fn unrepeatable(key: &Digest) -> Digest {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    Digest::blake3(format!("uncacheable {key} {now}").as_bytes())
+}

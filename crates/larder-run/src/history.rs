@@ -1,0 +1,163 @@
+//! The last runs in this worktree, for `larder why --against RUN`: what the keys of the recipes that ran or were restored in each
+//! were computed from.
+//!
+//! ```text
+//! .larder/state/runs/N    one file for run N: postcard behind a version byte and a BLAKE3 checksum, as all state
+//! ```
+//! Numbers rise; a run in which everything was in place is no file. At most [`KEPT`] runs and [`MOST_BYTES`] are kept, the newest
+//! one always. Two processes at once take different numbers. A file that does not read is no run.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::RecipeId;
+use crate::state::{self, KeyItem};
+
+/// Runs that are kept.
+pub const KEPT: usize = 50;
+/// Bytes that they may take together.
+pub const MOST_BYTES: u64 = 64 << 20;
+
+/// A run that was kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Run {
+    at: Duration,
+    recipes: Vec<(String, Vec<KeyItem>)>,
+}
+
+/// What was found of a recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The run that it ran or was restored in.
+    pub run: u64,
+    /// When that run ended.
+    pub at: SystemTime,
+    /// What its key was computed from, sorted.
+    pub items: Vec<KeyItem>,
+}
+
+/// The kept runs of a worktree.
+#[derive(Clone, Debug)]
+pub struct History {
+    folder: PathBuf,
+}
+
+impl History {
+    /// The history in the state folder; it is read when it is asked.
+    #[must_use]
+    pub fn open(state: &Path) -> Self {
+        Self { folder: state.join("runs") }
+    }
+
+    /// Numbers of the runs that are kept, the oldest first.
+    #[must_use]
+    pub fn runs(&self) -> Vec<u64> {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return Vec::new() };
+        let number = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+        let mut numbers: Vec<u64> = entries.filter_map(number).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
+    fn path(&self, run: u64) -> PathBuf {
+        self.folder.join(run.to_string())
+    }
+
+    /// Keeps a run; its number.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn append(&self, recipes: Vec<(String, Vec<KeyItem>)>) -> io::Result<u64> {
+        fs::create_dir_all(&self.folder)?;
+        let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let run = Run { at, recipes };
+        let mut number = self.runs().last().map_or(1, |last| last.saturating_add(1));
+        // The name is taken first, so that two processes never share one.
+        loop {
+            match fs::File::create_new(self.path(number)) {
+                Ok(_) => break,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        state::write(&self.path(number), &run)?;
+        self.prune();
+        Ok(number)
+    }
+
+    fn prune(&self) {
+        let mut bytes = 0;
+        for (at, number) in self.runs().into_iter().rev().enumerate() {
+            let path = self.path(number);
+            bytes += fs::metadata(&path).map_or(0, |metadata| metadata.len());
+            if at > 0
+                && (at >= KEPT || bytes > MOST_BYTES)
+                && let Err(error) = fs::remove_file(&path)
+            {
+                tracing::debug!(%error, number, "an old run could not be removed");
+            }
+        }
+    }
+
+    /// The recipe as it was after run `number` (the newest run without one): from that run, or from the last one before it in
+    /// which it ran or was restored.
+    #[must_use]
+    pub fn find(&self, recipe: &RecipeId, number: Option<u64>) -> Option<Found> {
+        let name = recipe.to_string();
+        let not_after = |run: &u64| number.is_none_or(|number| *run <= number);
+        self.runs().into_iter().rev().filter(not_after).find_map(|run| {
+            let read: Run = state::read(&self.path(run))?;
+            let (_, items) = read.recipes.into_iter().find(|(recipe, _)| *recipe == name)?;
+            Some(Found { run, at: SystemTime::UNIX_EPOCH.checked_add(read.at)?, items })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn id(recipe: &str) -> RecipeId {
+        RecipeId { cookbook: "app".into(), recipe: recipe.into(), instance: None }
+    }
+
+    fn items(value: &str) -> Vec<KeyItem> {
+        vec![KeyItem { kind: "input".into(), name: "a".into(), value: value.into() }]
+    }
+
+    #[test]
+    fn a_recipe_is_found_as_it_was_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path());
+        assert_eq!(history.find(&id("build"), None), None);
+        assert_eq!(history.append(vec![("app:build".into(), items("1"))]).unwrap(), 1);
+        assert_eq!(history.append(vec![("app:test".into(), items("t"))]).unwrap(), 2);
+        assert_eq!(history.append(vec![("app:build".into(), items("2"))]).unwrap(), 3);
+        let value =
+            |run| history.find(&id("build"), run).map(|found| (found.run, found.items[0].value.clone()));
+        assert_eq!(value(None), Some((3, "2".into())));
+        assert_eq!(value(Some(3)), Some((3, "2".into())));
+        assert_eq!(value(Some(2)), Some((1, "1".into())));
+        assert_eq!(value(Some(0)), None);
+        // A damaged run is none.
+        std::fs::write(folder.path().join("runs/3"), b"rubbish").unwrap();
+        assert_eq!(value(None), Some((1, "1".into())));
+    }
+
+    #[test]
+    fn old_runs_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path());
+        for number in 0..KEPT + 3 {
+            history.append(vec![("app:build".into(), items(&number.to_string()))]).unwrap();
+        }
+        let runs = history.runs();
+        assert_eq!((runs.len(), runs.first(), runs.last()), (KEPT, Some(&4), Some(&53)));
+    }
+}
