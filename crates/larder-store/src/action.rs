@@ -1,6 +1,6 @@
 //! The key of a result, and what a result needs.
 //!
-//! [`ActionDigest`] is the key in the index, in the form of [`digest_bytes`](crate::envelope::digest_bytes).
+//! [`ActionDigest`] is the key in the index, in the form of [`digest_bytes`].
 //!
 //! [`needs`] tells every blob that a result names, through its trees. A result is complete when all of them are there.
 //! Results and trees are hostile: sizes are bounded, and what does not decode is one error.

@@ -142,7 +142,7 @@ impl Drop for Staging<'_> {
 /// Tidies what killed processes left: called once at the start of a run.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`super::Error::Io`].
 pub fn recover(state: &Root) -> Result<()> {
     let Some(tmp) = state.dir_if_exists(b"tmp")? else { return Ok(()) };
     let mut ids: BTreeSet<Vec<u8>> = BTreeSet::new();

@@ -1,6 +1,6 @@
 //! All blob rows of one namespace: `blobs/NS/`.
 //!
-//! Tables are merged when there are many of them ([`RowSet::merge`]), so that a look-up asks few.
+//! Tables are merged when there are many of them ([`RowSet::rewrite`]), so that a look-up asks few.
 
 use std::fs::{self, File};
 use std::io;
