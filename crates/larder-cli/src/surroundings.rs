@@ -48,16 +48,15 @@ impl Machine {
         self.environment.get(&OsString::from(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
-    /// The store's folder: `LARDER_HOME`, `BAKE_CACHE_DIR` (for projects that come from bake), else `larder/` in the
-    /// platform's cache folder.
+    /// The store's folder: `LARDER_HOME`, else `larder/` in the platform's cache folder. (`BAKE_CACHE_DIR` counts for
+    /// projects in bake mode, when they are loaded.)
     pub(crate) fn home(&self) -> Option<PathBuf> {
         let cache = || {
             self.path("XDG_CACHE_HOME")
                 .filter(|path| path.is_absolute())
                 .or_else(|| Some(self.path("HOME")?.join(".cache")))
         };
-        let named = self.path("LARDER_HOME").or_else(|| self.path("BAKE_CACHE_DIR"));
-        named.map(|path| self.folder.join(path)).or_else(|| Some(cache()?.join("larder")))
+        self.path("LARDER_HOME").map(|path| self.folder.join(path)).or_else(|| Some(cache()?.join("larder")))
     }
 
     /// The user's own folder, to be shown as `~`.
@@ -72,10 +71,7 @@ impl Machine {
 
     /// The key that results are signed with.
     pub(crate) fn secret(&self) -> Option<Vec<u8>> {
-        ["LARDER_CACHE_SECRET", "BAKE_CACHE_SECRET"]
-            .iter()
-            .find_map(|name| self.environment.get(&OsString::from(name)))
-            .map(|value| value.clone().into_vec())
+        self.environment.get(&OsString::from("LARDER_CACHE_SECRET")).map(|value| value.clone().into_vec())
     }
 
     /// What the library is told.

@@ -1,5 +1,5 @@
-//! Whole files on a file system that can clone. Needs one: `LARDER_TEST_REFLINK_DIR` names a folder on xfs or btrfs
-//! (`scripts/test --full` mounts an image). The tests fail without it, and are ignored unless asked for.
+//! Whole files on a file system that can clone. Needs one: `LARDER_TEST_REFLINK_DIR` names a folder on xfs or btrfs.
+//! The tests fail without it; `scripts/test --full` runs them if it is set, and says so if not.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::fs::{self, File};

@@ -107,7 +107,8 @@ impl OpenProject {
                 .with_message("there is no folder for it")
                 .with_hint("set LARDER_HOME")
         })?;
-        open_store(&home, cache, around.secret.as_deref()).map(Some)
+        let of_bake = cache.secret.as_ref().map(|secret| secret.reveal().as_bytes());
+        open_store(&home, cache, around.secret.as_deref().or(of_bake)).map(Some)
     }
 }
 

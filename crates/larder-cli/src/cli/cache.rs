@@ -88,7 +88,7 @@ pub(crate) struct VerifyArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct PinArgs {
-    /// Keys of results as `larder cache ls` shows them, or digests of blobs (`blake3:…/size`)
+    /// Keys of results as `larder cache ls` shows them, or digests of blobs (`b3:…/size`)
     #[arg(value_name = "KEY")]
     pub(crate) keys: Vec<String>,
     /// Why they are kept

@@ -197,7 +197,7 @@ impl Project {
                 self.config.cache.local.path = Some(path.into());
             }
             if let Some(secret) = self.process.get("BAKE_CACHE_SECRET").filter(|secret| !secret.is_empty()) {
-                self.config.cache.signing = Some(Secret::new(secret.as_str()));
+                self.config.cache.secret = Some(Secret::new(secret.as_str()));
             }
         }
     }

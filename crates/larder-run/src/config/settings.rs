@@ -62,8 +62,10 @@ pub struct CacheConfig {
     pub remotes: Remotes,
     /// Look-up order: `local`, `s3`, `gcs`, …; empty: the order of the file.
     pub order: Vec<String>,
-    /// Key that signs results.
+    /// `signing.key`: understood, and without effect (keys are the user's, never the repository's).
     pub signing: Option<Secret>,
+    /// `BAKE_CACHE_SECRET` of the environment, in bake mode only.
+    pub secret: Option<Secret>,
     /// Sizes of chunks.
     pub chunking: Option<Chunking>,
 }
@@ -225,6 +227,12 @@ fn newer_than_this(wanted: &str) -> bool {
     parts(wanted) > parts(env!("CARGO_PKG_VERSION"))
 }
 
+/// Says that a setting is understood and does nothing yet.
+fn unused(reader: &mut Reader<'_>, node: &Node, message: &str) {
+    let found = reader.source.locate(Diagnostic::warning(message), node.span);
+    reader.out.push(found);
+}
+
 fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
     let mut config = CacheConfig::default();
     for entry in reader.map(node, &["local", "remotes", "order", "signing", "chunking"]) {
@@ -243,8 +251,16 @@ fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
                 }
             }
             "remotes" => config.remotes = remotes(reader, value),
-            "order" => config.order = order(reader, value),
+            "order" => {
+                config.order = order(reader, value);
+                unused(reader, value, "`order` has no effect before remote tiers are built");
+            }
             "signing" => {
+                unused(
+                    reader,
+                    value,
+                    "`signing` in a project has no effect: keys are the user's (`LARDER_CACHE_SECRET`)",
+                );
                 config.signing =
                     reader.map(value, &["key"]).iter().find_map(|e| reader.text(&e.value)).map(Secret::new);
             }

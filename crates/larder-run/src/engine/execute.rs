@@ -75,13 +75,13 @@ fn environment(session: &Session<'_>, recipe: &Recipe) -> Vec<(OsString, OsStrin
     out.into_iter().collect()
 }
 
-/// Runs the recipe's command to its end.
+/// Runs the recipe's command to its end. With it: why its log is not whole, if it is not.
 pub(super) fn execute(
     session: &Session<'_>,
     recipe: &Recipe,
     args: &[String],
     lock: Option<&RecipeLock>,
-) -> Result<Exit, Failure> {
+) -> Result<(Exit, Option<std::io::Error>), Failure> {
     let mut arguments: Vec<OsString> =
         key::arguments(recipe, args).iter().map(|argument| with_root(session, argument)).collect();
     let spec = CommandSpec {
@@ -109,10 +109,8 @@ pub(super) fn execute(
     );
     session.worktree.ran();
     let exit = result.map_err(|error| Failure::new(chain(&error)))?;
-    if let Some(error) = log_error {
-        tracing::warn!(%error, "could not keep the log");
-    }
-    judge(recipe, exit)
+    let exit = judge(recipe, exit)?;
+    Ok((exit, log_error))
 }
 
 fn judge(recipe: &Recipe, exit: Exit) -> Result<Exit, Failure> {

@@ -25,7 +25,10 @@ impl Job<'_> {
         (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
         let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
         session.state.set_placed(&recipe.id, None);
-        let is_input = self.is_input(&now.inputs);
+        let is_input = match self.is_input(&now.inputs) {
+            Ok(is_input) => is_input,
+            Err(done) => return *done,
+        };
         let name = recipe.id.to_string();
         let owned = self.owned();
         let scope = Scope {
@@ -60,7 +63,8 @@ impl Job<'_> {
         let ended = SystemTime::now();
         let done = match executed {
             Err(failure) => failure.into(),
-            Ok(_) => match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
+            Ok((_, Some(error))) => self.uncached(now, miss, format!("its log could not be kept: {error}")),
+            Ok((_, None)) => match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
                 Ok(captured) => match self.collision(&captured) {
                     Some(reason) => {
                         session.state.set_placed(&recipe.id, None);
@@ -173,7 +177,8 @@ impl Job<'_> {
             Ok(_) => return Some("an input changed while it ran".into()),
             Err(error) => return Some(chain(&error)),
         }
-        if self.tools().is_ok_and(|tools| tools != now.tools) {
+        let same_tools = self.tools().is_ok_and(|tools| tools == now.tools);
+        if !same_tools {
             return Some("a tool changed while it ran".into());
         }
         let disturbed =

@@ -243,25 +243,22 @@ impl Job<'_> {
 
     pub(super) fn tools(&self) -> Result<Vec<(String, Digest)>, Box<Done>> {
         let path = self.session.options.environment.get(std::ffi::OsStr::new("PATH"));
-        let found = |tool: &String| {
+        let found = |tool: &String| -> Result<(String, Digest), Box<Done>> {
             let missing = || {
                 stopped(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()))
             };
             let file = if tool.contains('/') {
                 Some(self.session.root.join(&self.recipe.folder).join(tool))
             } else {
-                std::env::split_paths(path?).map(|folder| folder.join(tool)).find(|file| file.is_file())
+                let mut files =
+                    path.into_iter().flat_map(std::env::split_paths).map(|folder| folder.join(tool));
+                files.find(|file| file.is_file())
             };
-            Some(file.filter(|file| file.is_file()).ok_or_else(missing).and_then(|file| {
-                let digest = self
-                    .session
-                    .worktree
-                    .file(&file)
-                    .map_err(|error| stopped(chain(&error), error.hint()))?;
-                Ok((tool.clone(), digest))
-            }))
+            let file = file.filter(|file| file.is_file()).ok_or_else(missing)?;
+            let digest = self.session.worktree.file(&file);
+            Ok((tool.clone(), digest.map_err(|error| stopped(chain(&error), error.hint()))?))
         };
-        self.recipe.tools.iter().filter_map(found).collect()
+        self.recipe.tools.iter().map(found).collect()
     }
 
     /// The trusted result for the key, and its tree. `Err`: why there is none.
@@ -325,7 +322,7 @@ impl Job<'_> {
         result: &ActionResult,
         tree: &Digest,
     ) -> Result<Done, Result<String, Box<Done>>> {
-        let is_input = self.is_input(&now.inputs);
+        let is_input = self.is_input(&now.inputs).map_err(Err)?;
         match hit::restore(self.session, self.recipe, &self.spec, tree, &is_input) {
             Restored::Done(on_disk, restored) => Ok(self.cached(now, result, on_disk, restored)),
             Restored::Miss(reason) => Err(Ok(reason)),
@@ -334,11 +331,15 @@ impl Job<'_> {
     }
 
     /// Tells which paths are inputs, and so never moved, replaced or removed.
-    pub(super) fn is_input(&self, inputs: &PathSpec) -> impl Fn(&[u8]) -> bool + Sync + use<> {
-        let entries = self.session.worktree.entries(inputs).unwrap_or_default();
+    pub(super) fn is_input(
+        &self,
+        inputs: &PathSpec,
+    ) -> Result<impl Fn(&[u8]) -> bool + Sync + use<>, Box<Done>> {
+        let entries = self.session.worktree.entries(inputs);
+        let entries = entries.map_err(|error| stopped(chain(&error), error.hint()))?;
         let paths: BTreeSet<Vec<u8>> =
             entries.into_iter().map(|entry| entry.path.as_os_str().as_bytes().to_vec()).collect();
-        move |path| paths.contains(path)
+        Ok(move |path: &[u8]| paths.contains(path))
     }
 
     fn locked(&self, lock: Option<&RecipeLock>, note: Note) -> Done {
@@ -425,6 +426,7 @@ fn saved(result: &ActionResult) -> Duration {
     let metadata = result.execution_metadata.as_ref();
     let span = metadata.and_then(|m| Some((m.execution_start_timestamp?, m.execution_completed_timestamp?)));
     let Some((start, end)) = span else { return Duration::ZERO };
-    let nanos = i128::from(end.seconds - start.seconds) * 1_000_000_000 + i128::from(end.nanos - start.nanos);
-    u64::try_from(nanos).map_or(Duration::ZERO, Duration::from_nanos)
+    let nanos =
+        |time: larder_reapi::Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
+    u64::try_from(nanos(end) - nanos(start)).map_or(Duration::ZERO, Duration::from_nanos)
 }

@@ -58,7 +58,11 @@ impl Session<'_> {
         let job = Job { session: self, plan: None, recipe, cache, spec, args: &[], dependencies: &[] };
         let owned = job.owned();
         let placed = self.state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
-        let is_input = job.is_input(&recipe::input_spec(recipe, cache, &job.spec, &placed));
+        let inputs = recipe::input_spec(recipe, cache, &job.spec, &placed);
+        let is_input = job.is_input(&inputs).map_err(|done: Box<Done>| match done.outcome {
+            Outcome::Failed { reason, .. } => failed(reason),
+            _ => RemoveError::Cancelled,
+        })?;
         let name = recipe.id.to_string();
         let scope = Scope {
             root: &self.root_dir,

@@ -188,7 +188,16 @@ fn settle(state: &Root, tmp: &Dir, name: &[u8]) -> Result<()> {
         Some(stat) if stat.file_type() == FileType::Directory => {}
         _ => return tmp.remove_all(name),
     }
-    let mut journal: Journal = record::read(&file).unwrap_or_default();
+    let read = record::read(&file);
+    if read.is_none() && file.exists() {
+        // What it held cannot be told any more, so nothing of it is removed.
+        tracing::warn!(folder = %folder.display(), "a damaged journal; what was moved away is kept for undo");
+        let kept = state.path().join("undo").join(path_buf(name));
+        let moved =
+            std::fs::create_dir_all(state.path().join("undo")).and_then(|()| std::fs::rename(&folder, &kept));
+        return moved.map_err(|source| super::error::Error::Io { op: "move", path: kept, source });
+    }
+    let mut journal: Journal = read.unwrap_or_default();
     let dir = tmp.dir(name)?;
     let mut old = Vec::new();
     for mut entry in journal.moves {
