@@ -12,7 +12,7 @@ pub enum Event<'a> {
     Started {
         /// Which.
         recipe: &'a RecipeId,
-        /// Why it runs; `None`: it is looked up first.
+        /// Why it runs; `None`: it has no `cache`.
         miss: Option<&'a str>,
     },
     /// Another process holds the recipe's lock or computes the same action.

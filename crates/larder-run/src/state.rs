@@ -31,7 +31,7 @@ const VERSION: u8 = 1;
 pub struct Placed {
     /// Digest (text form) of the `Tree` that was put in place or captured.
     pub tree: String,
-    /// Root digest (text form) of the outputs as the stat table gave it; `None` until it was asked after a restore.
+    /// Root digest (text form) of the outputs as the stat table gave it; `None` if the tree has none.
     pub root: Option<String>,
     /// Glob matches that belong to the outputs, relative to the project's root, as bytes.
     pub globbed: Vec<Vec<u8>>,
