@@ -3,7 +3,7 @@
 //! ```text
 //! .gitignore     "*": the folder ignores itself
 //! stat-table     the worktree's stat table            owned/ trash/ undo/ tmp/   see `outputs`
-//! recipes        what each recipe last left here      keys/HASH   items of each recipe's last key
+//! recipes        what each recipe last left here      keys/HASH   items of each recipe's last key; HASH.scratch
 //! locks/         one lock per recipe                  logs/HASH   each recipe's last log
 //! runs/N         the last runs, for `larder why` (see `history`)
 //! ```
@@ -145,6 +145,28 @@ impl State {
             guard.1 = false;
         }
         Ok(())
+    }
+
+    /// Files beside the recipe's outputs that it made and that are no outputs; as bytes, relative to the project's root.
+    #[must_use]
+    pub fn scratch(&self, recipe: &RecipeId) -> std::collections::BTreeSet<Vec<u8>> {
+        read(&self.scratch_path(recipe)).unwrap_or_default()
+    }
+
+    /// Notes them.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn set_scratch(
+        &self,
+        recipe: &RecipeId,
+        scratch: &std::collections::BTreeSet<Vec<u8>>,
+    ) -> io::Result<()> {
+        write(&self.scratch_path(recipe), scratch)
+    }
+
+    fn scratch_path(&self, recipe: &RecipeId) -> PathBuf {
+        self.folder.join("keys").join(format!("{}.scratch", hash(recipe)))
     }
 
     /// Items of the key that `recipe` had when it last ran or was restored here.

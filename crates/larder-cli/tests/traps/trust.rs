@@ -49,11 +49,11 @@ fn an_unsigned_result_is_a_miss_with_a_secret() {
     assert_eq!(project.with("LARDER_CACHE_SECRET", ONE).good(&[]).executed(), 0);
 }
 
-/// `BAKE_CACHE_SECRET` is honoured, and the secret is found in neither store nor state.
+/// The secret is found in neither store nor state.
 #[test]
 fn the_secret_is_nowhere_on_disk() {
     let project = project();
-    project.with("BAKE_CACHE_SECRET", ONE).good(&[]);
+    project.with("LARDER_CACHE_SECRET", ONE).good(&[]);
     assert_eq!(project.with("LARDER_CACHE_SECRET", ONE).good(&[]).executed(), 0, "the same secret");
     project.shell(&format!("! grep -rqF '{ONE}' .. "));
 }

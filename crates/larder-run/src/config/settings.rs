@@ -251,10 +251,7 @@ fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
                 }
             }
             "remotes" => config.remotes = remotes(reader, value),
-            "order" => {
-                config.order = order(reader, value);
-                unused(reader, value, "`order` has no effect before remote tiers are built");
-            }
+            "order" => config.order = order(reader, value),
             "signing" => {
                 unused(
                     reader,

@@ -12,6 +12,7 @@ use super::meanwhile::{self, Seen};
 use super::recipe::{Done, Job, Now, failed};
 use super::record::{self, CaptureError};
 use super::schedule::Made;
+use super::spared::Spared;
 use crate::event::{Event, Outcome};
 use crate::lock::RecipeLock;
 use crate::outputs::{Owned, Scope, Snapshot, capture, clean, record as owning};
@@ -180,6 +181,11 @@ impl Job<'_> {
         let same_tools = self.tools().is_ok_and(|tools| tools == now.tools);
         if !same_tools {
             return Some("a tool changed while it ran".into());
+        }
+        match Spared::look(session, self.recipe, self.cache, &self.spec) {
+            Ok(after) if now.spared.settle(session, self.recipe, &after) => {}
+            Ok(_) => return Some("an input changed while it ran".into()),
+            Err(error) => return Some(chain(&error)),
         }
         let disturbed =
             |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));

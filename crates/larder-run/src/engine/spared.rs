@@ -1,9 +1,10 @@
 //! Inputs among outputs: what the output patterns cover and `!` takes out again, as in `outputs: ["gen/**", "!gen/keep.txt"]`.
 //!
-//! Such a file is no output, so it is an input like any other if the input patterns cover it. It counts in the key as it is before the run. A
-//! recipe that writes it each time (scratch files beside outputs) is a miss each time, until `inputs` excludes it: when
-//! in doubt, a miss.
+//! Such a file is no output, so it is an input like any other if the input patterns cover it. One that the recipe itself
+//! makes (a scratch file beside its outputs) is neither: which these are is noted when a run made them where nothing
+//! was, and only then. One that was there and is changed by the run is an input that changed.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt;
 
 use larder_core::Digest;
@@ -16,6 +17,10 @@ use crate::worktree::{Entry, EntryKind, InputError, directory_of};
 /// The spared inputs of a recipe; usually none.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spared(Vec<Entry>);
+
+fn path(entry: &Entry) -> &[u8] {
+    entry.path.as_os_str().as_bytes()
+}
 
 impl Spared {
     /// Looks for them. Costs nothing unless an output pattern excludes something.
@@ -31,10 +36,11 @@ impl Spared {
         let mut all = super::recipe::input_spec(recipe, cache, outputs, &[]);
         all.exclude.clear();
         all.exclude_paths.clear();
+        let scratch = session.state.scratch(&recipe.id);
         let mut entries = session.worktree.entries(&all)?;
         entries.retain(|entry| {
             let folder = matches!(entry.kind, EntryKind::Directory { .. });
-            !folder && outputs.is_excluded(entry.path.as_os_str().as_bytes())
+            !folder && outputs.is_excluded(path(entry)) && !scratch.contains(path(entry))
         });
         Ok(Self(entries))
     }
@@ -47,5 +53,25 @@ impl Spared {
     /// The files.
     pub(super) fn entries(&self) -> &[Entry] {
         &self.0
+    }
+
+    /// Compares with `after`, what is there after a run: whether what was there is unchanged. What was not is the recipe's scratch from now on.
+    pub(super) fn settle(&self, session: &Session<'_>, recipe: &Recipe, after: &Self) -> bool {
+        let now: BTreeMap<&[u8], &Entry> = after.0.iter().map(|entry| (path(entry), entry)).collect();
+        let same = |entry: &Entry| now.get(path(entry)).is_some_and(|found| found.kind == entry.kind);
+        if !self.0.iter().all(same) {
+            return false;
+        }
+        let before: BTreeSet<&[u8]> = self.0.iter().map(path).collect();
+        let made: Vec<Vec<u8>> =
+            now.keys().filter(|path| !before.contains(*path)).map(|path| path.to_vec()).collect();
+        if !made.is_empty() {
+            let mut scratch = session.state.scratch(&recipe.id);
+            scratch.extend(made);
+            if let Err(error) = session.state.set_scratch(&recipe.id, &scratch) {
+                tracing::debug!(%error, "scratch files could not be noted; they count as inputs");
+            }
+        }
+        true
     }
 }

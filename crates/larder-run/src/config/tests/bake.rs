@@ -129,7 +129,7 @@ fn defaults_are_those_of_bake() {
     assert!(!project.config.fast_fail && project.config.verbose);
     assert_eq!(project.config.reserved_threads, 1);
     assert_eq!(project.config.cache.local.path.as_deref(), Some(std::path::Path::new("/c")));
-    assert_eq!(project.config.cache.signing.as_ref().unwrap().reveal(), "hush");
+    assert_eq!(project.config.cache.secret.as_ref().unwrap().reveal(), "hush");
     assert!(project.warnings.is_empty());
 }
 
