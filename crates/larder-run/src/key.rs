@@ -48,7 +48,7 @@ pub struct Parts<'a> {
 pub struct Key {
     /// Digest of the `Action`: the key itself.
     pub digest: Digest,
-    /// The encoded `Action` and `Command`, which go to the store with a result.
+    /// The encoded `Action` and `Command`, for tiers that want them beside a result (the local tier does not).
     pub blobs: [Vec<u8>; 2],
 }
 

@@ -336,3 +336,47 @@ fn a_file_that_outputs_exclude_is_an_input() {
         );
     }
 }
+
+/// A name with brackets, braces or a leading `!` is a name, listed or from a matrix: `pages/[id].tsx` is common.
+#[test]
+fn odd_names_are_no_patterns() {
+    let project = Project::new(
+        "  each:
+    matrix: {f: {glob: 'src/*.c'}}
+    cache: {inputs: ['{{matrix.f}}'], outputs: ['{{matrix.f}}.o']}
+    run: |
+      echo >> $HOME/make
+      cp ./{{sh matrix.f}} ./{{sh matrix.f}}.o
+  page:
+    cache: {inputs: ['pages/[id].tsx'], outputs: ['out/[id].js', 'dist[x]']}
+    run: |
+      echo >> $HOME/make
+      mkdir -p out 'dist[x]'
+      cp 'pages/[id].tsx' 'out/[id].js'
+      cp 'pages/[id].tsx' 'dist[x]/f'
+",
+    );
+    let names = ["[id].c", "b{x,y}.c", "!x.c", "c*.c", "d?.c", "plain.c"];
+    for name in names {
+        project.file(format!("src/{name}"), "1");
+    }
+    project.file("pages/[id].tsx", "1");
+    project.good(&[]);
+    assert_eq!(project.good(&[]).executed(), 0);
+    for name in names {
+        project.file(format!("src/{name}"), "2");
+        assert_eq!(project.good(&[]).executed(), 1, "{name}");
+        assert_eq!(project.read(format!("src/{name}.o")), "2", "{name}");
+        project.remove(format!("src/{name}.o"));
+        assert_eq!(project.good(&[]).executed(), 0, "{name}");
+        assert_eq!(project.read(format!("src/{name}.o")), "2", "{name}");
+    }
+    project.file("pages/[id].tsx", "2");
+    assert_eq!(project.good(&[]).executed(), 1);
+    for output in ["out/[id].js", "dist[x]/f"] {
+        assert_eq!(project.read(output), "2");
+        project.remove(output);
+    }
+    assert_eq!(project.good(&[]).executed(), 0);
+    assert_eq!((project.read("out/[id].js"), project.read("dist[x]/f")), ("2".into(), "2".into()));
+}

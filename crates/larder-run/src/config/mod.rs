@@ -138,7 +138,9 @@ impl ConfigError {
         let error = Diagnostic::error(self.to_string());
         vec![match self {
             Self::Invalid { diagnostics } => return diagnostics.clone(),
-            Self::NotFound { .. } => error.with_hint("`larder init` makes a working project here"),
+            Self::NotFound { .. } => {
+                error.with_hint("a project begins with a file `larder.yml` that holds `name: NAME`")
+            }
             Self::UnknownRecipe { suggestions, total, .. } => {
                 let all = format!("`larder run --list` shows all {total}");
                 match suggestions.first() {

@@ -90,6 +90,33 @@ fn folder_segments(folder: &Path) -> Vec<String> {
     folder.iter().map(|part| part.to_string_lossy().into_owned()).collect()
 }
 
+/// The pattern with `[` and `]` as ordinary characters (`pages/[id].tsx`): patterns have no character classes.
+#[must_use]
+pub fn escape_brackets(pattern: &str) -> String {
+    escape(pattern, |c, _| matches!(c, '[' | ']'))
+}
+
+/// A value that stands in a pattern as itself, whatever characters it holds.
+#[must_use]
+pub fn escape_value(value: &str) -> String {
+    let escaped: String =
+        value.chars().flat_map(|c| (c == '\\').then_some('\\').into_iter().chain([c])).collect();
+    escape(&escaped, |c, at| matches!(c, '*' | '?' | '[' | ']' | '{' | '}') || (c == '!' && at == 0))
+}
+
+/// Puts a backslash before what is `special`, unless there is one.
+fn escape(text: &str, special: impl Fn(char, usize) -> bool) -> String {
+    let (mut out, mut after_backslash) = (String::with_capacity(text.len()), false);
+    for (at, c) in text.char_indices() {
+        if special(c, at) && !after_backslash {
+            out.push('\\');
+        }
+        after_backslash = c == '\\' && !after_backslash;
+        out.push(c);
+    }
+    out
+}
+
 /// Whether a segment is more than a literal name.
 #[must_use]
 pub fn is_wild(segment: &str) -> bool {

@@ -83,10 +83,19 @@ impl Job<'_> {
         if session.state.placed(&recipe.id).is_none() {
             self.keep_ownership(&owned, &snapshot);
         }
-        if let Some(cleaned) = cleaned
-            && let Err(error) = cleaned.finish(&session.cache)
-        {
-            tracing::warn!(error = chain(&error), "what was moved away could not be tidied");
+        match cleaned.map(|cleaned| cleaned.finish(&session.cache)) {
+            None | Some(Ok(None)) => {}
+            // Its own earlier outputs are no news; what stood there before its first run is somebody's.
+            Some(Ok(Some(_))) if owned.entries.is_empty() => {
+                let message =
+                    "files that stood where its outputs go were moved away; they are kept for a day";
+                let hint = Some("`larder run --undo` brings them back");
+                (session.events)(Event::Warning { recipe: Some(&recipe.id), message, hint });
+            }
+            Some(Ok(Some(_))) => {}
+            Some(Err(error)) => {
+                tracing::warn!(error = chain(&error), "what was moved away could not be tidied")
+            }
         }
         done
     }

@@ -31,6 +31,8 @@ pub(super) fn undo(context: &Context, around: &Surroundings, as_json: bool) -> R
     }
     let open = |path| Root::open(path).map_err(|error| fail(printer, &error, None));
     let (root, state_dir) = (open(root)?, open(&state)?);
+    // What a killed run had moved away is found first.
+    outputs::staging::recover(&state_dir).map_err(|error| fail(printer, &error, None))?;
     let kept = list(&state_dir).map_err(|error| fail(printer, &error, None))?;
     let Some(last) = kept.first() else { return Err(nothing(context)) };
     let recipes: BTreeSet<&str> =

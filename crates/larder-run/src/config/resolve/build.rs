@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use serde_json::{Map, Value as Json};
+
 use super::super::bake;
 use super::super::decode::Reader;
-use super::super::patterns::{PatternError, normalize};
+use super::super::patterns::{PatternError, escape_brackets, escape_value, normalize};
 use super::super::raw::{RawCookbook, RawRecipe};
 use super::super::scope::{Level, Values};
 use super::super::source::Source;
@@ -80,6 +82,13 @@ impl Resolver<'_> {
                 };
                 self.not_built(source, node.span, found);
             }
+        }
+        if let Some((node, source)) = fields.get("retries")
+            && matches!(node.value, Value::Int(count) if count > 0)
+        {
+            let found =
+                Diagnostic::warning("`retries` is not built yet: a recipe that fails is not run again");
+            self.out.push(source.locate(found, node.span));
         }
         let folder = book.source.file.parent().unwrap_or(Path::new("")).to_owned();
         let persistent = self.flag(fields, "persistent", level);
@@ -214,7 +223,14 @@ impl Resolver<'_> {
 
     fn cache(&mut self, fields: &Fields<'_>, level: &Level, folder: &Path) -> Option<CacheSpec> {
         let (node, source) = fields.get("cache")?;
-        let node = self.deep(level, node, source)?;
+        // A value of a matrix is a name, never a pattern.
+        let mut level = level.clone();
+        for value in level.scope.matrix.iter_mut().flat_map(Map::values_mut) {
+            if let Json::String(text) = value {
+                *text = escape_value(text);
+            }
+        }
+        let node = self.deep(&level, node, source)?;
         let mode = self.project.mode;
         let entries = self.reader(source).map(&node, &["inputs", "outputs"]).to_vec();
         let entry = |key: &str| entries.iter().find(|entry| entry.key == key);
@@ -252,7 +268,7 @@ impl Resolver<'_> {
                         pattern.strip_prefix(quote).and_then(|p| p.strip_suffix(quote)).unwrap_or(pattern);
                 }
             }
-            let result = normalize(pattern, folder, &self.project.root);
+            let result = normalize(&escape_brackets(pattern), folder, &self.project.root);
             match result {
                 Ok(pattern) => {
                     let covers_cookbook =

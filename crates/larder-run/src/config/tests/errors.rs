@@ -231,7 +231,7 @@ fn two_cookbooks_of_one_name() {
 #[test]
 fn no_project() {
     let fixture = Fixture::new(&[]);
-    assert!(fixture.error(&[]).contains("hint: `larder init`"));
+    assert!(fixture.error(&[]).contains("hint: a project begins"));
 }
 
 #[test]
