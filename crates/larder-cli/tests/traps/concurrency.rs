@@ -161,3 +161,23 @@ fn a_recipe_run_alone_by_another_process_is_waited_for() {
     second.end().good();
     assert_eq!((project.read("out"), project.count("dep")), ("whole".into(), 1));
 }
+
+/// Recipes that are restored at once may need the same new folder; none of them fails for it.
+#[test]
+fn restores_at_once_share_a_new_folder() {
+    let project = Project::new(
+        "  each:
+    matrix: {n: [a, b, c, d, e, f, g, h]}
+    cache: {inputs: [], outputs: ['build/deep/{{matrix.n}}']}
+    run: |
+      echo >> $HOME/make
+      echo {{matrix.n}} > build/deep/{{matrix.n}}
+",
+    );
+    project.good(&[]);
+    for _ in 0..10 {
+        project.remove("build");
+        assert_eq!(project.good(&["-j8"]).executed(), 0);
+        assert_eq!(project.read("build/deep/h"), "h\n");
+    }
+}
