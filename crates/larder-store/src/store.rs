@@ -5,6 +5,7 @@
 //! | [`look_up`] | results: recorded, looked up, judged |
 //! | [`journal`] | events and times of use, gathered and written in batches |
 //! | [`lock`] | single flight: one computation of an action at a time |
+//! | [`upstream`] | what stands behind a store |
 //!
 //! Everything is synchronous and may be called from any thread; a [`Store`] is cheap to clone, and its clones are one.
 //!
@@ -24,6 +25,7 @@
 pub mod journal;
 pub mod lock;
 pub mod look_up;
+pub mod upstream;
 mod writer;
 
 use std::fs::File;
@@ -42,6 +44,7 @@ use crate::trust::{Signer, SigningConfig, SigningWarning, Trust};
 use journal::Journal;
 pub use lock::ActionLock;
 pub use look_up::{Ask, Check, Hit, LookUp, Miss, Note};
+pub use upstream::{Fetched, Upstream};
 pub use writer::StoreWriter;
 
 /// The name of the local tier, as events tell it.

@@ -11,7 +11,7 @@ use larder_reapi::{
 };
 use larder_store::event::{Kind, MissReason};
 use larder_store::message::{encode, to_message};
-use larder_store::store::{Ask, Check, LookUp, Miss, Note, Store};
+use larder_store::store::{Ask, Check, LOCAL_TIER, LookUp, Miss, Note, Store};
 use larder_store::trust::{Secret, SigningConfig};
 use larder_store::{ActionDigest, Options};
 
@@ -151,7 +151,13 @@ fn many_look_ups_answer_in_order_and_are_told_in_events() {
     let broken = ActionResult { output_files: vec![gone], ..ActionResult::default() };
     store.record_as(&action("whole"), &whole, Some("a:whole")).unwrap();
     store.record_as(&action("broken"), &broken, Some("a:broken")).unwrap();
-    let ask = |salt, check| Ask { action: action(salt), label: Some(salt), check, note: Note::All };
+    let ask = |salt, check| Ask {
+        action: action(salt),
+        label: Some(salt),
+        check,
+        note: Note::All,
+        from: LOCAL_TIER,
+    };
     let asks = [
         ask("absent", Check::AllBlobs),
         ask("broken", Check::AllBlobs),

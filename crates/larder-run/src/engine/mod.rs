@@ -35,7 +35,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use larder_store::Store;
+use larder_store::store::Upstream;
 
+pub use cache::Order;
 pub use execute::PASSED_THROUGH;
 pub use explain::{Explained, Standing};
 pub use reason::{Change, compare};
@@ -76,6 +78,8 @@ pub struct Options {
     pub environment: BTreeMap<OsString, OsString>,
     /// A literal output that was not made is a warning, and the result is not recorded (`bake.yml`), instead of a failure.
     pub lenient_outputs: bool,
+    /// Which of store and tiers is asked first.
+    pub order: Order,
     /// Folder of the locks that all worktrees share (`locks/` of the store's home); `None`: no single flight.
     pub flights: Option<PathBuf>,
 }
@@ -128,6 +132,7 @@ impl<'a> Session<'a> {
         root: &Path,
         worktree: &'a Worktree,
         store: Option<&'a Store>,
+        upstream: Option<&'a dyn Upstream>,
         options: Options,
         cancel: CancelToken,
         run: String,
@@ -143,7 +148,7 @@ impl<'a> Session<'a> {
         let locks = RecipeLocks::open(&state.folder().join("locks"))?;
         let root_dir = outputs::Root::open(&root)?;
         let git = outputs::Git::new(&root);
-        let cache = cache::Cache::new(store);
+        let cache = cache::Cache::new(store, upstream, options.order);
         Ok(Self {
             project,
             root,

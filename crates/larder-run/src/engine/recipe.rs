@@ -59,6 +59,12 @@ impl From<Failure> for Done {
     }
 }
 
+/// A result that is believed, and the tier that it came from.
+pub(super) struct Found {
+    pub(super) result: ActionResult,
+    pub(super) tier: &'static str,
+}
+
 /// Everything about the recipe at hand that does not change while it is processed.
 pub(super) struct Job<'s> {
     pub(super) session: &'s Session<'s>,
@@ -262,30 +268,27 @@ impl Job<'_> {
     }
 
     /// The trusted result for the key, and its tree. `Err`: why there is none.
-    pub(super) fn look_up(
-        &self,
-        now: &Now,
-        in_place: bool,
-        note: Note,
-    ) -> Result<(ActionResult, Digest), String> {
+    pub(super) fn look_up(&self, now: &Now, in_place: bool, note: Note) -> Result<(Found, Digest), String> {
         let session = self.session;
         if session.options.force || !session.options.read_cache {
             return Err(if session.options.force { "forced" } else { "the cache is not read" }.to_owned());
         }
         let label = self.recipe.id.to_string();
         let mut hit = session.cache.look_up(&now.key.digest, &label, in_place, note)?;
-        if record::is_bound_marker(&hit.result) {
+        if !record::is_bound_marker(&hit.result) {
+            session.cache.offer(&now.key.digest, &label);
+        } else {
             let elsewhere = |_| "its outputs hold the path of another place (see `relocatable`)".to_owned();
             hit = session.cache.look_up(&now.bound_key.digest, &label, in_place, note).map_err(elsewhere)?;
         }
         let tree = hit::tree_digest(&hit.result).ok_or("the recorded result is malformed")?;
-        Ok((hit.result, tree))
+        Ok((Found { result: hit.result, tier: hit.tier }, tree))
     }
 
     fn dry(&self, now: &Now) -> Done {
         match self.look_up(now, true, Note::All) {
             Ok((result, tree)) => Done {
-                outcome: Outcome::Cached { tier: "local", restored: false, saved: saved(&result) },
+                outcome: Outcome::Cached { tier: result.tier, restored: false, saved: saved(&result.result) },
                 made: Made { digest: Some(tree), outputs: None },
             },
             Err(why) => {
@@ -295,8 +298,8 @@ impl Job<'_> {
         }
     }
 
-    fn cached(&self, now: &Now, result: &ActionResult, on_disk: OnDisk, restored: bool) -> Done {
-        let session = self.session;
+    fn cached(&self, now: &Now, found: &Found, on_disk: OnDisk, restored: bool) -> Done {
+        let (session, result) = (self.session, &found.result);
         if session.options.replay
             && let Some(log) = result.stdout_digest.as_ref()
             && let Some(log) = larder_store::message::from_message(larder_core::DigestFunction::Blake3, log)
@@ -312,16 +315,11 @@ impl Job<'_> {
             self.remember_key(now);
         }
         let made = Made { digest: hit::tree_digest(result), outputs: Some(Box::new(on_disk)) };
-        Done { outcome: Outcome::Cached { tier: "local", restored, saved: saved(result) }, made }
+        Done { outcome: Outcome::Cached { tier: found.tier, restored, saved: saved(result) }, made }
     }
 
     /// Restores a hit; `Err`: why it has to run after all, or that it failed.
-    fn restore(
-        &self,
-        now: &Now,
-        result: &ActionResult,
-        tree: &Digest,
-    ) -> Result<Done, Result<String, Box<Done>>> {
+    fn restore(&self, now: &Now, result: &Found, tree: &Digest) -> Result<Done, Result<String, Box<Done>>> {
         let is_input = self.is_input(&now.inputs).map_err(Err)?;
         match hit::restore(self.session, self.recipe, &self.spec, tree, &is_input) {
             Restored::Done(on_disk, restored) => Ok(self.cached(now, result, on_disk, restored)),

@@ -197,7 +197,9 @@ pub(super) fn record(
         let marker = ActionResult { execution_metadata: Some(metadata), ..ActionResult::default() };
         return session.cache.record(&key.digest, &marker, &label);
     }
-    session.cache.record(&key.digest, &result, &label)
+    session.cache.record(&key.digest, &result, &label)?;
+    session.cache.offer(&key.digest, &label);
+    Ok(())
 }
 
 /// Whether a result only says that another place made it.

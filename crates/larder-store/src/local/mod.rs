@@ -10,6 +10,7 @@
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
 //! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
+//! | [`transfer`] | chunks in frames, as they travel between stores |
 //! | [`listing`] | folders in which others replace files |
 //! | [`by_hash`] | maps whose keys are hashes |
 //! | [`mapped`] | the crate's only `unsafe` |
@@ -33,6 +34,7 @@ mod prove;
 mod reader;
 pub mod stats;
 mod table;
+pub mod transfer;
 pub mod uploads;
 pub mod verify;
 mod view;
