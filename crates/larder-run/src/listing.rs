@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::config::Listing;
+use crate::config::{Listing, Mark};
 use crate::worktree::{InputError, Worktree};
 
 /// The patterns that find every cookbook.
@@ -60,5 +60,12 @@ impl Listing for WorktreeListing<'_> {
         let folder = self.relative(folder);
         let found = self.worktree.glob(folder, patterns).map_err(to_io)?;
         Ok(found.iter().map(|path| from_folder(path, folder)).collect())
+    }
+
+    fn marks(&self, root: &Path, files: &[PathBuf]) -> Vec<Option<Mark>> {
+        let root = self.relative(root);
+        let files: Vec<PathBuf> = files.iter().map(|file| root.join(file)).collect();
+        let known = self.worktree.contents(&files);
+        known.into_iter().map(|file| file.map(|(stat, digest)| Mark { stat, digest })).collect()
     }
 }
