@@ -14,6 +14,9 @@
 //! nothing is kept. A file that does not read is no file, and what no cookbook asked for is dropped. Two processes at
 //! once: the last writer wins.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
