@@ -12,7 +12,6 @@ use ignore::WalkBuilder;
 use larder_core::Digest;
 
 use crate::recipe::Mode;
-use crate::worktree::Stat;
 
 /// Names of root files, the first wins.
 pub const ROOT_FILES: [(&str, Mode); 4] = [
@@ -46,8 +45,8 @@ pub trait Listing {
 /// The state of a regular file, as the disk has it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// What `lstat` says.
-    pub stat: Stat,
+    /// What `lstat` says: device, inode, size, mode; seconds and nanoseconds of mtime and of ctime.
+    pub stat: [u64; 8],
     /// The digest of its content.
     pub digest: Digest,
 }

@@ -6,7 +6,7 @@
 //! ```
 //! A key is the hash of everything that parsing depends upon: this program's version and the text of its modules that
 //! read, the mode, the file's path, its stat and the digest of its content, which the stat table proves (see
-//! [`crate::worktree`]). The stat also keeps out what came with a repository: nobody can know the inode and the times
+//! `worktree/stat.rs`). The stat also keeps out what came with a repository: nobody can know the inode and the times
 //! that a file will have here.
 //!
 //! Only a cookbook about which there is nothing to say is kept, and in bake mode only one without templates: what is
@@ -85,14 +85,10 @@ impl Parsed {
 
     /// The key of the cookbook in `file`, whose state on disk is `mark`.
     pub(super) fn key(&self, mode: Mode, file: &Path, mark: &Mark) -> Key {
-        let stat = &mark.stat;
         let mut hasher = self.reader.clone();
         hasher.update(&[u8::from(mode == Mode::Bake)]);
-        for number in [stat.dev, stat.ino, stat.size, stat.mode.into(), mark.digest.size] {
+        for number in mark.stat.iter().chain([&mark.digest.size]) {
             hasher.update(&number.to_le_bytes());
-        }
-        for time in [stat.mtime, stat.ctime] {
-            hasher.update(&time.seconds.to_le_bytes()).update(&time.nanos.to_le_bytes());
         }
         hasher.update(&mark.digest.hash.0);
         // Last, because only this has no fixed length.
