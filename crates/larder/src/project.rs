@@ -72,7 +72,8 @@ impl OpenProject {
             move |source| OpenError::Io { path, source }
         };
         let root = std::fs::canonicalize(root).map_err(at(root))?;
-        let worktree = Worktree::open(&root, &root.join(".larder/state")).map_err(at(&root))?;
+        let state = root.join(".larder/state");
+        let worktree = Worktree::open(&root, &state).map_err(at(&root))?;
         let listing = WorktreeListing::new(&worktree, &root);
         let mut options = LoadOptions::new(&root, &listing);
         let text = |(name, value): (&OsString, &OsString)| {
@@ -82,6 +83,7 @@ impl OpenProject {
         options.defines.clone_from(&around.defines);
         options.environment_name.clone_from(&around.environment_name);
         options.execution = execution;
+        options.state = Some(state);
         let project = Project::load(options)?;
         Ok(Self { project, worktree })
     }

@@ -197,6 +197,24 @@ impl Worktree {
         }
     }
 
+    /// State and digest of each of these files (relative to the root), looked at in one batch; `None` for what is no regular
+    /// file or cannot be read.
+    #[must_use]
+    pub fn contents(&self, files: &[PathBuf]) -> Vec<Option<(Stat, Digest)>> {
+        let (mut inner, epoch) = self.lock();
+        let ids: Vec<Id> =
+            files.iter().map(|file| inner.table.node_at(file.as_os_str().as_bytes())).collect();
+        let wanted: Vec<(Id, Want)> = ids.iter().map(|&id| (id, Want::Content)).collect();
+        // What was refused is not fresh.
+        drop(self.disk.refresh(&mut inner.table, epoch, &wanted));
+        let known = |id| {
+            let node = inner.table.node(id);
+            let is_known = node.fresh == epoch && node.kind == Kind::File;
+            is_known.then(|| (node.stat, inner.table.digest(id)))
+        };
+        ids.into_iter().map(known).collect()
+    }
+
     /// Takes the digest of a file that the caller has read itself, beginning at `since` (from [`Self::now`]) and with
     /// the same `stat` before and after.
     pub fn record(&self, path: &Path, stat: Stat, digest: &Digest, since: FsTime) {

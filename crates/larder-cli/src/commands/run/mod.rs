@@ -52,6 +52,8 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Exit> {
     let open = project::open(context, &around, execution)?;
     let done = instead(context, args, &open).unwrap_or_else(|| execute(context, args, &around, &open, begun));
     project::close(&open);
+    // The program ends now: taking a large project apart would be for nothing.
+    std::mem::forget(open);
     done
 }
 
@@ -143,6 +145,7 @@ fn execute(
     }
     let exit = exit(&report);
     view.end(&plan, &report, begun.elapsed(), exit);
+    std::mem::forget(plan);
     Ok(exit)
 }
 
