@@ -125,9 +125,6 @@ pub(super) fn teach(
     }
 }
 
-/// A restore is tried again at most this often when others write beside it.
-const MOST_TRIES: u32 = 50;
-
 /// What came of a restore.
 pub(super) enum Restored {
     /// The outputs are as recorded; whether something had to be put in place.
@@ -171,14 +168,7 @@ pub(super) fn restore(
     };
     session.state.set_placed(&recipe.id, None);
     let since = session.worktree.now();
-    // Another recipe may make a folder that both need in between; then the comparison is made again.
-    let mut tries = 0;
-    let restored = loop {
-        match restore::restore(&scope, &tree, &session.cache, &known, &session.cache) {
-            Err(outputs::Error::Changed { .. }) if tries < MOST_TRIES => tries += 1,
-            other => break other,
-        }
-    };
+    let restored = restore::restore(&scope, &tree, &session.cache, &known, &session.cache);
     let restored = match restored {
         Ok(restored) => restored,
         Err(error) if error.is_miss() => return Restored::Miss(chain(&error)),
