@@ -10,7 +10,7 @@
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
 //! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
-//! | [`listing`] | folders in which others replace files |
+//! | [`listing`], [`stale`] | folders in which others replace files; removal of what dead processes left |
 //! | [`mapped`] | the crate's only `unsafe` |
 //!
 //! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
@@ -29,6 +29,7 @@ pub mod merge;
 pub(crate) mod pack;
 mod prove;
 mod reader;
+mod stale;
 pub mod stats;
 mod table;
 pub mod uploads;
