@@ -8,7 +8,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use larder::run::diagnostic::{Diagnostic, Severity};
 
@@ -45,16 +45,16 @@ fn painted(style: Style, text: &str, colour: bool) -> String {
     }
 }
 
-/// Writes to the terminal.
-#[derive(Debug, Default)]
+/// Writes to the terminal. Its clones are one.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Printer {
     terminal: Terminal,
-    live: OnceLock<Live>,
+    live: Arc<OnceLock<Live>>,
 }
 
 impl Printer {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        Self { terminal, live: OnceLock::new() }
+        Self { terminal, live: Arc::default() }
     }
 
     /// Puts the live view on the terminal, if there is one; the first call decides what it shows.
@@ -103,6 +103,11 @@ impl Printer {
     /// A line of talk.
     pub(crate) fn talk(&self, line: impl Display) {
         self.write(format!("{line}\n").as_bytes(), &mut io::stderr().lock());
+    }
+
+    /// Lines of a log.
+    pub(crate) fn log(&self, lines: &[u8]) {
+        self.write(lines, &mut io::stderr().lock());
     }
 
     fn word(&self, style: Style, word: &str) -> String {

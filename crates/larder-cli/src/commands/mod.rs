@@ -11,6 +11,7 @@ mod why;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
+use crate::logs;
 use crate::printer::Printer;
 use crate::surroundings::Machine;
 
@@ -32,6 +33,7 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
         }
     };
     let printer = Printer::new(machine.terminal());
+    logs::start(cli.verbose, &printer);
     let context = Context { machine, printer, verbose: cli.verbose > 0 };
     let done = match &cli.command {
         Command::Run(args) => run::run(&context, args),
