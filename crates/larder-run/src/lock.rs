@@ -94,7 +94,8 @@ pub struct RecipeLocks {
 pub enum Acquired {
     /// The lock; dropping it frees it, unless a supervisor still holds it.
     Held(RecipeLock),
-    /// This process is part of the very recipe that holds the lock, and goes on under it.
+    /// This process is part of the very recipe that holds the lock, and goes on under it; to run the recipe from here
+    /// would never end.
     Inherited(Holder),
 }
 
@@ -205,7 +206,7 @@ impl FlockFile {
     /// Says who holds the lock. On a full disk the lock holds all the same; only nested runs cannot inherit it.
     fn describe(&self, supervisor: Option<Process>) {
         if let Err(error) = self.write(supervisor) {
-            tracing::warn!(%error, path = %self.path.display(), "cannot note who holds a lock");
+            tracing::debug!(%error, path = %self.path.display(), "cannot note who holds a lock");
         }
     }
 

@@ -107,6 +107,25 @@ pub fn restore(
     Ok(restored)
 }
 
+/// What [`restore`] would replace or remove and keep for undo.
+///
+/// # Errors
+/// As [`restore`], before anything is touched.
+pub fn would_keep(
+    scope: &Scope<'_>,
+    tree: &Folder,
+    known: &dyn Known,
+    holds: &dyn Holds,
+) -> Result<Vec<Vec<u8>>> {
+    check(scope, tree)?;
+    let plan = compare(scope, tree, known, holds)?;
+    let replaced = plan.units.into_iter().filter(|unit| unit.replaces.is_some_and(|old| old.keep));
+    let gone = plan.gone.into_iter().filter(|(_, keep)| *keep);
+    let mut kept: Vec<_> = replaced.map(|unit| unit.path).chain(gone.map(|(path, _)| path)).collect();
+    kept.sort();
+    Ok(kept)
+}
+
 /// Refuses a tree that no run of this recipe can have left.
 fn check(scope: &Scope<'_>, tree: &Folder) -> Result<()> {
     let forged = |path: &[u8], reason| Err(Error::Forged { path: path_buf(path), reason });
