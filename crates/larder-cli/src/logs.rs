@@ -1,7 +1,8 @@
 //! What the libraries log, through the printer: warnings always, the rest with `--verbose`.
 //!
 //! A warning looks like every other, its fields in brackets behind it. One place of the program may find the same trouble a
-//! thousand times (a corrupt chunk, say): of each place only the first is shown. With `--verbose` there is no such limit.
+//! thousand times: of each place only the first is shown. A damaged store may be met in many places: of all of them only the
+//! first is shown, and none if the program has said already what is wrong with it. With `--verbose` there is no such limit.
 
 use std::collections::HashSet;
 use std::fmt::{Debug, Write as _};
@@ -57,6 +58,10 @@ struct Warnings {
 
 impl<S: Subscriber> Layer<S> for Warnings {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let is_of_the_store = event.metadata().target().starts_with("larder_store");
+        if is_of_the_store && self.printer.was_cache_warned_of() {
+            return;
+        }
         let place = event.metadata().callsite();
         if !self.shown.lock().unwrap_or_else(PoisonError::into_inner).insert(place) {
             return;
@@ -64,7 +69,13 @@ impl<S: Subscriber> Layer<S> for Warnings {
         let mut text = Text::default();
         event.record(&mut text);
         let fields = if text.fields.is_empty() { String::new() } else { format!(" ({})", text.fields) };
-        self.printer.warning(format_args!("{}{}", printable(&text.message), printable(&fields)), None);
+        let line = format!("{}{}", printable(&text.message), printable(&fields));
+        if is_of_the_store {
+            let hint = "`larder cache verify` looks at the whole cache; `--verbose` shows all that is found";
+            self.printer.cache_warning(line, Some(hint));
+        } else {
+            self.printer.warning(line, None);
+        }
     }
 }
 
