@@ -11,6 +11,7 @@
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
 //! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
 //! | [`listing`], [`stale`] | folders in which others replace files; removal of what dead processes left |
+//! | [`by_hash`] | maps whose keys are hashes |
 //! | [`mapped`] | the crate's only `unsafe` |
 //!
 //! Everything here is synchronous and blocks for the time of disk access. `LocalStore` is shared between threads.
@@ -18,6 +19,7 @@
 
 pub mod backend;
 pub(crate) mod blobs;
+mod by_hash;
 pub mod gc;
 mod gc_lock;
 pub mod home;

@@ -4,7 +4,7 @@
 //! or (after an error) only blobs that are whole. Memory: one window (256 KiB), one frame (128 KiB, twice when it is compressed) and
 //! 88 bytes for each blob since the last commit, whatever the blobs' sizes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Read};
 
 use larder_core::chunk_list::{Builder, Root};
@@ -16,6 +16,7 @@ use larder_core::{
 
 use super::blobs::log::RowWriter;
 use super::blobs::row::BlobRow;
+use super::by_hash::Hashes;
 use super::gc_lock::GcLock;
 use super::index::residency::Resident;
 use super::pack::frame::{MAX_CHUNKS, TARGET};
@@ -67,7 +68,7 @@ impl Session {
 struct Frame {
     raw: Vec<u8>,
     chunks: Vec<(Hash, u32)>,
-    pending: HashSet<Hash>,
+    pending: Hashes,
     stored_raw: bool,
 }
 

@@ -3,7 +3,6 @@
 //! As an open pack: its writer holds an `flock` on it; others read on at any time; when the lock is free anybody may turn
 //! it into a sorted table. A torn last row is cut off; a row that is not sound is ignored when it is looked at.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -15,13 +14,14 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::TAIL_MAGIC;
 use super::row::BlobRow;
+use crate::local::by_hash::ByHash;
 use crate::local::poison;
 use crate::local::table::{self, Row};
 
 #[derive(Debug, Default)]
 struct State {
     read: u64,
-    rows: HashMap<Hash, BlobRow>,
+    rows: ByHash<BlobRow>,
 }
 
 /// A log as a reader sees it.
