@@ -49,6 +49,27 @@ pub enum OpenError {
     },
 }
 
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is configured as it cannot be: a secret that is too short, impossible sizes. A person has to mend that.
+    #[error(transparent)]
+    Settings(Error),
+    /// Its folder cannot be used. A run can go on without a cache.
+    #[error(transparent)]
+    Unusable(Error),
+}
+
+impl StoreError {
+    /// The error itself.
+    #[must_use]
+    pub fn into_inner(self) -> Error {
+        match self {
+            Self::Settings(error) | Self::Unusable(error) => error,
+        }
+    }
+}
+
 /// A project that is open.
 #[derive(Debug)]
 pub struct OpenProject {
@@ -98,16 +119,15 @@ impl OpenProject {
     ///
     /// # Errors
     /// As [`open_store`].
-    pub fn store(&self, around: &Surroundings) -> Result<Option<Store>> {
+    pub fn store(&self, around: &Surroundings) -> Result<Option<Store>, StoreError> {
         let cache = &self.project.config.cache;
         if !cache.local.enabled {
             return Ok(None);
         }
         let named = cache.local.path.as_ref().map(|path| self.project.root.join(path));
         let home = named.or_else(|| around.home.clone()).ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, "open the store")
-                .with_message("there is no folder for it")
-                .with_hint("set LARDER_HOME")
+            let error = Error::new(ErrorKind::NotFound, "open the store");
+            StoreError::Unusable(error.with_message("there is no folder for it").with_hint("set LARDER_HOME"))
         })?;
         let of_bake = cache.secret.as_ref().map(|secret| secret.reveal().as_bytes());
         open_store(&home, cache, around.secret.as_deref().or(of_bake)).map(Some)
@@ -134,16 +154,16 @@ fn chunking(config: &Chunking) -> Result<ChunkerParams> {
 /// Opens the store in `home` as a project's `cache:` wants it.
 ///
 /// # Errors
-/// `Invalid` for a secret that is too short or sizes that cannot be; else as [`Store::local`].
-pub fn open_store(home: &Path, cache: &CacheConfig, secret: Option<&[u8]>) -> Result<Store> {
+/// [`StoreError`]; the folder's are those of [`Store::local`].
+pub fn open_store(home: &Path, cache: &CacheConfig, secret: Option<&[u8]>) -> Result<Store, StoreError> {
     let mut options = Options::default();
     if let Some(level) = cache.local.compression_level {
         options.level = i32::try_from(level).unwrap_or(19);
     }
     if let Some(config) = &cache.chunking {
-        options.chunking = chunking(config)?;
+        options.chunking = chunking(config).map_err(StoreError::Settings)?;
     }
-    let secret = secret.map(Secret::new).transpose()?;
+    let secret = secret.map(Secret::new).transpose().map_err(StoreError::Settings)?;
     let signing = SigningConfig { secret, ..SigningConfig::default() };
-    Store::local(home, options, "default", signing)
+    Store::local(home, options, "default", signing).map_err(StoreError::Unusable)
 }

@@ -18,7 +18,7 @@ use super::yaml::{self, Node};
 use super::{ConfigError, Project, bake};
 use crate::diagnostic::Diagnostic;
 use crate::recipe::{Mode, ROOT_PLACEHOLDER};
-use crate::template::{CustomHelper, Execution, Renderer, Surroundings};
+use crate::template::{COMMAND_TIMEOUT, CustomHelper, Execution, Renderer, Surroundings};
 
 /// What [`Project::load`] needs to know.
 pub struct LoadOptions<'a> {
@@ -104,6 +104,7 @@ fn renderers(
         environment: environment.clone(),
         execution,
         strict: mode == Mode::Strict,
+        timeout: COMMAND_TIMEOUT,
     };
     let live = Renderer::new(surroundings(Execution::Run), helpers.clone());
     (live, Renderer::new(surroundings(Execution::Inert), helpers))

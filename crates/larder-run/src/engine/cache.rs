@@ -7,13 +7,11 @@ use std::sync::{Mutex, PoisonError};
 
 use larder_core::{Digest, Error, ErrorKind};
 use larder_reapi::{ActionResult, Message, Tree};
+use larder_store::action::LARGEST_TREE;
 use larder_store::store::{Ask, Check, Fetched, Hit, LOCAL_TIER, Note, Upstream};
 use larder_store::{ActionDigest, LookUp, Miss, Store, StoreWriter};
 
 use crate::outputs::{BoxError, Holds, Sink, Source};
-
-/// Trees larger than this are not read: a bound for hostile results.
-const MAX_TREE: u64 = 256 << 20;
 
 /// Which of store and remote tiers is asked, and in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -151,7 +149,7 @@ impl<'a> Cache<'a> {
     /// The tree of a result.
     pub(crate) fn tree(&self, digest: &Digest) -> Result<Tree, Error> {
         let store = self.store.ok_or_else(|| Error::new(ErrorKind::NotFound, "read a tree"))?;
-        let bytes = store.get(digest, MAX_TREE)?;
+        let bytes = store.get(digest, LARGEST_TREE)?;
         let malformed =
             |error| Error::new(ErrorKind::Corrupt, "read a tree").with("digest", digest).caused_by(error);
         Tree::decode(bytes.as_slice()).map_err(malformed)

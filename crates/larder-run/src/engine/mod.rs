@@ -9,6 +9,7 @@
 //! explain.rs  keys as they are now, nothing run      remove.rs    outputs go from the worktree
 //! meanwhile.rs  whether what a run relied on was touched while it ran
 //! spared.rs   inputs among outputs (`!` in `outputs`)
+//! dry.rs      what would happen
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
 //! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
@@ -16,6 +17,7 @@
 //! The store may be absent, read-only or broken: then there are no hits, and everything runs.
 
 mod cache;
+mod dry;
 mod execute;
 mod explain;
 mod fresh;
@@ -190,6 +192,18 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What a clean start or a restore of a recipe called `name` works on.
+    pub(crate) fn scope<'s>(
+        &'s self,
+        spec: &'s outputs::OutputSpec,
+        owned: &'s outputs::Owned,
+        is_input: &'s (dyn Fn(&[u8]) -> bool + Sync),
+        name: &'s str,
+    ) -> outputs::Scope<'s> {
+        let (root, state, run) = (&self.root_dir, &self.state_dir, &self.run);
+        outputs::Scope { root, state, spec, owned, tracked: &self.git, is_input, run, recipe: name }
     }
 
     /// Notes what the key of a recipe was computed from, now that it ran or was restored.

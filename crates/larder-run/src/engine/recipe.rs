@@ -30,7 +30,7 @@ use crate::key::{self, Key, Parts};
 use crate::lock::{Acquired, RecipeLock, single_flight};
 use crate::outputs::OutputSpec;
 use crate::plan::Plan;
-use crate::recipe::{CacheSpec, Inputs, Recipe};
+use crate::recipe::{CacheSpec, Inputs, Recipe, RecipeId};
 use crate::worktree::{EntryKind, PathSpec};
 
 /// A recipe's end, for the schedule.
@@ -170,16 +170,25 @@ fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], depende
         return Done { outcome: Outcome::WouldRun { miss: None }, made };
     }
     let lock = match acquire(session, recipe) {
-        Ok(lock) => lock,
+        Ok(Some(lock)) => lock,
+        Ok(None) => return runs_itself(&recipe.id),
         Err(done) => return *done,
     };
     (session.events)(Event::Started { recipe: &recipe.id, miss: None });
-    match execute(session, recipe, args, lock.as_ref()) {
+    match execute(session, recipe, args, &lock) {
         Ok(_) => Done { outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false }, made },
         Err(failure) => failure.into(),
     }
 }
 
+/// A nested run is part of the recipe that it would run: that would never end.
+pub(super) fn runs_itself(recipe: &RecipeId) -> Done {
+    let hint = "its command starts `larder run`, which comes back to it: name there only what it needs, or make \
+                that a dependency";
+    failed(format!("recipe `{recipe}` runs itself"), Some(hint.to_owned()))
+}
+
+/// The recipe's lock; none if this is a run within that very recipe, which may restore it and not run it.
 pub(super) fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>, Box<Done>> {
     let waiting = |holder: &crate::lock::Holder| {
         let by = holder.runner.map(|process| format!("process {}", process.pid)).unwrap_or_default();
@@ -198,8 +207,7 @@ pub(super) fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<R
 impl Job<'_> {
     fn process(&self) -> Done {
         let Some(_) = dependency_digests(self.recipe, self.dependencies) else {
-            let miss = Some("a dependency would run".to_owned());
-            return Done { outcome: Outcome::WouldRun { miss }, made: Made { digest: None, outputs: None } };
+            return self.dry_after_another();
         };
         let now = match self.now() {
             Ok(now) => now,
@@ -283,19 +291,6 @@ impl Job<'_> {
         }
         let tree = hit::tree_digest(&hit.result).ok_or("the recorded result is malformed")?;
         Ok((Found { result: hit.result, tier: hit.tier }, tree))
-    }
-
-    fn dry(&self, now: &Now) -> Done {
-        match self.look_up(now, true, Note::All) {
-            Ok((result, tree)) => Done {
-                outcome: Outcome::Cached { tier: result.tier, restored: false, saved: saved(&result.result) },
-                made: Made { digest: Some(tree), outputs: None },
-            },
-            Err(why) => {
-                let miss = Some(self.miss_reason(now, why));
-                Done { outcome: Outcome::WouldRun { miss }, made: Made { digest: None, outputs: None } }
-            }
-        }
     }
 
     fn cached(&self, now: &Now, found: &Found, on_disk: OnDisk, restored: bool) -> Done {
@@ -420,7 +415,7 @@ impl Job<'_> {
 }
 
 /// How long the recorded run took.
-fn saved(result: &ActionResult) -> Duration {
+pub(super) fn saved(result: &ActionResult) -> Duration {
     let metadata = result.execution_metadata.as_ref();
     let span = metadata.and_then(|m| Some((m.execution_start_timestamp?, m.execution_completed_timestamp?)));
     let Some((start, end)) = span else { return Duration::ZERO };

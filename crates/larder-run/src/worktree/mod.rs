@@ -6,7 +6,7 @@
 //! links.rs    where links lead
 //! table.rs    one node per path, versions        refresh.rs  lstat and reading, on all cores
 //! stat.rs     file-system time, the proof rule   format.rs   the table on disk (docs/formats/stat-table.md)
-//! tree.rs     entries → REAPI messages           check.rs    are outputs as recorded?
+//! tree.rs     entries → REAPI messages
 //! ```
 //!
 //! # What a set of paths is
@@ -30,7 +30,6 @@
 //! All methods take `&self`; one question is answered at a time, each on all cores. Several processes may use one state
 //! folder: the table is replaced whole, the last writer wins, and a lost table costs time only.
 
-mod check;
 mod error;
 mod format;
 mod ignored;
@@ -55,7 +54,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use larder_core::Digest;
 
-pub use check::{Difference, DifferenceKind};
 pub use error::{InputError, PatternProblem, SpecialKind};
 pub use spec::PathSpec;
 pub use stat::{FsTime, Stat};
@@ -164,16 +162,6 @@ impl Worktree {
     #[must_use]
     pub fn directory_of(&self, entries: &[Entry]) -> DirectoryTree {
         directory_of(entries)
-    }
-
-    /// How the disk differs from recorded outputs: entries that are missing or changed, and paths in the folders `owned`
-    /// (relative to the root, owned whole) that were not recorded.
-    ///
-    /// # Errors
-    /// If something cannot be read.
-    pub fn check_paths(&self, recorded: &[Entry], owned: &[PathBuf]) -> Result<Vec<Difference>, InputError> {
-        let (mut inner, epoch) = self.lock();
-        check::check(&mut inner, &self.disk, epoch, recorded, owned)
     }
 
     /// Digest of one file anywhere (a tool, say); links are followed. A relative path is relative to the root.

@@ -11,7 +11,7 @@
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
 //! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
 //! | [`transfer`] | chunks in frames, as they travel between stores |
-//! | [`listing`] | folders in which others replace files |
+//! | [`listing`], [`stale`] | folders in which others replace files; removal of what dead processes left |
 //! | [`by_hash`] | maps whose keys are hashes |
 //! | [`mapped`] | the crate's only `unsafe` |
 //!
@@ -32,6 +32,7 @@ pub mod merge;
 pub(crate) mod pack;
 mod prove;
 mod reader;
+mod stale;
 pub mod stats;
 mod table;
 pub mod transfer;

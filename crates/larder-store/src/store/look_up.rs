@@ -141,19 +141,6 @@ impl Store {
         })
     }
 
-    /// Looks up the result of `action` without asking whether its blobs are there: for a caller that has its outputs
-    /// on disk, and compares them with what the result says.
-    #[must_use]
-    pub fn look_up_unchecked_blobs(&self, action: &ActionDigest) -> LookUp {
-        self.look_up_one(Ask {
-            action: *action,
-            label: None,
-            check: Check::ResultOnly,
-            note: Note::All,
-            from: LOCAL_TIER,
-        })
-    }
-
     /// Looks up one result.
     #[must_use]
     pub fn look_up_one(&self, ask: Ask<'_>) -> LookUp {

@@ -64,7 +64,7 @@ fn instead(context: &Context, args: &RunArgs, open: &OpenProject) -> Option<Resu
     let done = if args.list {
         list::list(printer, open, &selection, json)
     } else if args.check {
-        plan::check(printer, open, json)
+        plan::check(printer, open, &selection, json)
     } else if args.render {
         plan::render(printer, open, &selection, json)
     } else if args.show_plan {
