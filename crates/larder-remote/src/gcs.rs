@@ -30,12 +30,17 @@ pub fn identity(config: &GcsConfig) -> String {
     format!("gcs:{}/{}", config.endpoint.as_deref().unwrap_or_default(), config.bucket)
 }
 
+const SET_CREDENTIALS: &str = "set GOOGLE_APPLICATION_CREDENTIALS to a file of credentials";
+
 /// Opens the tier. Nothing is asked of the bucket yet.
 ///
 /// # Errors
 /// `Invalid` when the configuration makes no sense, or a file of credentials cannot be read.
 pub fn open(config: &GcsConfig, environment: &Environment, options: BucketOptions) -> Result<BucketTier> {
-    let mut builder = GoogleCloudStorageBuilder::new();
+    let given = config.endpoint.is_some() || environment.iter().any(|(name, _)| name.starts_with("GOOGLE_"));
+    let options = BucketOptions { silent: (!given).then_some(SET_CREDENTIALS), ..options };
+    let mut builder =
+        GoogleCloudStorageBuilder::new().with_client_options(connection::options(config.endpoint.as_deref()));
     for (name, value) in environment {
         if name == "GOOGLE_APPLICATION_CREDENTIALS" {
             builder = builder.with_application_credentials(value);
@@ -47,8 +52,7 @@ pub fn open(config: &GcsConfig, environment: &Environment, options: BucketOption
     }
     builder = builder
         .with_bucket_name(&config.bucket)
-        .with_retry(connection::retry())
-        .with_client_options(connection::options(config.endpoint.as_deref()));
+        .with_retry(connection::retry());
     if let Some(endpoint) = &config.endpoint {
         let account = serde_free_account(endpoint);
         builder = builder.with_service_account_key(account);
@@ -56,7 +60,7 @@ pub fn open(config: &GcsConfig, environment: &Environment, options: BucketOption
     let store = builder.build().map_err(|error| {
         Error::new(ErrorKind::Invalid, "open a cache tier")
             .with("bucket", &config.bucket)
-            .with_hint("see GOOGLE_APPLICATION_CREDENTIALS")
+            .with_hint(SET_CREDENTIALS)
             .caused_by(error)
     })?;
     Ok(BucketTier::new(Arc::new(store), NAME, &identity(config), options))

@@ -1,6 +1,6 @@
 //! An S3 bucket as a tier, or anything that speaks its protocol.
 //!
-//! Credentials come from the usual places: the `AWS_*` variables, a container's or an instance's own service.
+//! Credentials come from the `AWS_*` variables, or a container's or an instance's own service; `~/.aws` is not read.
 
 use std::sync::Arc;
 
@@ -31,12 +31,35 @@ pub fn identity(config: &S3Config) -> String {
     format!("s3:{}/{}", config.endpoint.as_deref().unwrap_or_default(), config.bucket)
 }
 
+/// One of these says where credentials come from; else the machine's own service is asked.
+const CREDENTIALS: &[&str] = &[
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_SKIP_SIGNATURE",
+];
+const SET_CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+
 /// Opens the tier. Nothing is asked of the bucket yet.
 ///
 /// # Errors
-/// `Invalid` when the configuration makes no sense.
+/// `Invalid` when the configuration makes no sense; `Permission` when a server other than Amazon's is named and no
+/// credentials are.
 pub fn open(config: &S3Config, environment: &Environment, options: BucketOptions) -> Result<BucketTier> {
-    let mut builder = AmazonS3Builder::new();
+    let set = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let endpoint =
+        config.endpoint.as_deref().or_else(|| set("AWS_ENDPOINT_URL_S3")).or_else(|| set("AWS_ENDPOINT_URL"));
+    let given = CREDENTIALS.iter().any(|name| set(name).is_some());
+    if !given && config.endpoint.is_some() {
+        return Err(Error::new(ErrorKind::Permission, "open a cache tier")
+            .with("bucket", &config.bucket)
+            .with_message("there are no credentials")
+            .with_hint(SET_CREDENTIALS));
+    }
+    let options = BucketOptions { silent: (!given).then_some(SET_CREDENTIALS), ..options };
+    let mut builder = AmazonS3Builder::new().with_client_options(connection::options(endpoint));
     for (name, value) in environment {
         if let Ok(key) = name.to_ascii_lowercase().parse()
             && name.starts_with("AWS_")
@@ -47,12 +70,11 @@ pub fn open(config: &S3Config, environment: &Environment, options: BucketOptions
     builder = builder
         .with_bucket_name(&config.bucket)
         .with_conditional_put(S3ConditionalPut::ETagMatch)
-        .with_retry(connection::retry())
-        .with_client_options(connection::options(config.endpoint.as_deref()));
+        .with_retry(connection::retry());
     if let Some(region) = &config.region {
         builder = builder.with_region(region);
     }
-    if let Some(endpoint) = &config.endpoint {
+    if let Some(endpoint) = endpoint {
         builder = builder.with_endpoint(endpoint);
     }
     let store = builder.build().map_err(|error| {

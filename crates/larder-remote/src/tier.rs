@@ -32,7 +32,7 @@ pub trait Tier: fmt::Debug + Send + Sync {
     /// What was published for `action` in `namespace`.
     ///
     /// # Errors
-    /// `Unavailable`, `Permission` and others when it could not be asked. What does not decode is nothing.
+    /// `Unavailable`, `Permission` and others when it could not be asked; `Corrupt` when what is there does not decode.
     async fn look_up(&self, namespace: &str, action: &ActionDigest) -> Result<Option<Box<dyn Offer>>>;
 
     /// Publishes a result, its content first.

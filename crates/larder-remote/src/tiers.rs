@@ -120,6 +120,8 @@ struct Slot {
     seen: Seen,
     rests_until: Mutex<Option<Instant>>,
     warned: AtomicBool,
+    /// It may be asked, and takes no results.
+    takes_nothing: AtomicBool,
     /// Results there that proved bad: they are replaced.
     bad: Mutex<HashSet<ActionDigest>>,
 }
@@ -155,6 +157,7 @@ impl Tiers {
             tier: OnceLock::new(),
             rests_until: Mutex::default(),
             warned: AtomicBool::new(false),
+            takes_nothing: AtomicBool::new(false),
             bad: Mutex::default(),
         };
         let slots = tiers.into_iter().map(slot).collect();
@@ -239,10 +242,7 @@ impl Upstream for Tiers {
                     why = Some(format!("the result in `{}` is not believed: {reason}", slot.configured.name));
                 }
                 Err(error)
-                    if matches!(
-                        error.kind(),
-                        ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Invalid
-                    ) =>
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Invalid) =>
                 {
                     // The result is there and not whole, or not what it says: this machine's takes its place.
                     slot.distrust(action);
@@ -268,7 +268,8 @@ impl Upstream for Tiers {
 impl Tiers {
     fn send(&self, at: usize, action: &ActionDigest, label: &str) {
         let slot = &self.shared.slots[at];
-        if !slot.configured.write || slot.seen.has(action) {
+        let takes = slot.configured.write && !slot.takes_nothing.load(Ordering::Relaxed);
+        if !takes || slot.seen.has(action) {
             return;
         }
         let mut queue = lock(&self.shared.queue);
@@ -337,12 +338,15 @@ impl Shared {
     /// A tier failed: it rests, and the first time it is said.
     fn failed(&self, slot: &Slot, error: &Error) {
         *lock(&slot.rests_until) = Some(Instant::now() + REST);
-        tracing::debug!(%error, tier = slot.configured.name, "a tier failed");
+        self.say(slot, "cannot be used", error);
+    }
+
+    /// Warns of a tier, once.
+    fn say(&self, slot: &Slot, what: &str, error: &Error) {
+        tracing::debug!(%error, tier = slot.configured.name, what, "a tier failed");
         if !slot.warned.swap(true, Ordering::Relaxed) {
-            self.warn(
-                format!("the cache tier `{}` cannot be used: {error}", slot.configured.name),
-                error.hint().map(str::to_owned),
-            );
+            let message = format!("the cache tier `{}` {what}: {error}", slot.configured.name);
+            self.warn(message, error.hint().map(str::to_owned));
         }
     }
 
@@ -415,7 +419,8 @@ impl Shared {
 
     fn send(&self, job: &Job) {
         let slot = &self.slots[job.slot];
-        let Some(tier) = self.tier(slot) else {
+        let tier = if slot.takes_nothing.load(Ordering::Relaxed) { None } else { self.tier(slot) };
+        let Some(tier) = tier else {
             lock(&self.sent).given_up += 1;
             return;
         };
@@ -430,10 +435,16 @@ impl Shared {
             }
             Err(error) => {
                 lock(&self.sent).given_up += 1;
-                if error.kind() == ErrorKind::NotFound {
-                    tracing::debug!(%error, "a result is not sent: its content is gone from the store");
-                } else {
-                    self.failed(slot, &error);
+                match error.kind() {
+                    ErrorKind::NotFound => {
+                        tracing::debug!(%error, "a result is not sent: its content is gone from the store");
+                    }
+                    // Whoever may only read goes on reading.
+                    ErrorKind::Permission | ErrorKind::ReadOnly | ErrorKind::Full => {
+                        slot.takes_nothing.store(true, Ordering::Relaxed);
+                        self.say(slot, "takes no results", &error);
+                    }
+                    _ => self.failed(slot, &error),
                 }
             }
         }

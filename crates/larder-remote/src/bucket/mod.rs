@@ -3,7 +3,8 @@
 //! | file | what |
 //! |---|---|
 //! | [`names`] | names of objects |
-//! | [`objects`] | requests: errors, limits of time, counts |
+//! | [`objects`] | requests: limits of time, counts |
+//! | [`errors`] | what their failures mean, and what to do |
 //! | [`stored`] | what a result object holds |
 //! | [`fetch`] | content from packs into the store |
 //! | [`publish`] | a result and its content into the bucket |
@@ -15,6 +16,7 @@
 //! Works from many machines at once with no server between. Two who publish one result write the same packs, and one of
 //! the two results stays.
 
+mod errors;
 mod fetch;
 mod names;
 mod objects;
@@ -28,12 +30,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use larder_core::chunk_list::Root;
-use larder_core::{Digest, Hash, Result};
+use larder_core::{Digest, Error, ErrorKind, Hash, Result};
 use larder_store::{ActionDigest, Store};
 use object_store::ObjectStore;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::tier::{Offer, Publication, Receipt, Tier, Transfer};
+use errors::Speaker;
 use fetch::Content;
 use names::Names;
 pub use objects::Patience;
@@ -65,11 +68,13 @@ pub struct BucketOptions {
     pub level: i32,
     /// How long answers are waited for.
     pub patience: Patience,
+    /// What to do when nobody answers.
+    pub silent: Option<&'static str>,
 }
 
 impl Default for BucketOptions {
     fn default() -> Self {
-        Self { prefix: String::new(), level: 3, patience: Patience::default() }
+        Self { prefix: String::new(), level: 3, patience: Patience::default(), silent: None }
     }
 }
 
@@ -83,7 +88,11 @@ impl BucketTier {
         options: BucketOptions,
     ) -> Self {
         Self {
-            objects: Objects::new(store, name, options.patience),
+            objects: Objects::new(
+                store,
+                Speaker { tier: name, silent: options.silent },
+                options.patience,
+            ),
             identity: format!("{identity}#{}", options.prefix),
             prefix: options.prefix,
             level: options.level.clamp(0, 19),
@@ -106,7 +115,7 @@ impl BucketTier {
                 let tried = async {
                     let first = self.objects.create(&path, Bytes::from_static(b"1")).await?;
                     let second = self.objects.create(&path, Bytes::from_static(b"2")).await?;
-                    Ok::<_, larder_core::Error>(first == Created::Yes && second == Created::Present)
+                    Ok::<_, Error>(first == Created::Yes && second == Created::Present)
                 };
                 let honours = tried.await.unwrap_or(false);
                 if let Err(error) = self.objects.delete(&path).await {
@@ -161,14 +170,16 @@ impl Tier for BucketTier {
             return Ok(None);
         };
         let Some(stored) = Stored::decode_object(&object) else {
-            tracing::warn!(tier = self.objects.name(), %action, "a result object does not decode; it is a miss");
-            return Ok(None);
+            return Err(Error::new(ErrorKind::Corrupt, "read a result")
+                .with_message("it does not decode")
+                .with("tier", self.objects.name()));
         };
-        Ok(Some(Box::new(BucketOffer { objects: self.objects.clone(), names, stored })))
+        Ok(Some(Box::new(BucketOffer { objects: self.objects.apart(), names, stored })))
     }
 
     async fn publish(&self, publication: &Publication<'_>) -> Result<Receipt> {
-        publish::publish(self, publication).await
+        let apart = Self { objects: self.objects.apart(), ..self.clone() };
+        publish::publish(&apart, publication).await
     }
 }
 
@@ -191,10 +202,8 @@ impl Offer for BucketOffer {
     }
 
     async fn fetch(&self, store: &Store, needs: &[Digest], missing: &[Digest]) -> Result<Transfer> {
-        let before = self.objects.moved();
         let roots: Vec<Root> = self.stored.roots(needs);
         Content::new(&self.objects, &self.names, &self.stored).bring(store, needs, &roots, missing).await?;
-        let now = self.objects.moved();
-        Ok(Transfer { requests: now.requests - before.requests, bytes: now.bytes - before.bytes })
+        Ok(self.objects.moved_here())
     }
 }

@@ -14,6 +14,7 @@ use larder_core::{Error, ErrorKind, Result};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload};
 
+use super::errors::Speaker;
 use crate::tier::Transfer;
 
 /// How long is waited.
@@ -43,9 +44,20 @@ impl Patience {
 #[derive(Clone, Debug)]
 pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
-    name: &'static str,
+    speaker: Speaker,
     patience: Patience,
-    moved: Arc<(AtomicU64, AtomicU64)>,
+    /// Of the tier, and of this operation.
+    moved: [Arc<Moved>; 2],
+}
+
+/// Requests and bytes.
+#[derive(Debug, Default)]
+struct Moved(AtomicU64, AtomicU64);
+
+impl Moved {
+    fn read(&self) -> Transfer {
+        Transfer { requests: self.0.load(Ordering::Relaxed), bytes: self.1.load(Ordering::Relaxed) }
+    }
 }
 
 /// What a conditional write did.
@@ -58,25 +70,34 @@ pub(crate) enum Created {
 }
 
 impl Objects {
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, name: &'static str, patience: Patience) -> Self {
-        Self { store, name, patience, moved: Arc::default() }
+    pub(crate) fn new(store: Arc<dyn ObjectStore>, speaker: Speaker, patience: Patience) -> Self {
+        Self { store, speaker, patience, moved: Default::default() }
+    }
+
+    /// The same objects, with a count of their own for one operation: several run at once.
+    pub(crate) fn apart(&self) -> Self {
+        Self { moved: [self.moved[0].clone(), Arc::default()], ..self.clone() }
     }
 
     pub(crate) fn name(&self) -> &'static str {
-        self.name
+        self.speaker.tier
     }
 
-    /// Requests and bytes of everything since it was made.
+    /// Everything since the tier was opened.
     pub(crate) fn moved(&self) -> Transfer {
-        Transfer {
-            requests: self.moved.0.load(Ordering::Relaxed),
-            bytes: self.moved.1.load(Ordering::Relaxed),
-        }
+        self.moved[0].read()
+    }
+
+    /// Everything of the operation that these were set [apart](Self::apart) for.
+    pub(crate) fn moved_here(&self) -> Transfer {
+        self.moved[1].read()
     }
 
     fn count(&self, bytes: usize) {
-        self.moved.0.fetch_add(1, Ordering::Relaxed);
-        self.moved.1.fetch_add(bytes as u64, Ordering::Relaxed);
+        for moved in &self.moved {
+            moved.0.fetch_add(1, Ordering::Relaxed);
+            moved.1.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
     }
 
     async fn in_time<T>(
@@ -86,15 +107,12 @@ impl Objects {
         work: impl Future<Output = object_store::Result<T>>,
     ) -> Result<T> {
         match tokio::time::timeout(limit, work).await {
-            Ok(done) => done.map_err(|error| self.error(operation, error)),
-            Err(_) => Err(Error::new(ErrorKind::Unavailable, operation)
-                .with_message(format!("no answer within {} s", limit.as_secs()))
-                .with("tier", self.name)
-                .retryable(true)),
+            Ok(done) => done.map_err(|error| self.speaker.explain(operation, &error)),
+            Err(_) => Err(self.speaker.unanswered(operation, limit.as_secs())),
         }
     }
 
-    /// A whole object of at most `limit` bytes; nothing if there is none, or if it is larger.
+    /// A whole object; nothing if there is none, `Corrupt` if it has more than `limit` bytes.
     pub(crate) async fn get(&self, path: &Path, limit: u64) -> Result<Option<Bytes>> {
         let begun = self.store.get_opts(path, GetOptions::default());
         let found = match self.in_time("look up a result", self.patience.answer, begun).await {
@@ -106,8 +124,13 @@ impl Objects {
             Err(error) => return Err(error),
         };
         let size = found.meta.size;
+        let too_large = || {
+            Error::new(ErrorKind::Corrupt, "read a result")
+                .with_message(format!("it has more than {limit} bytes"))
+                .with("tier", self.name())
+        };
         if size > limit {
-            return Ok(None);
+            return Err(too_large());
         }
         let mut body = found.into_stream();
         let read = async {
@@ -122,13 +145,18 @@ impl Objects {
         };
         let bytes = self.in_time("read a result", self.patience.body(size), read).await?;
         self.count(bytes.len());
-        Ok((bytes.len() as u64 <= limit).then(|| bytes.into()))
+        if bytes.len() as u64 > limit {
+            return Err(too_large());
+        }
+        Ok(Some(bytes.into()))
     }
 
-    /// Whether there is such an object.
+    /// Whether there is such an object, of one byte or more. Asked for by its first byte: a `HEAD` costs the same, and
+    /// its answer has no body that could say what is wrong.
     pub(crate) async fn exists(&self, path: &Path) -> Result<bool> {
-        let head = self.store.get_opts(path, GetOptions { head: true, ..GetOptions::default() });
-        let found = self.in_time("look up a result", self.patience.answer, head).await;
+        let options = GetOptions { range: Some((0..1).into()), ..GetOptions::default() };
+        let first = self.store.get_opts(path, options);
+        let found = self.in_time("look up a result", self.patience.answer, first).await;
         self.count(0);
         match found {
             Ok(_) => Ok(true),
@@ -149,7 +177,7 @@ impl Objects {
         }
         Err(Error::new(ErrorKind::Unavailable, "read content")
             .with_message(format!("{} bytes came instead of {length}", bytes.len()))
-            .with("tier", self.name))
+            .with("tier", self.name()))
     }
 
     /// Writes an object, whatever was there.
@@ -193,75 +221,4 @@ impl Objects {
             _ => Ok(()),
         }
     }
-
-    fn error(&self, operation: &'static str, error: object_store::Error) -> Error {
-        use object_store::Error as Of;
-        let kind = match &error {
-            Of::NotFound { .. } => ErrorKind::NotFound,
-            Of::AlreadyExists { .. } | Of::Precondition { .. } => ErrorKind::Busy,
-            Of::PermissionDenied { .. } | Of::Unauthenticated { .. } => ErrorKind::Permission,
-            Of::InvalidPath { .. } | Of::UnknownConfigurationKey { .. } => ErrorKind::Invalid,
-            _ => ErrorKind::Unavailable,
-        };
-        let said = chain(&error);
-        // A bucket that is not there answers like an object that is not there.
-        let (kind, hint) = match hint(&said) {
-            Some((kind, hint)) => (kind, Some(hint)),
-            None => (kind, None),
-        };
-        let error = Error::new(kind, operation).with_message(short(&said)).with("tier", self.name);
-        match hint {
-            Some(hint) => error.with_hint(hint),
-            None => error,
-        }
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !said.contains(&text) {
-            said.push_str(": ");
-            said.push_str(&text);
-        }
-        next = cause.source();
-    }
-    said
-}
-
-/// The answer of a server in one line of bounded length.
-fn short(said: &str) -> String {
-    let line: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut short: String = line.chars().take(300).collect();
-    if short.len() < line.len() {
-        short.push('…');
-    }
-    short
-}
-
-/// What the codes that clouds put into their answers mean, and what to do.
-fn hint(said: &str) -> Option<(ErrorKind, &'static str)> {
-    const CODES: &[(&str, ErrorKind, &str)] = &[
-        ("NoSuchBucket", ErrorKind::Invalid, "make the bucket, or mend `bucket:`"),
-        ("ContainerNotFound", ErrorKind::Invalid, "make the container, or mend `container:`"),
-        ("The specified bucket does not exist", ErrorKind::Invalid, "make the bucket, or mend `bucket:`"),
-        ("RequestTimeTooSkewed", ErrorKind::Permission, "this machine's clock is wrong; set it"),
-        (
-            "InvalidAccessKeyId",
-            ErrorKind::Permission,
-            "the access key is unknown there; see AWS_ACCESS_KEY_ID",
-        ),
-        (
-            "SignatureDoesNotMatch",
-            ErrorKind::Permission,
-            "the secret key is wrong; see AWS_SECRET_ACCESS_KEY",
-        ),
-        ("ExpiredToken", ErrorKind::Permission, "the session has expired; log in again"),
-        ("AuthenticationFailed", ErrorKind::Permission, "the account key or token is wrong"),
-        ("QuotaExceeded", ErrorKind::Full, "the bucket is full"),
-        ("AccessDenied", ErrorKind::Permission, "these credentials may not do that in this bucket"),
-    ];
-    CODES.iter().find(|(code, ..)| said.contains(code)).map(|(_, kind, hint)| (*kind, *hint))
 }

@@ -40,15 +40,9 @@ const COMPARED: usize = 2;
 const LARGEST_NOTE: u64 = 4096;
 
 pub(super) async fn publish(tier: &BucketTier, publication: &Publication<'_>) -> Result<Receipt> {
-    let before = tier.objects.moved();
     let names = tier.names(publication.store.namespace());
     let path = names.result(publication.action);
-    let receipt = |present| {
-        let (now, mut sent) = (tier.objects.moved(), before);
-        sent.requests = now.requests - before.requests;
-        sent.bytes = now.bytes - before.bytes;
-        Receipt { sent, present }
-    };
+    let receipt = |present| Receipt { sent: tier.objects.moved_here(), present };
     if !publication.replace && tier.objects.exists(&path).await? {
         return Ok(receipt(true));
     }

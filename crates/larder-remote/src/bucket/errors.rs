@@ -1,0 +1,205 @@
+//! What object stores fail with, in words that help.
+//!
+//! The stores' answers are told apart by the codes in them: the library that asks does not hand out more. A code that is
+//! not known here is shown as it came, in one line of bounded length.
+
+use larder_core::{Error, ErrorKind};
+use object_store::client::{HttpError, HttpErrorKind};
+
+/// Whose errors these are, and what to do when nobody answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Speaker {
+    /// The tier's name in the configuration.
+    pub(crate) tier: &'static str,
+    /// What to do when nobody answers.
+    pub(crate) silent: Option<&'static str>,
+}
+
+impl Speaker {
+    /// The error of one request.
+    pub(crate) fn explain(&self, operation: &'static str, error: &object_store::Error) -> Error {
+        let said = chain(error);
+        let (kind, message, hint) = if let Some(known) = CODES.iter().find(|known| said.contains(known.code)) {
+            (known.kind, format!("{} ({})", known.message, known.code), Some(known.hint))
+        } else if let Some(cause) = unreachable(error) {
+            let message = format!("the server cannot be reached: {}", short(&cause));
+            (ErrorKind::Unavailable, message, Some(self.silent.unwrap_or(REACHABLE)))
+        } else {
+            (kind(error), short(&answer(&said).unwrap_or(said)), None)
+        };
+        let explained = Error::new(kind, operation).with_message(message).with("tier", self.tier);
+        match hint {
+            Some(hint) => explained.with_hint(hint),
+            None => explained,
+        }
+    }
+
+    /// The error of a request that nobody answered.
+    pub(crate) fn unanswered(&self, operation: &'static str, seconds: u64) -> Error {
+        Error::new(ErrorKind::Unavailable, operation)
+            .with_message(format!("no answer within {seconds} s"))
+            .with("tier", self.tier)
+            .with_hint(self.silent.unwrap_or(REACHABLE))
+            .retryable(true)
+    }
+}
+
+const REACHABLE: &str = "is the server running, and does the tier's `endpoint` say where?";
+
+/// What a code in an answer means.
+struct Known {
+    code: &'static str,
+    kind: ErrorKind,
+    message: &'static str,
+    hint: &'static str,
+}
+
+const fn known(code: &'static str, kind: ErrorKind, message: &'static str, hint: &'static str) -> Known {
+    Known { code, kind, message, hint }
+}
+
+// A bucket that is not there must not be taken for a result that is not there: `Unavailable`.
+const CODES: &[Known] = &[
+    known(
+        "NoSuchBucket",
+        ErrorKind::Unavailable,
+        "there is no such bucket",
+        "make the bucket, or mend the tier's `bucket`",
+    ),
+    known(
+        "The specified bucket does not exist",
+        ErrorKind::Unavailable,
+        "there is no such bucket",
+        "make the bucket, or mend the tier's `bucket`",
+    ),
+    known(
+        "ContainerNotFound",
+        ErrorKind::Unavailable,
+        "there is no such container",
+        "make the container, or mend the tier's `container`",
+    ),
+    known(
+        "RequestTimeTooSkewed",
+        ErrorKind::Permission,
+        "the time of this machine is too far from the server's",
+        "set this machine's clock",
+    ),
+    known(
+        "InvalidAccessKeyId",
+        ErrorKind::Permission,
+        "the access key is not known there",
+        "see AWS_ACCESS_KEY_ID",
+    ),
+    known(
+        "SignatureDoesNotMatch",
+        ErrorKind::Permission,
+        "the secret key is wrong",
+        "see AWS_SECRET_ACCESS_KEY",
+    ),
+    known("ExpiredToken", ErrorKind::Permission, "the session has expired", "log in again"),
+    known("InvalidToken", ErrorKind::Permission, "the session's token is wrong", "see AWS_SESSION_TOKEN"),
+    known(
+        "AuthorizationHeaderMalformed",
+        ErrorKind::Permission,
+        "the request was signed for another region",
+        "set the tier's `region` to the bucket's",
+    ),
+    known(
+        "PermanentRedirect",
+        ErrorKind::Unavailable,
+        "the bucket is in another region",
+        "set the tier's `region` to the bucket's",
+    ),
+    known(
+        "AuthorizationPermissionMismatch",
+        ErrorKind::Permission,
+        "these credentials do not allow that",
+        "allow it, or use other credentials",
+    ),
+    known(
+        "AuthorizationFailure",
+        ErrorKind::Permission,
+        "these credentials do not allow that, or are not those of this account",
+        "see AZURE_STORAGE_ACCOUNT_KEY, and the tier's `account`",
+    ),
+    known(
+        "AuthenticationFailed",
+        ErrorKind::Permission,
+        "the credentials are wrong",
+        "see AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
+    ),
+    known("QuotaExceeded", ErrorKind::Full, "there is no room left", "make room in the bucket"),
+    known(
+        "AccessDenied",
+        ErrorKind::Permission,
+        "these credentials do not allow that",
+        "allow it, or use other credentials",
+    ),
+    known(
+        "169.254.169.254",
+        ErrorKind::Permission,
+        "there are no credentials, and this machine's own service gives none",
+        "set the cloud's usual variables, as docs/guides/remote-cache.md says",
+    ),
+];
+
+fn kind(error: &object_store::Error) -> ErrorKind {
+    use object_store::Error as Of;
+    match error {
+        Of::NotFound { .. } => ErrorKind::NotFound,
+        Of::AlreadyExists { .. } | Of::Precondition { .. } => ErrorKind::Busy,
+        Of::PermissionDenied { .. } | Of::Unauthenticated { .. } => ErrorKind::Permission,
+        Of::InvalidPath { .. } | Of::UnknownConfigurationKey { .. } => ErrorKind::Invalid,
+        _ => ErrorKind::Unavailable,
+    }
+}
+
+/// Why no connection came about, if that is what went wrong.
+fn unreachable(error: &object_store::Error) -> Option<String> {
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    let mut connecting = false;
+    let mut deepest = None;
+    while let Some(cause) = next {
+        connecting |= cause.downcast_ref::<HttpError>().is_some_and(|e| e.kind() == HttpErrorKind::Connect);
+        deepest = Some(cause);
+        next = cause.source();
+    }
+    connecting.then(|| deepest.map(ToString::to_string)).flatten()
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !said.contains(&text) {
+            said.push_str(": ");
+            said.push_str(&text);
+        }
+        next = cause.source();
+    }
+    said
+}
+
+/// Code and message of an answer in XML.
+fn answer(said: &str) -> Option<String> {
+    let between = |name: &str| {
+        let after = said.split_once(&format!("<{name}>"))?.1;
+        after.split_once(&format!("</{name}>")).map(|(text, _)| text.trim().to_owned())
+    };
+    let code = between("Code")?;
+    Some(match between("Message") {
+        Some(message) => format!("{message} ({code})"),
+        None => code,
+    })
+}
+
+/// In one line of bounded length.
+fn short(said: &str) -> String {
+    let line: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut short: String = line.chars().filter(|c| !c.is_control()).take(300).collect();
+    if short.len() < line.len() {
+        short.push('…');
+    }
+    short
+}
