@@ -151,18 +151,25 @@ impl Objects {
         Ok(Some(bytes.into()))
     }
 
-    /// Whether there is such an object, of one byte or more. Asked for by its first byte: a `HEAD` costs the same, and
-    /// its answer has no body that could say what is wrong.
+    /// Whether there is such an object. Asked for by its first byte: a `HEAD` costs the same, and its answer has no body
+    /// that could say what is wrong.
     pub(crate) async fn exists(&self, path: &Path) -> Result<bool> {
-        let options = GetOptions { range: Some((0..1).into()), ..GetOptions::default() };
-        let first = self.store.get_opts(path, options);
-        let found = self.in_time("look up a result", self.patience.answer, first).await;
-        self.count(0);
-        match found {
-            Ok(_) => Ok(true),
+        match self.first_byte(path, GetOptions::default().with_range(Some(0..1))).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+            // An empty object has no first byte.
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                let head = GetOptions { head: true, ..GetOptions::default() };
+                self.first_byte(path, head).await.map(|()| true).map_err(|_| error)
+            }
+            found => found.map(|()| true),
         }
+    }
+
+    async fn first_byte(&self, path: &Path, options: GetOptions) -> Result<()> {
+        let found =
+            self.in_time("look up a result", self.patience.answer, self.store.get_opts(path, options)).await;
+        self.count(0);
+        found.map(drop)
     }
 
     /// The bytes `range` of an object, all of them.

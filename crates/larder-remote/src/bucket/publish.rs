@@ -4,6 +4,8 @@
 //! the new result differs is known from chunk lists, which this machine has when it made or fetched the old one, and
 //! fetches otherwise (they are a two-hundredth of the content). Packs that are marked for deletion are never named.
 //!
+//! A result that takes the place of a bad one names nothing old.
+//!
 //! A result must stay quick to read: when naming old frames would scatter it over more than [`MOST_SPANS`] places, the
 //! smallest of them are written again.
 
@@ -49,7 +51,9 @@ pub(super) async fn publish(tier: &BucketTier, publication: &Publication<'_>) ->
     let local = publication.store.local_store();
     let roots = roots(publication)?;
     let recent = recent(tier, &names, publication.label).await;
-    let known = known(tier, &names, publication.store, &recent, publication.action).await;
+    // What proved bad may lie in packs that earlier results share: all of it is written again.
+    let compared: &[ActionDigest] = if publication.replace { &[] } else { &recent };
+    let known = known(tier, &names, publication.store, compared, publication.action).await;
     let known = affordable(local, &roots, known)?;
 
     let mut stored = Stored {

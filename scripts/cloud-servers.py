@@ -1,0 +1,83 @@
+"""Prepares a server that scripts/cloud-servers started: buckets, users, rights. Prints credentials: the writer's, the reader's.
+
+    cloud-servers.py moto|azurite|gcs PORT BUCKET
+"""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import json
+import re
+import sys
+import urllib.parse
+import urllib.request
+
+# Azurite's own account: public, and the same everywhere.
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+VERSION = "2021-12-02"
+
+
+def ask(method, url, body=b"", headers=None):
+    request = urllib.request.Request(url, data=body, method=method, headers=headers or {})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.read().decode()
+
+
+def moto(base, bucket):
+    """A user that may do all and one that may read; from then on, signatures and rights are checked."""
+    signed = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=x"
+
+    def iam(action, **fields):
+        fields.update(Action=action, Version="2010-05-08")
+        return ask("POST", base, urllib.parse.urlencode(fields).encode(), {"Authorization": signed})
+
+    ask("PUT", f"{base}/{bucket}")
+    for user, rights in (("writer", ["s3:*"]), ("reader", ["s3:GetObject", "s3:ListBucket"])):
+        allow = {"Effect": "Allow", "Action": rights, "Resource": "*"}
+        iam("CreateUser", UserName=user)
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+        iam("PutUserPolicy", UserName=user, PolicyName="rights", PolicyDocument=policy)
+        made = iam("CreateAccessKey", UserName=user)
+        parts = [re.search(f"<{name}>(.*?)</", made).group(1) for name in ("AccessKeyId", "SecretAccessKey")]
+        print(":".join(parts))
+    ask("POST", f"{base}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
+
+
+def sign(text):
+    return base64.b64encode(hmac.new(base64.b64decode(KEY), text.encode(), hashlib.sha256).digest()).decode()
+
+
+def azurite(base, container):
+    """A container, and a token that may read in it for a day."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    date = now.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    resource = f"/{ACCOUNT}/{ACCOUNT}/{container}\nrestype:container"
+    text = "PUT" + "\n" * 12 + f"x-ms-date:{date}\nx-ms-version:{VERSION}\n{resource}"
+    headers = {
+        "x-ms-date": date,
+        "x-ms-version": VERSION,
+        "Authorization": f"SharedKey {ACCOUNT}:{sign(text)}",
+        "Content-Type": "",
+    }
+    ask("PUT", f"{base}/{ACCOUNT}/{container}?restype=container", None, headers)
+    expires = (now + datetime.timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Rights, from, until, resource, identifier, addresses, protocols, version, kind, snapshot, scope, five headers.
+    fields = ["rl", "", expires, f"/blob/{ACCOUNT}/{container}", "", "", "", VERSION, "c", "", "", "", "", "", "", ""]
+    token = {"sv": VERSION, "sr": "c", "sp": "rl", "se": expires, "sig": sign("\n".join(fields))}
+    print(f"{ACCOUNT}:{KEY}")
+    print(urllib.parse.urlencode(token))
+
+
+def gcs(base, bucket):
+    ask("POST", f"{base}/storage/v1/b?project=larder", json.dumps({"name": bucket}).encode(), {"Content-Type": "application/json"})
+
+
+def main():
+    kind, port, bucket = sys.argv[1:]
+    {"moto": moto, "azurite": azurite, "gcs": gcs}[kind](f"http://127.0.0.1:{port}", bucket)
+
+
+if __name__ == "__main__":
+    main()
