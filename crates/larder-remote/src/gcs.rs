@@ -50,9 +50,7 @@ pub fn open(config: &GcsConfig, environment: &Environment, options: BucketOption
             builder = builder.with_config(key, value);
         }
     }
-    builder = builder
-        .with_bucket_name(&config.bucket)
-        .with_retry(connection::retry());
+    builder = builder.with_bucket_name(&config.bucket).with_retry(connection::retry());
     if let Some(endpoint) = &config.endpoint {
         let account = serde_free_account(endpoint);
         builder = builder.with_service_account_key(account);

@@ -48,7 +48,8 @@ const SET_CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 /// `Invalid` when the configuration makes no sense; `Permission` when a server other than Amazon's is named and no
 /// credentials are.
 pub fn open(config: &S3Config, environment: &Environment, options: BucketOptions) -> Result<BucketTier> {
-    let set = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let set =
+        |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let endpoint =
         config.endpoint.as_deref().or_else(|| set("AWS_ENDPOINT_URL_S3")).or_else(|| set("AWS_ENDPOINT_URL"));
     let given = CREDENTIALS.iter().any(|name| set(name).is_some());

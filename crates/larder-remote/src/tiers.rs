@@ -242,7 +242,10 @@ impl Upstream for Tiers {
                     why = Some(format!("the result in `{}` is not believed: {reason}", slot.configured.name));
                 }
                 Err(error)
-                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Invalid) =>
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Invalid
+                    ) =>
                 {
                     // The result is there and not whole, or not what it says: this machine's takes its place.
                     slot.distrust(action);

@@ -19,7 +19,8 @@ impl Speaker {
     /// The error of one request.
     pub(crate) fn explain(&self, operation: &'static str, error: &object_store::Error) -> Error {
         let said = chain(error);
-        let (kind, message, hint) = if let Some(known) = CODES.iter().find(|known| said.contains(known.code)) {
+        let (kind, message, hint) = if let Some(known) = CODES.iter().find(|known| said.contains(known.code))
+        {
             (known.kind, format!("{} ({})", known.message, known.code), Some(known.hint))
         } else if let Some(cause) = unreachable(error) {
             let message = format!("the server cannot be reached: {}", short(&cause));
@@ -32,6 +33,14 @@ impl Speaker {
             Some(hint) => explained.with_hint(hint),
             None => explained,
         }
+    }
+
+    /// The error of a write that found nothing to write into.
+    pub(crate) fn nowhere(&self, error: &Error) -> Error {
+        Error::new(ErrorKind::Unavailable, "write an object")
+            .with_message(format!("there is nothing to write into: {error}"))
+            .with("tier", self.tier)
+            .with_hint("make the bucket, or mend its name")
     }
 
     /// The error of a request that nobody answered.
@@ -90,6 +99,7 @@ const CODES: &[Known] = &[
         "the access key is not known there",
         "see AWS_ACCESS_KEY_ID",
     ),
+    known("NotSignedUp", ErrorKind::Permission, "the access key is not known there", "see AWS_ACCESS_KEY_ID"),
     known(
         "SignatureDoesNotMatch",
         ErrorKind::Permission,
@@ -133,7 +143,7 @@ const CODES: &[Known] = &[
         "AccessDenied",
         ErrorKind::Permission,
         "these credentials do not allow that",
-        "allow it, or use other credentials",
+        "allow it, or use other credentials; see \"Rights\" in docs/guides/remote-cache.md",
     ),
     known(
         "169.254.169.254",

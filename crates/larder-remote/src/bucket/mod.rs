@@ -88,11 +88,7 @@ impl BucketTier {
         options: BucketOptions,
     ) -> Self {
         Self {
-            objects: Objects::new(
-                store,
-                Speaker { tier: name, silent: options.silent },
-                options.patience,
-            ),
+            objects: Objects::new(store, Speaker { tier: name, silent: options.silent }, options.patience),
             identity: format!("{identity}#{}", options.prefix),
             prefix: options.prefix,
             level: options.level.clamp(0, 19),

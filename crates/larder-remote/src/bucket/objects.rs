@@ -207,7 +207,11 @@ impl Objects {
         let put = self.store.put_opts(path, PutPayload::from_bytes(bytes), options);
         let done = self.in_time("write an object", self.patience.body(length as u64), put).await;
         self.count(length);
-        done.map(drop)
+        match done {
+            // Only the bucket can be missing, and that is never a result that is missing.
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(self.speaker.nowhere(&error)),
+            done => done.map(drop),
+        }
     }
 
     /// Everything below `prefix`.

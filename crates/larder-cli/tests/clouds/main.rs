@@ -1,0 +1,14 @@
+//! Remote tiers against servers that speak the clouds' protocols, through the program as a user meets it.
+//!
+//! ```text
+//! servers.rs   the servers that the environment names     sharing.rs   machines share, and damage heals
+//! world.rs     machines and their project                 refusals.rs  servers that refuse, are gone, or say nothing
+//! ```
+//! `scripts/cloud-servers run cargo test -p larder-cli --test clouds` starts servers and names them; what the variables are
+//! is said there. Without any, tests that need one say so on standard error and pass; with `REQUIRE_CLIENTS=1` they fail.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod refusals;
+mod servers;
+mod sharing;
+mod world;
