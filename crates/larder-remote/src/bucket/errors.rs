@@ -36,11 +36,11 @@ impl Speaker {
     }
 
     /// The error of a write that found nothing to write into.
-    pub(crate) fn nowhere(&self, error: &Error) -> Error {
+    pub(crate) fn nowhere(&self) -> Error {
         Error::new(ErrorKind::Unavailable, "write an object")
-            .with_message(format!("there is nothing to write into: {error}"))
+            .with_message("there is no such bucket or container")
             .with("tier", self.tier)
-            .with_hint("make the bucket, or mend its name")
+            .with_hint("make the bucket or container, or mend its name in the tier")
     }
 
     /// The error of a request that nobody answered.
@@ -124,7 +124,7 @@ const CODES: &[Known] = &[
         "AuthorizationPermissionMismatch",
         ErrorKind::Permission,
         "these credentials do not allow that",
-        "allow it, or use other credentials",
+        "allow it, or use other credentials; see \"Rights\" in docs/guides/remote-cache.md",
     ),
     known(
         "AuthorizationFailure",

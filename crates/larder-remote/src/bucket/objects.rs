@@ -209,7 +209,7 @@ impl Objects {
         self.count(length);
         match done {
             // Only the bucket can be missing, and that is never a result that is missing.
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(self.speaker.nowhere(&error)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(self.speaker.nowhere()),
             done => done.map(drop),
         }
     }
