@@ -99,13 +99,14 @@ impl PackSet {
         for _ in 0..listing::PASSES {
             let Some(mut fresh) = self.look(&old_open, &old_sealed)? else { continue };
             let mut view = self.view.write().unwrap_or_else(poison);
-            // What this process added meanwhile.
-            let added = view.open.iter().filter(|pack| {
-                let is_same = |other: &&Arc<OpenPack>| other.id() == pack.id();
-                old_open.iter().find(is_same).is_none() && fresh.open.iter().find(is_same).is_none()
-            });
-            let added: Vec<_> = added.cloned().collect();
-            fresh.open.extend(added);
+            // What this process added meanwhile. Its own pack takes the place of one that was only read from the file: what
+            // is appended to it is known at once.
+            for added in view.open.iter().filter(|pack| !old_open.iter().any(|old| Arc::ptr_eq(old, pack))) {
+                match fresh.open.iter_mut().find(|pack| pack.id() == added.id()) {
+                    Some(read) => *read = added.clone(),
+                    None => fresh.open.push(added.clone()),
+                }
+            }
             fresh.sealed.sort_by(|a, b| b.id().cmp(a.id()));
             fresh.sealed.dedup_by(|a, b| a.id() == b.id());
             *view = fresh;
@@ -192,7 +193,10 @@ impl PackSet {
 
     /// Adds a pack that this process is writing.
     pub(crate) fn add_open(&self, pack: Arc<OpenPack>) {
-        self.view.write().unwrap_or_else(poison).open.push(pack);
+        let mut view = self.view.write().unwrap_or_else(poison);
+        // A refresh may have found the file already.
+        view.open.retain(|read| read.id() != pack.id());
+        view.open.push(pack);
     }
 
     /// Seals what dead writers left, if anything.
