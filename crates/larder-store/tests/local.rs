@@ -316,3 +316,25 @@ fn digests_are_right_where_chunks_end_with_the_window() {
         assert_eq!(store.put("default", &lines).unwrap(), Digest::blake3(&lines), "{size} bytes of lines");
     }
 }
+
+#[test]
+fn what_a_writer_settled_is_there_at_once_whoever_else_begins() {
+    for round in 0..60_u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        std::thread::scope(|scope| {
+            for thread in 0..4_u64 {
+                let store = &store;
+                scope.spawn(move || {
+                    // What is not there makes the store look at its folder anew.
+                    assert!(get(store, &Digest::blake3(&noise(round * 8 + thread, 9))).is_err());
+                    let mut writer = store.writer("default").unwrap();
+                    let digest = writer.put_bytes(&noise(round * 8 + thread, 100)).unwrap();
+                    writer.settle().unwrap();
+                    assert!(store.has_chunk(&digest.hash), "round {round}, thread {thread}");
+                    writer.commit().unwrap();
+                });
+            }
+        });
+    }
+}
