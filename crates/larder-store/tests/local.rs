@@ -326,8 +326,13 @@ fn what_a_writer_settled_is_there_at_once_whoever_else_begins() {
             for thread in 0..4_u64 {
                 let store = &store;
                 scope.spawn(move || {
-                    // What is not there makes the store look at its folder anew.
-                    assert!(get(store, &Digest::blake3(&noise(round * 8 + thread, 9))).is_err());
+                    // What is not there makes the store look at its folder anew, while the others begin their packs.
+                    for absent in 0..20 * (thread % 2) {
+                        assert!(
+                            get(store, &Digest::blake3(&noise(round * 8 + thread, 9 + absent as usize)))
+                                .is_err()
+                        );
+                    }
                     let mut writer = store.writer("default").unwrap();
                     let digest = writer.put_bytes(&noise(round * 8 + thread, 100)).unwrap();
                     writer.settle().unwrap();
