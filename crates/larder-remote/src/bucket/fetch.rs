@@ -224,7 +224,19 @@ fn spans(frames: impl Iterator<Item = (u32, FrameRef)>) -> Vec<Span> {
     spans
 }
 
-/// How many requests it takes to read these frames.
-pub(crate) fn requests(frames: impl Iterator<Item = FrameRef>) -> usize {
-    spans(frames.map(|frame| (0, frame))).len()
+/// Frames that lie so close to each other that they are read together, whatever their size.
+pub(crate) fn neighbours(frames: impl Iterator<Item = FrameRef>) -> Vec<Vec<FrameRef>> {
+    let mut frames: Vec<FrameRef> = frames.collect();
+    frames.sort_by_key(|frame| (frame.pack, frame.offset));
+    let mut places: Vec<Vec<FrameRef>> = Vec::new();
+    for frame in frames {
+        let near = |last: &FrameRef| {
+            last.pack == frame.pack && frame.offset <= last.offset + u64::from(last.length) + GAP
+        };
+        match places.last_mut() {
+            Some(place) if place.last().is_some_and(near) => place.push(frame),
+            _ => places.push(vec![frame]),
+        }
+    }
+    places
 }
