@@ -27,9 +27,9 @@ use super::stored::{FrameRef, LARGEST, Stored, fingerprint};
 use crate::tier::{Publication, Receipt};
 
 /// A pack is written when it has this much.
-const PACK: usize = 16 << 20;
-/// Packs that are being written at once.
-const PACKS_AT_ONCE: usize = 2;
+const PACK: usize = 8 << 20;
+/// Packs of one result that are being written while the next is filled.
+const PACKS_AT_ONCE: usize = 1;
 /// Places of earlier packs that one result names at most.
 const MOST_PLACES: usize = 32;
 /// Recent results of a recipe that are remembered.
