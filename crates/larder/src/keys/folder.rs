@@ -258,9 +258,9 @@ impl KeyFolder {
         let (secret_file, public_file) = (self.key_file(name, "key")?, self.key_file(name, "pub")?);
         make_folder(&self.path.join("keys"))?;
         let taken = |path: &Path| {
-            invalid(MAKE, format!("there is a key `{name}` already")).with("path", path.display()).with_hint(
-                "choose another name: a key that was replaced could sign nothing more, and not be had back",
-            )
+            invalid(MAKE, format!("there is a key `{name}` already"))
+                .with("path", path.display())
+                .with_hint("choose another name: no key is ever replaced")
         };
         for path in [&secret_file, &public_file] {
             if path.symlink_metadata().is_ok() {
