@@ -83,13 +83,13 @@ fn keys_are_shown_trusted_listed_and_untrusted() {
     insta::assert_snapshot!("key-show-json", seen(&project, &larder(&project, "key show ci --json")));
     insta::assert_snapshot!("key-show-signing", seen(&project, &signing(&project, path, "key show")));
     let public = public(&project, "ci");
-    let add = format!("key trust {public} --name ci --namespace default --not-before 2026-01-01");
+    let add = format!("key trust {public} --name ci --namespace default --not-before 2001-01-01");
     insta::assert_snapshot!("key-trust-dry", seen(&project, &larder(&project, &format!("{add} --dry-run"))));
     assert!(!config(&project).join("trust.yml").exists());
     insta::assert_snapshot!("key-trust", seen(&project, &larder(&project, &add)));
     insta::assert_snapshot!("key-trust-again", seen(&project, &larder(&project, &add)));
     insta::assert_snapshot!("key-trust-file", trust_file(&project));
-    let retire = "key trust ci --not-after 2026-02-01T12:00:00Z --json";
+    let retire = "key trust ci --not-after 2001-02-01T12:00:00Z --json";
     insta::assert_snapshot!("key-trust-retired", seen(&project, &larder(&project, retire)));
     insta::assert_snapshot!("key-list", seen(&project, &larder(&project, "key list")));
     insta::assert_snapshot!("key-list-json", seen(&project, &larder(&project, "key list --json")));
@@ -118,7 +118,7 @@ fn what_cannot_be_trusted_is_refused() {
     let _ = larder(&project, "key trust some.pub --name ci").good();
     // A file that is called as a trusted key is does not take its place.
     project.file("ci", format!("larder-public-ed25519:{}\n", "2".repeat(64)));
-    let _ = larder(&project, "key trust ci --not-after 2030-01-01").good();
+    let _ = larder(&project, "key trust ci --not-after 2999-01-01").good();
     assert_eq!(trust_file(&project).matches("public:").count(), 1);
     assert!(trust_file(&project).contains(&public(&project, "ci")));
 }
@@ -194,7 +194,7 @@ fn a_key_is_rotated_without_building_again() {
     // Retired in the future: what it signed is believed. Retired in the past: not what it signed since.
     let _ = larder(&project, "key trust old --not-after 2999-01-01").good();
     assert!(!ran(&signing(&project, &new, "run").good()));
-    let _ = larder(&project, "key trust old --not-after 2020-01-01").good();
+    let _ = larder(&project, "key trust old --not-after 2001-01-01").good();
     let output = signing(&project, &new, "run").good();
     assert!(ran(&output) && output.stderr.contains("is retired since"), "{output:?}");
     // Whoever still signs with it is told.

@@ -26,6 +26,10 @@ pub(super) fn list(context: &Context, args: &ListKeysArgs) -> Result<Exit, Error
         own.extend(folder.as_ref().map(|folder| folder.own(&name)).transpose()?.flatten());
     }
     if args.json {
+        printer.json(&json!({
+            "kind": "settings", "not_before": (trust.not_before > 0).then_some(trust.not_before),
+            "permit_signing_off": trust.permit_signing_off.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
+        }));
         trust.keys.iter().for_each(|entry| printer.json(&with(as_json(entry), "trusted")));
         own.iter().for_each(|key| printer.json(&own_json(key, signs)));
         if let Some(key) = signs.filter(|key| !own.iter().any(|own| own.public == **key)) {
