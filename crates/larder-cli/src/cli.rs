@@ -100,15 +100,3 @@ pub(crate) struct CompletionsArgs {
     #[arg(value_enum)]
     pub(crate) shell: clap_complete::Shell,
 }
-
-/// Logs go to standard error.
-pub(crate) fn start_logging(verbose: u8) {
-    let level = match verbose {
-        0 => return,
-        1 => tracing::Level::DEBUG,
-        _ => tracing::Level::TRACE,
-    };
-    let logs = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time();
-    // Set once, at the start of the program.
-    let _ = logs.try_init();
-}

@@ -5,12 +5,14 @@
 //! surroundings.rs  the only reader of environment    printer.rs  the only writer to the terminal
 //! signals.rs       Ctrl-C                            live.rs     the running recipes, redrawn
 //! units.rs         times, sizes, counts for people   exit.rs     exit codes      yaml.rs  values as YAML
+//! logs.rs          what the libraries log
 //! ```
 
 mod cli;
 mod commands;
 mod exit;
 mod live;
+mod logs;
 mod printer;
 mod signals;
 mod surroundings;
@@ -24,6 +26,5 @@ fn main() -> std::process::ExitCode {
         Ok(cli) => cli,
         Err(error) => return exit::Exit::of_usage(&error).into(),
     };
-    cli::start_logging(cli.verbose);
     commands::dispatch(&cli).into()
 }

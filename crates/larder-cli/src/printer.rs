@@ -6,11 +6,15 @@
 //! Writing to a closed pipe is no error: the program goes on silently. Callers hold no lock; lines are never torn, because each
 //! is written at once. While a live view is on the terminal, it is taken away for every line and drawn again below.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use larder::run::diagnostic::{Diagnostic, Severity};
+use larder::run::recipe::Place;
+use serde::Serialize;
 
 use crate::live::Live;
 use crate::surroundings::Terminal;
@@ -45,16 +49,42 @@ fn painted(style: Style, text: &str, colour: bool) -> String {
     }
 }
 
-/// Writes to the terminal.
-#[derive(Debug, Default)]
+/// Writes to the terminal. Its clones are one.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Printer {
     terminal: Terminal,
-    live: OnceLock<Live>,
+    live: Arc<OnceLock<Live>>,
+    errors_as_events: bool,
+    cache_was_warned_of: Arc<AtomicBool>,
+}
+
+/// Version of the events of `larder run --json`.
+pub(crate) const EVENTS_VERSION: u32 = 1;
+
+/// An error that ends the program, as an event.
+#[derive(Serialize)]
+struct ErrorEvent<'e> {
+    version: u32,
+    event: &'static str,
+    message: &'e str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<Cow<'e, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u32>,
 }
 
 impl Printer {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        Self { terminal, live: OnceLock::new() }
+        Self { terminal, ..Self::default() }
+    }
+
+    /// Errors are told on standard output, too, as `--json` promises.
+    pub(crate) fn with_error_events(self, errors_as_events: bool) -> Self {
+        Self { errors_as_events, ..self }
     }
 
     /// Puts the live view on the terminal, if there is one; the first call decides what it shows.
@@ -91,7 +121,7 @@ impl Printer {
     pub(crate) fn json(&self, value: &impl serde::Serialize) {
         match serde_json::to_string(value) {
             Ok(text) => self.data(text),
-            Err(error) => self.error(&error, None),
+            Err(error) => self.say_error(error, None),
         }
     }
 
@@ -105,6 +135,11 @@ impl Printer {
         self.write(format!("{line}\n").as_bytes(), &mut io::stderr().lock());
     }
 
+    /// Lines of a log.
+    pub(crate) fn log(&self, lines: &[u8]) {
+        self.write(lines, &mut io::stderr().lock());
+    }
+
     fn word(&self, style: Style, word: &str) -> String {
         painted(style, word, self.terminal.colour_err)
     }
@@ -113,20 +148,42 @@ impl Printer {
         hint.map(|hint| format!("\n{} {hint}", self.word(Style::Name, "hint:"))).unwrap_or_default()
     }
 
+    fn error_event(&self, message: &str, hint: Option<&str>, place: Option<&Place>) {
+        if self.errors_as_events {
+            self.json(&ErrorEvent {
+                version: EVENTS_VERSION,
+                event: "error",
+                message,
+                hint,
+                file: place.map(|place| place.file.to_string_lossy()),
+                line: place.map(|place| place.line),
+                column: place.map(|place| place.column),
+            });
+        }
+    }
+
     /// An error in words.
     pub(crate) fn refuse(&self, message: impl Display, hint: Option<&str>) {
+        self.error_event(&message.to_string(), hint, None);
+        self.say_error(message, hint);
+    }
+
+    fn say_error(&self, message: impl Display, hint: Option<&str>) {
         self.talk(format_args!("{} {message}{}", self.word(Style::Bad, "error:"), self.hint(hint)));
     }
 
     /// An error with its causes and a hint.
     pub(crate) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
         let mut text = error.to_string();
+        let mut line = text.clone();
         let mut cause = error.source();
         while let Some(error) = cause {
             text.push_str(&format!("\n{} {error}", self.word(Style::Bad, "caused by:")));
+            line.push_str(&format!(": {error}"));
             cause = error.source();
         }
-        self.refuse(text, hint);
+        self.error_event(&line, hint, None);
+        self.say_error(text, hint);
     }
 
     /// A warning and a hint.
@@ -134,8 +191,22 @@ impl Printer {
         self.talk(format_args!("{} {message}{}", self.word(Style::Caution, "warning:"), self.hint(hint)));
     }
 
+    /// A warning about the cache.
+    pub(crate) fn cache_warning(&self, message: impl Display, hint: Option<&str>) {
+        self.cache_was_warned_of.store(true, Ordering::Relaxed);
+        self.warning(message, hint);
+    }
+
+    /// Whether there was a [`Self::cache_warning`].
+    pub(crate) fn was_cache_warned_of(&self) -> bool {
+        self.cache_was_warned_of.load(Ordering::Relaxed)
+    }
+
     /// A finding about the configuration.
     pub(crate) fn diagnostic(&self, diagnostic: &Diagnostic) {
+        if diagnostic.is_error() {
+            self.error_event(&diagnostic.message, diagnostic.hint.as_deref(), diagnostic.place.as_ref());
+        }
         let text = diagnostic.to_string();
         let (word, style) = match diagnostic.severity {
             Severity::Error => ("error:", Style::Bad),

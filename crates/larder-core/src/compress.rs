@@ -26,18 +26,6 @@ impl Format {
     pub fn from_number(number: u8) -> Option<Self> {
         [Self::Raw, Self::Zstd, Self::Lz4, Self::Brotli].into_iter().find(|format| *format as u8 == number)
     }
-
-    /// The format of this name: `none`, `zstd`, `lz4`, `brotli`.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "none" => Some(Self::Raw),
-            "zstd" => Some(Self::Zstd),
-            "lz4" => Some(Self::Lz4),
-            "brotli" => Some(Self::Brotli),
-            _ => None,
-        }
-    }
 }
 
 /// Whether bytes begin like something that is compressed already.

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use crate::config::Listing;
-use crate::worktree::{InputError, Worktree};
+use crate::config::{Listing, Mark};
+use crate::worktree::{FsTime, InputError, Stat, Worktree};
 
 /// The patterns that find every cookbook.
 const COOKBOOKS: [&str; 4] =
@@ -46,6 +46,12 @@ fn from_folder(path: &Path, folder: &Path) -> PathBuf {
     ups.chain(path.components().skip(common)).collect()
 }
 
+fn numbers(stat: &Stat) -> [u64; 8] {
+    let time = |time: FsTime| [time.seconds.cast_unsigned(), time.nanos.into()];
+    let ([mtime, mtime_nanos], [ctime, ctime_nanos]) = (time(stat.mtime), time(stat.ctime));
+    [stat.dev, stat.ino, stat.size, stat.mode.into(), mtime, mtime_nanos, ctime, ctime_nanos]
+}
+
 impl Listing for WorktreeListing<'_> {
     fn files_named(&self, root: &Path, wanted: &dyn Fn(&OsStr) -> bool) -> io::Result<Vec<PathBuf>> {
         let hidden = |path: &PathBuf| {
@@ -60,5 +66,15 @@ impl Listing for WorktreeListing<'_> {
         let folder = self.relative(folder);
         let found = self.worktree.glob(folder, patterns).map_err(to_io)?;
         Ok(found.iter().map(|path| from_folder(path, folder)).collect())
+    }
+
+    fn marks(&self, root: &Path, files: &[PathBuf]) -> Vec<Option<Mark>> {
+        let root = self.relative(root);
+        let files: Vec<PathBuf> = files.iter().map(|file| root.join(file)).collect();
+        let known = self.worktree.contents(&files);
+        known
+            .into_iter()
+            .map(|file| file.map(|(stat, digest)| Mark { stat: numbers(&stat), digest }))
+            .collect()
     }
 }

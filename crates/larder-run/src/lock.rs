@@ -94,7 +94,8 @@ pub struct RecipeLocks {
 pub enum Acquired {
     /// The lock; dropping it frees it, unless a supervisor still holds it.
     Held(RecipeLock),
-    /// This process is part of the very recipe that holds the lock, and goes on under it.
+    /// This process is part of the very recipe that holds the lock, and goes on under it; to run the recipe from here
+    /// would never end.
     Inherited(Holder),
 }
 
@@ -187,29 +188,10 @@ impl FlightLock {
 
 impl Drop for FlightLock {
     fn drop(&mut self) {
-        // Still locked, so nobody else may remove or replace it; those who wait look again. A file that stays is swept.
+        // Still locked, so nobody else may remove or replace it; those who wait look again. A file that stays
+        // (its holder was killed) is removed by the store's GC.
         let _ = std::fs::remove_file(&self.0.path);
     }
-}
-
-/// Removes the lock files in `folder` that nobody holds (left by processes that were killed), at most `most` of them;
-/// how many. Safe at any time: a file is removed by its holder only, and this becomes the holder first.
-#[must_use]
-pub fn sweep(folder: &Path, most: usize) -> usize {
-    let mut removed = 0;
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if removed >= most {
-            break;
-        }
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "lock")
-            && let Ok(Attempt::Locked(_held)) = attempt(&path, false)
-            && std::fs::remove_file(&path).is_ok()
-        {
-            removed += 1;
-        }
-    }
-    removed
 }
 
 /// An open, locked file that had its name when it was locked.
@@ -224,7 +206,7 @@ impl FlockFile {
     /// Says who holds the lock. On a full disk the lock holds all the same; only nested runs cannot inherit it.
     fn describe(&self, supervisor: Option<Process>) {
         if let Err(error) = self.write(supervisor) {
-            tracing::warn!(%error, path = %self.path.display(), "cannot note who holds a lock");
+            tracing::debug!(%error, path = %self.path.display(), "cannot note who holds a lock");
         }
     }
 
@@ -261,7 +243,7 @@ fn wait_for(
     let mut told = None;
     let mut pause = Duration::from_millis(1);
     loop {
-        match attempt(path, true).map_err(fail)? {
+        match attempt(path).map_err(fail)? {
             Attempt::Locked(file) => {
                 let held = FlockFile { file, path: path.to_owned(), what: what.to_owned() };
                 held.describe(None);
@@ -287,12 +269,12 @@ fn wait_for(
     }
 }
 
-fn attempt(path: &Path, create: bool) -> io::Result<Attempt> {
+fn attempt(path: &Path) -> io::Result<Attempt> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
     let file = File::options()
         .read(true)
         .write(true)
-        .create(create)
+        .create(true)
         .mode(0o600)
         .custom_flags(flags.bits().cast_signed())
         .open(path)?;

@@ -6,8 +6,9 @@
 //! recipes        what each recipe last left here      keys/HASH   items of each recipe's last key; HASH.scratch
 //! locks/         one lock per recipe                  logs/HASH   each recipe's last log
 //! runs/N         the last runs, for `larder why` (see `history`)
+//! cookbooks      parsed cookbooks (see `config::parsed`)
 //! ```
-//! `recipes` and `keys/` are `postcard` behind a version byte and a BLAKE3 checksum, replaced whole; a file that does
+//! `recipes`, `cookbooks` and `keys/` are `postcard` behind a version byte and a BLAKE3 checksum, replaced whole; a file that does
 //! not read is no file. Two processes at once: the last writer wins, and what the other knew is found again by looking.
 //!
 //! Nothing here makes a hit: a hit is a trusted result of the store for the key computed now. The record only says
@@ -25,6 +26,8 @@ use serde::{Deserialize, Serialize};
 use crate::recipe::RecipeId;
 
 const VERSION: u8 = 1;
+/// Bytes before the body: the version and the checksum.
+const CHECK: usize = 33;
 
 /// What a recipe last left in this worktree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,10 +63,15 @@ fn hash(id: &RecipeId) -> String {
 }
 
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    let bytes = fs::read(path).ok()?;
-    let (check, body) = bytes.split_at_checked(33)?;
+    postcard::from_bytes(&read_checked(path)?).ok()
+}
+
+/// The body of a state file, if its checksum is right.
+pub(crate) fn read_checked(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = fs::read(path).ok()?;
+    let (check, body) = bytes.split_at_checked(CHECK)?;
     let sound = check[0] == VERSION && check[1..] == larder_core::Hash::blake3(body).0;
-    if sound { postcard::from_bytes(body).ok() } else { None }
+    sound.then(|| bytes.split_off(CHECK))
 }
 
 pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {

@@ -14,7 +14,8 @@ use larder_reapi::{ActionResult, Directory, Message, Tree};
 use crate::envelope::digest_bytes;
 use crate::message::{encode, from_message};
 
-/// The largest encoded `Tree` or `Directory` that is read into memory.
+/// The largest encoded `Tree` or `Directory` that is read into memory: a bound for hostile results. Whoever records a
+/// result keeps to it, for nobody could restore a larger one.
 pub const LARGEST_TREE: u64 = 48 << 20;
 
 /// How many `Directory` blobs a result without a `Tree` may reach.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`look_up`] | results: recorded, looked up, judged |
 //! | [`journal`] | events and times of use, gathered and written in batches |
-//! | [`lock`] | single flight: one computation of an action at a time |
+//! | [`upstream`] | what stands behind a store |
 //!
 //! Everything is synchronous and may be called from any thread; a [`Store`] is cheap to clone, and its clones are one.
 //!
@@ -17,13 +17,13 @@
 //!
 //! # Invariants
 //! 1. A result is answered as a hit only when it is believed under the trust given at opening, *and* every blob that it
-//!    names is there. Only [`Store::look_up_unchecked_blobs`] leaves out the second.
+//!    names is there. Only [`Check::ResultOnly`] leaves out the second.
 //! 2. What a look-up wants to note (time of use, events) waits until [`Store::flush`] or the drop of the last clone.
 //!    A killed process loses only those notes.
 
 pub mod journal;
-pub mod lock;
 pub mod look_up;
+pub mod upstream;
 mod writer;
 
 use std::fs::File;
@@ -40,8 +40,8 @@ use crate::local::{LocalStore, Options, now_seconds};
 use crate::trust::{Signer, SigningConfig, SigningWarning, Trust};
 
 use journal::Journal;
-pub use lock::ActionLock;
 pub use look_up::{Ask, Check, Hit, LookUp, Miss, Note};
+pub use upstream::{Fetched, Upstream};
 pub use writer::StoreWriter;
 
 /// The name of the local tier, as events tell it.

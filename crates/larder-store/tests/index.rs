@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use larder_core::ErrorKind;
 use larder_store::local::index::{
@@ -393,24 +393,20 @@ fn a_writer_that_waits_too_long_says_busy() {
 }
 
 #[test]
-fn opening_is_fast() {
+fn opening_beside_others_recovers_nothing_and_finds_everything() {
     let (home, index) = fresh();
     for number in 0..100_u8 {
         put(&index, &[number], &[number; 500], Condition::Always, 1);
     }
     drop(index);
-    let _held = open(home.path());
-    let mut times: Vec<Duration> = (0..21)
-        .map(|_| {
-            let began = Instant::now();
-            let opened = open(home.path());
-            assert_eq!(opened.recovered, None);
-            began.elapsed()
-        })
-        .collect();
-    times.sort();
-    // The goal is 1 ms; a loaded machine that runs unoptimised tests gets slack.
-    assert!(times[0] < Duration::from_millis(5), "fastest {:?}, median {:?}", times[0], times[10]);
+    let mut held = Vec::new();
+    for number in 0..20_u8 {
+        let opened = open(home.path());
+        assert_eq!(opened.recovered, None);
+        assert_eq!(payload(&opened.index, &[number]).unwrap(), [number; 500]);
+        held.push(opened);
+    }
+    assert!(!home.path().join("quarantine").exists());
 }
 
 #[test]
@@ -491,22 +487,25 @@ fn processes_write_at_once_and_a_kill_loses_nothing_acknowledged() {
                 .unwrap()
         })
         .collect();
-    std::thread::sleep(Duration::from_millis(400));
-    let mut acknowledged = Vec::new();
-    for child in &mut children {
+    // The test harness writes lines too, and may put its own text before the first of ours.
+    let key_of = |line: String| line.split_once("ack ").map(|(_, key)| key.to_owned());
+    let mut outputs: Vec<_> = children
+        .iter_mut()
+        .map(|child| BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok))
+        .collect();
+    // Each is at work before the first is killed.
+    let mut acknowledged: Vec<String> = Vec::new();
+    for output in &mut outputs {
+        acknowledged.extend(output.filter_map(key_of).take(20));
+    }
+    for (child, output) in children.iter_mut().zip(outputs) {
         child.kill().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        for line in output.lines().map_while(Result::ok) {
-            // The test harness writes lines too, and may put its own text before the first of ours.
-            if let Some((_, key)) = line.split_once("ack ") {
-                acknowledged.push(key.to_owned());
-            }
-        }
+        acknowledged.extend(output.filter_map(key_of));
         child.wait().unwrap();
     }
     let Opened { index, recovered } = open(home.path());
     assert_eq!(recovered, None);
-    assert!(!acknowledged.is_empty());
+    assert!(acknowledged.len() >= 60);
     for key in &acknowledged {
         // A torn last line is a shorter key; the child writes only whole ones that end in a full stop.
         if key.ends_with('.') {

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use larder_core::{Digest, DigestFunction, ErrorKind};
 use larder_reapi::{
@@ -11,7 +10,7 @@ use larder_reapi::{
 };
 use larder_store::event::{Kind, MissReason};
 use larder_store::message::{encode, to_message};
-use larder_store::store::{Ask, Check, LookUp, Miss, Note, Store};
+use larder_store::store::{Ask, Check, LOCAL_TIER, LookUp, Miss, Note, Store};
 use larder_store::trust::{Secret, SigningConfig};
 use larder_store::{ActionDigest, Options};
 
@@ -70,7 +69,8 @@ fn a_result_is_found_when_the_last_of_its_blobs_is_there() {
         other => panic!("{other:?}"),
     };
     incomplete(&[tree]);
-    assert_eq!(store.look_up_unchecked_blobs(&action("a")).hit().unwrap().result, result);
+    let ask = Ask { action: action("a"), label: None, check: Check::ResultOnly, note: Note::All };
+    assert_eq!(store.look_up_one(ask).hit().unwrap().result, result);
     store.put_bytes(&tree_bytes).unwrap();
     incomplete(&[one, two]);
     store.put_bytes(b"one").unwrap();
@@ -151,7 +151,13 @@ fn many_look_ups_answer_in_order_and_are_told_in_events() {
     let broken = ActionResult { output_files: vec![gone], ..ActionResult::default() };
     store.record_as(&action("whole"), &whole, Some("a:whole")).unwrap();
     store.record_as(&action("broken"), &broken, Some("a:broken")).unwrap();
-    let ask = |salt, check| Ask { action: action(salt), label: Some(salt), check, note: Note::All };
+    let ask = |salt, check| Ask {
+        action: action(salt),
+        label: Some(salt),
+        check,
+        note: Note::All,
+        from: LOCAL_TIER,
+    };
     let asks = [
         ask("absent", Check::AllBlobs),
         ask("broken", Check::AllBlobs),
@@ -170,29 +176,6 @@ fn many_look_ups_answer_in_order_and_are_told_in_events() {
     assert_eq!(of("absent"), [Kind::LookUp, Kind::Miss { reason: MissReason::Absent }]);
     assert_eq!(of("whole"), [Kind::LookUp, Kind::Hit { tier: "local".to_owned() }]);
     assert_eq!(of("a:whole"), [Kind::Write { tier: "local".to_owned() }]);
-}
-
-#[test]
-fn one_at_a_time_computes_an_action() {
-    let home = tempfile::tempdir().unwrap();
-    let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let store = open(home.path());
-                for _ in 0..50 {
-                    let lock = store.lock_action(&action("a")).unwrap();
-                    most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    assert!(store.try_lock_action(&action("a")).unwrap().is_none());
-                    drop(store.try_lock_action(&action("b")).unwrap());
-                    inside.fetch_sub(1, Ordering::SeqCst);
-                    drop(lock);
-                }
-            });
-        }
-    });
-    assert_eq!(most.into_inner(), 1);
-    assert_eq!(fs::read_dir(home.path().join("locks")).unwrap().count(), 0);
 }
 
 #[test]

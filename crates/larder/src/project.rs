@@ -54,6 +54,27 @@ pub enum OpenError {
     },
 }
 
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is configured as it cannot be: a key or secret that cannot be used, impossible sizes. A person has to mend that.
+    #[error(transparent)]
+    Settings(Error),
+    /// Its folder cannot be used. A run can go on without a cache.
+    #[error(transparent)]
+    Unusable(Error),
+}
+
+impl StoreError {
+    /// The error itself.
+    #[must_use]
+    pub fn into_inner(self) -> Error {
+        match self {
+            Self::Settings(error) | Self::Unusable(error) => error,
+        }
+    }
+}
+
 /// A project that is open.
 #[derive(Debug)]
 pub struct OpenProject {
@@ -77,7 +98,8 @@ impl OpenProject {
             move |source| OpenError::Io { path, source }
         };
         let root = std::fs::canonicalize(root).map_err(at(root))?;
-        let worktree = Worktree::open(&root, &root.join(".larder/state")).map_err(at(&root))?;
+        let state = root.join(".larder/state");
+        let worktree = Worktree::open(&root, &state).map_err(at(&root))?;
         let listing = WorktreeListing::new(&worktree, &root);
         let mut options = LoadOptions::new(&root, &listing);
         let text = |(name, value): (&OsString, &OsString)| {
@@ -87,6 +109,7 @@ impl OpenProject {
         options.defines.clone_from(&around.defines);
         options.environment_name.clone_from(&around.environment_name);
         options.execution = execution;
+        options.state = Some(state);
         let project = Project::load(options)?;
         Ok(Self { project, worktree })
     }
@@ -101,16 +124,15 @@ impl OpenProject {
     ///
     /// # Errors
     /// As [`open_store`].
-    pub fn store(&self, around: &Surroundings) -> Result<Option<Store>> {
+    pub fn store(&self, around: &Surroundings) -> Result<Option<Store>, StoreError> {
         let cache = &self.project.config.cache;
         if !cache.local.enabled {
             return Ok(None);
         }
         let named = cache.local.path.as_ref().map(|path| self.project.root.join(path));
         let home = named.or_else(|| around.home.clone()).ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, "open the store")
-                .with_message("there is no folder for it")
-                .with_hint("set LARDER_HOME")
+            let error = Error::new(ErrorKind::NotFound, "open the store");
+            StoreError::Unusable(error.with_message("there is no folder for it").with_hint("set LARDER_HOME"))
         })?;
         let mut keys = around.keys.clone();
         if keys.secret.is_none() {
@@ -118,7 +140,8 @@ impl OpenProject {
                 cache.secret.as_ref().map(|secret| Zeroizing::new(secret.reveal().as_bytes().to_vec()));
         }
         let places = Places { project: Some(&self.project.root), store: Some(&home) };
-        let signing = keys.signing(&around.folder, &places, cache.signing_off)?;
+        let signing =
+            keys.signing(&around.folder, &places, cache.signing_off).map_err(StoreError::Settings)?;
         open_store(&home, cache, signing).map(Some)
     }
 }
@@ -127,9 +150,9 @@ impl OpenProject {
 ///
 /// # Errors
 /// For keys that cannot be used; else as [`open_store`].
-pub fn own_store(home: &Path, around: &Surroundings) -> Result<Store> {
+pub fn own_store(home: &Path, around: &Surroundings) -> Result<Store, StoreError> {
     let places = Places { project: None, store: Some(home) };
-    let signing = around.keys.signing(&around.folder, &places, false)?;
+    let signing = around.keys.signing(&around.folder, &places, false).map_err(StoreError::Settings)?;
     open_store(home, &CacheConfig::default(), signing)
 }
 
@@ -153,14 +176,14 @@ fn chunking(config: &Chunking) -> Result<ChunkerParams> {
 /// Opens the store in `home` as a project's `cache:` wants it.
 ///
 /// # Errors
-/// `Invalid` for sizes that cannot be; else as [`Store::local`].
-pub fn open_store(home: &Path, cache: &CacheConfig, signing: SigningConfig) -> Result<Store> {
+/// [`StoreError`]; the folder's are those of [`Store::local`].
+pub fn open_store(home: &Path, cache: &CacheConfig, signing: SigningConfig) -> Result<Store, StoreError> {
     let mut options = Options::default();
     if let Some(level) = cache.local.compression_level {
         options.level = i32::try_from(level).unwrap_or(19);
     }
     if let Some(config) = &cache.chunking {
-        options.chunking = chunking(config)?;
+        options.chunking = chunking(config).map_err(StoreError::Settings)?;
     }
-    Store::local(home, options, DEFAULT_NAMESPACE, signing)
+    Store::local(home, options, DEFAULT_NAMESPACE, signing).map_err(StoreError::Unusable)
 }

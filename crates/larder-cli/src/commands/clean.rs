@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use larder::run::config::ConfigError;
-use larder::run::engine::{Options, RemoveError, Removed, Session};
+use larder::run::engine::{Options, Order, RemoveError, Removed, Session};
 use larder::run::process::CancelToken;
 use larder::run::recipe::Recipe;
 use larder::run::select::Selection;
@@ -55,10 +55,12 @@ pub(super) fn clean(context: &Context, args: &CleanArgs) -> Result<Exit, Exit> {
         write_cache: false,
         replay: false,
         environment: around.environment.clone(),
+        order: Order::LocalFirst,
         flights: None,
     };
     let (name, root, run) = (&open.project.name, &open.project.root, project::run_name());
-    let session = Session::new(name, root, &open.worktree, store.as_ref(), options, cancel, run, &|_| {});
+    let session =
+        Session::new(name, root, &open.worktree, store.as_ref(), None, options, cancel, run, &|_| {});
     let session = session.map_err(|error| failed(&error))?;
     let mut done: Vec<Removed> = Vec::new();
     for recipe in wanted {

@@ -12,6 +12,7 @@ mod why;
 
 use crate::cli::{Cli, Command};
 use crate::exit::Exit;
+use crate::logs;
 use crate::printer::Printer;
 use crate::surroundings::Machine;
 
@@ -32,7 +33,9 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
             return Exit::Usage;
         }
     };
-    let printer = Printer::new(machine.terminal());
+    let tells_events = matches!(&cli.command, Command::Run(args) if args.json);
+    let printer = Printer::new(machine.terminal()).with_error_events(tells_events);
+    logs::start(cli.verbose, &printer);
     let context = Context { machine, printer, verbose: cli.verbose > 0 };
     let done = match &cli.command {
         Command::Run(args) => run::run(&context, args),

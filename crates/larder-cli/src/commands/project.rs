@@ -4,8 +4,8 @@
 
 use std::time::SystemTime;
 
-use larder::core::{Error, ErrorKind};
-use larder::project::{OpenError, OpenProject, Surroundings};
+use larder::core::Error;
+use larder::project::{OpenError, OpenProject, StoreError, Surroundings};
 use larder::run::config::ConfigError;
 use larder::run::diagnostic::Diagnostic;
 use larder::run::template::Execution;
@@ -65,12 +65,12 @@ pub(super) fn close(open: &OpenProject) {
 pub(super) fn open_warning(printer: &Printer, warning: &OpenWarning) {
     match warning {
         OpenWarning::Signing(warning) => printer.warning(warning, warning.hint()),
-        OpenWarning::IndexRecovered(recovered) => printer.warning(
+        OpenWarning::IndexRecovered(recovered) => printer.cache_warning(
             format_args!("the cache's index was damaged ({}) and begins anew", recovered.reason),
             Some("recipes run once more; `larder cache verify` looks at the rest"),
         ),
         OpenWarning::IndexUnavailable(error) => {
-            printer.warning(format_args!("{error}; going on without a cache"), error.hint());
+            printer.cache_warning(format_args!("{error}; going on without a cache"), error.hint());
         }
         other => printer.warning(format_args!("{other:?}"), None),
     }
@@ -91,8 +91,8 @@ pub(super) fn store(
             let lost = |warning: &OpenWarning| matches!(warning, OpenWarning::IndexUnavailable(_));
             Ok(store.filter(|store| !store.warnings().iter().any(lost)))
         }
-        Err(error) if error.kind() == ErrorKind::Invalid => Err(fail(&context.printer, &error, error.hint())),
-        Err(error) => {
+        Err(StoreError::Settings(error)) => Err(fail(&context.printer, &error, error.hint())),
+        Err(StoreError::Unusable(error)) => {
             trouble(&context.printer, &error);
             Ok(None)
         }
@@ -106,7 +106,7 @@ fn trouble(printer: &Printer, error: &Error) {
         text.push_str(&format!(": {error}"));
         cause = error.source();
     }
-    printer.warning(format_args!("{text}; going on without a cache"), error.hint());
+    printer.cache_warning(format_args!("{text}; going on without a cache"), error.hint());
 }
 
 /// A name for this run, for what can be undone.

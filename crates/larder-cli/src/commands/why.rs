@@ -3,7 +3,7 @@
 //! Runs nothing (save commands in templates, as every plan does).
 
 use larder::run::config::ConfigError;
-use larder::run::engine::{Change, Explained, Options, Session, Standing, compare};
+use larder::run::engine::{Change, Explained, Options, Order, Session, Standing, compare};
 use larder::run::history::{Found, History};
 use larder::run::plan::Plan;
 use larder::run::process::CancelToken;
@@ -53,11 +53,13 @@ pub(super) fn why(context: &Context, args: &WhyArgs) -> Result<Exit, Exit> {
         write_cache: false,
         replay: false,
         environment: around.environment.clone(),
+        order: Order::LocalFirst,
         flights: None,
     };
     let cancel = CancelToken::new().map_err(|error| failed(&error))?;
     let (name, root, run) = (&open.project.name, &open.project.root, project::run_name());
-    let session = Session::new(name, root, &open.worktree, store.as_ref(), options, cancel, run, &|_| {});
+    let session =
+        Session::new(name, root, &open.worktree, store.as_ref(), None, options, cancel, run, &|_| {});
     let session = session.map_err(|error| failed(&error))?;
     let history = History::open(session.state().folder());
     if let Some(run) = args.against {

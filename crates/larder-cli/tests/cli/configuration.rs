@@ -107,3 +107,43 @@ fn check_lets_alternatives_write_the_same_path() {
     assert_eq!(larder(&project, "run").code(), 1);
     assert_eq!(larder(&project, "run debug").code(), 0);
 }
+
+#[test]
+fn a_check_refuses_unknown_selectors() {
+    let project = small();
+    for (args, code) in [
+        ("run --check app:build", 0),
+        ("run --check biuld", 3),
+        ("run --check -t bass", 1),
+        ("run --check a:b:c", 1),
+    ] {
+        let output = larder(&project, args);
+        let plain = larder(&project, &args.replace("--check", "-n"));
+        assert_eq!((output.code(), plain.code()), (code, code), "{args}: {}", output.stderr);
+    }
+}
+
+#[test]
+fn input_patterns_without_effect_are_warned_of_where_the_configuration_is_looked_at() {
+    let project = Project::new();
+    project.file("larder.yml", "name: p\n").file("src/a.c", "").file("docs/one/a.md", "").file(
+        "cookbook.yml",
+        "name: app\nrecipes:\n  \
+         gen:\n    run: touch made.h\n    cache: {inputs: [], outputs: [made.h]}\n  \
+         build:\n    matrix: {n: [a, b]}\n    run: touch out-{{matrix.n}}\n    dependencies: [gen]\n    \
+         cache:\n      inputs: ['src/*.c', 'src/*.cc', 'docs/*', 'made*', absent, '!src/*.x']\n      \
+         outputs: ['out-{{matrix.n}}']\n",
+    );
+    for args in ["run --check", "run -e build", "run -e --json build"] {
+        let output = larder(&project, args).good();
+        assert_eq!(output.stderr.matches("warning: ").count(), 2, "{args}: {}", output.stderr);
+        for text in [
+            "input pattern `src/*.cc` of `app:build` matches no file",
+            "input pattern `docs/*` of `app:build` matches only folders",
+            "`docs/*/**`",
+        ] {
+            assert!(output.stderr.contains(text), "{args}: {}", output.stderr);
+        }
+    }
+    assert_eq!(larder(&project, "run").good().stderr, "");
+}

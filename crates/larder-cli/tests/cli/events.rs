@@ -35,3 +35,24 @@ fn every_event_has_a_version_and_the_last_is_the_summary() {
         (&"summary".into(), &1.into(), &2.into())
     );
 }
+
+#[test]
+fn an_error_that_keeps_a_run_from_beginning_is_an_event() {
+    let project = small();
+    let output = larder(&project, "run --json biuld");
+    assert_eq!(output.code(), 3);
+    let told = events(&output.stdout);
+    assert_eq!((told.len(), &told[0]["version"], &told[0]["event"]), (1, &1.into(), &"error".into()));
+    assert!(told[0]["message"].as_str().is_some_and(|text| text.contains("`biuld`")), "{told:?}");
+    assert!(output.stderr.starts_with("error: "), "{}", output.stderr);
+    project
+        .file("app/cookbook.yml", "name: app\nrecipes:\n  build:\n    run: x\n    cahce: {outputs: [x]}\n");
+    let output = larder(&project, "run --json");
+    assert_eq!(output.code(), 1);
+    let told = events(&output.stdout);
+    let file = told[0]["file"].as_str().unwrap_or_default();
+    assert!(file.ends_with("app/cookbook.yml"), "{told:?}");
+    assert_eq!((told.len(), &told[0]["line"]), (1, &5.into()), "{told:?}");
+    let plain = larder(&project, "run");
+    assert_eq!((plain.code(), plain.stdout.as_str()), (1, ""));
+}

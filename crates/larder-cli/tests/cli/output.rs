@@ -62,3 +62,32 @@ fn piped_output_has_no_control_characters() {
     let text = format!("{}{}", output.stdout, output.stderr);
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
 }
+
+#[test]
+fn warnings_of_the_libraries_are_shown_once_of_each_kind_and_debug_logs_with_verbose_only() {
+    let project = Project::new();
+    project.file("larder.yml", "name: p\n").file(
+        "cookbook.yml",
+        "name: app\nrecipes:\n  one:\n    cache: {inputs: [], outputs: [a]}\n    run: touch a\n  \
+         two:\n    cache: {inputs: [], outputs: [b]}\n    run: touch b\n",
+    );
+    let first = larder(&project, "run").good();
+    assert_eq!(first.stderr, "");
+    let damage = || {
+        for record in std::fs::read_dir(project.path(".larder/state/owned")).expect("records") {
+            let path = record.expect("a record").path();
+            let mut bytes = std::fs::read(&path).expect("a record");
+            *bytes.last_mut().expect("bytes") ^= 1;
+            std::fs::write(&path, bytes).expect("a record");
+        }
+    };
+    damage();
+    let second = larder(&project, "run --force -j1").good();
+    let warnings = |text: &str| text.matches("damaged record is ignored").count();
+    assert!(second.stderr.starts_with("warning: damaged record is ignored (file `/"), "{}", second.stderr);
+    assert_eq!(warnings(&second.stderr), 1, "{}", second.stderr);
+    damage();
+    let verbose = larder(&project, "run --force -v -j1").good();
+    assert!(warnings(&verbose.stderr) >= 2, "{}", verbose.stderr);
+    assert!(!verbose.stdout.contains("damaged record"), "{}", verbose.stdout);
+}

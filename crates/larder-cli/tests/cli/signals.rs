@@ -13,8 +13,8 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Runs a recipe that waits, sends `signals`, and returns the exit code.
-fn cancelled(run: &str, signals: &[&str]) -> (Project, Option<i32>, String) {
+/// Runs a recipe that waits, sends a signal when each of the files `at` is there, and returns the exit code.
+fn cancelled(run: &str, signal: &str, at: &[&str]) -> (Project, Option<i32>, String) {
     let project = Project::new();
     project.file("larder.yml", "name: p\n").file(
         "cookbook.yml",
@@ -28,11 +28,10 @@ fn cancelled(run: &str, signals: &[&str]) -> (Project, Option<i32>, String) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
-    wait_for("the recipe begins", || project.path("begun").exists());
-    for signal in signals {
+    for file in at {
+        wait_for("the recipe comes so far", || project.path(file).exists());
         let sent = std::process::Command::new("kill").arg(signal).arg(child.id().to_string()).status();
         assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
-        std::thread::sleep(Duration::from_millis(100));
     }
     wait_for("larder ends", || child.try_wait().is_ok_and(|status| status.is_some()));
     let output = child.wait_with_output().expect("its output");
@@ -43,18 +42,24 @@ fn cancelled(run: &str, signals: &[&str]) -> (Project, Option<i32>, String) {
 #[test]
 fn a_signal_cancels_the_run() {
     for signal in ["-INT", "-TERM"] {
-        let (project, code, text) = cancelled("touch begun; sleep 60; touch ended", &[signal]);
+        let (project, code, text) = cancelled("touch begun; sleep 60; touch ended", signal, &["begun"]);
         assert_eq!(code, Some(4), "{text}");
         assert!(text.contains("1 cancelled"), "{text}");
         assert!(!project.path("ended").exists());
     }
 }
 
+/// With one signal the recipe has its grace, and the summary tells what came of it. The second leaves no time for either.
 #[test]
 fn a_second_signal_ends_at_once() {
-    let run = "trap '' INT TERM; touch begun; sleep 60";
-    let begun = Instant::now();
-    let (_project, code, _) = cancelled(run, &["-INT", "-INT"]);
-    assert_eq!(code, Some(4));
-    assert!(begun.elapsed() < Duration::from_secs(30));
+    let run = "echo $$ > pid; trap 'touch told' INT TERM; touch begun; while :; do sleep 0.01; done";
+    // The grace is short: on a machine that stops for that long the second signal comes too late, so there are more tries.
+    let at_once = (0..10).any(|_| {
+        let (project, code, text) = cancelled(run, "-INT", &["begun", "told"]);
+        assert_eq!(code, Some(4), "{text}");
+        let process = format!("/proc/{}", project.read("pid").trim());
+        wait_for("the recipe ends", || !std::path::Path::new(&process).exists());
+        !text.contains("cancelled")
+    });
+    assert!(at_once, "the second signal changes nothing");
 }

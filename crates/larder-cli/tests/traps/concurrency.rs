@@ -1,7 +1,5 @@
 //! Several larders at once: in one project, in two worktrees, one within the other.
 
-use std::time::Duration;
-
 use crate::world::Project;
 
 /// "two processes in one project tearing each other's outputs"
@@ -59,10 +57,9 @@ fn two_processes_may_restore_at_once() {
     }
 }
 
-/// "The same action in two worktrees runs once"
-#[test]
-fn the_same_action_in_two_worktrees_runs_once() {
-    let project = Project::new(
+/// A recipe that says that it began, and waits to be let go.
+fn held_up() -> Project {
+    Project::new(
         "  make:
     cache: {inputs: [], outputs: [out]}
     run: |
@@ -70,12 +67,18 @@ fn the_same_action_in_two_worktrees_runs_once() {
       touch $HOME/reached; while ! test -e $HOME/go; do sleep 0.01; done
       echo made > out
 ",
-    );
+    )
+}
+
+/// "The same action in two worktrees runs once"
+#[test]
+fn the_same_action_in_two_worktrees_runs_once() {
+    let project = held_up();
     let clone = project.copy("clone");
     let first = project.start(&[]);
     project.wait_for("reached");
     let second = clone.start(&[]);
-    std::thread::sleep(Duration::from_millis(300));
+    second.waits();
     assert_eq!(project.count("make"), 1, "the second waits");
     project.let_go("go");
     first.end().good();
@@ -86,20 +89,12 @@ fn the_same_action_in_two_worktrees_runs_once() {
 /// When the first of them fails or dies, the other does not wait for ever.
 #[test]
 fn a_worktree_does_not_wait_for_one_that_died() {
-    let project = Project::new(
-        "  make:
-    cache: {inputs: [], outputs: [out]}
-    run: |
-      echo >> $HOME/make
-      touch $HOME/reached; while ! test -e $HOME/go; do sleep 0.01; done
-      echo made > out
-",
-    );
+    let project = held_up();
     let clone = project.copy("clone");
     let first = project.start(&[]);
     project.wait_for("reached");
     let second = clone.start(&[]);
-    std::thread::sleep(Duration::from_millis(200));
+    second.waits();
     first.signal(rustix::process::Signal::KILL);
     first.end();
     project.let_go("go");
@@ -122,8 +117,6 @@ fn a_nested_run_does_not_deadlock() {
     run: |
       {larder} run inner
       cp inner outer
-  self:
-    run: test -e $HOME/deep || {{ touch $HOME/deep; {larder} run self; }}
 "
     ));
     for content in ["1", "2", "1"] {
@@ -131,8 +124,41 @@ fn a_nested_run_does_not_deadlock() {
         project.good(&["outer"]);
         assert_eq!(project.read("outer"), content);
     }
-    project.good(&["self", "-j1"]);
     project.run_by(&["taskset", "-c", "0"], &["outer", "--force", "-j1"]).good();
+}
+
+/// A recipe that runs itself, straight or through another, would never end.
+#[test]
+fn a_recipe_that_runs_itself_is_refused() {
+    let larder = env!("CARGO_BIN_EXE_larder");
+    let project = Project::new(&format!(
+        "  self:
+    run: |
+      echo >> $HOME/self
+      {larder} run self
+  cached:
+    cache: {{inputs: [], outputs: [out]}}
+    run: |
+      echo >> $HOME/cached; echo made > out
+      {larder} run other
+  other:
+    run: |
+      echo >> $HOME/other; cat out
+      {larder} run cached
+  twice:
+    run: |
+      {larder} run leaf --force; {larder} run leaf --force
+  leaf:
+    cache: {{inputs: [], outputs: [leaf]}}
+    run: echo >> $HOME/leaf; touch leaf
+"
+    ));
+    project.run(&["self"]).ends(2).says("recipe `app:self` runs itself");
+    project.run(&["cached"]).ends(2).says("recipe `app:cached` runs itself");
+    assert_eq!(["self", "cached", "other"].map(|name| project.count(name)), [1, 1, 1]);
+    assert_eq!(project.read("out"), "made\n", "the nested run touches nothing of it");
+    project.good(&["twice"]);
+    assert_eq!(project.count("leaf"), 2);
 }
 
 /// Another process's dependency that is being rebuilt: nobody records a result of half of it.
@@ -155,7 +181,7 @@ fn a_recipe_run_alone_by_another_process_is_waited_for() {
     let first = project.start(&["dep"]);
     project.wait_for("reached");
     let second = project.start(&["make"]);
-    std::thread::sleep(Duration::from_millis(200));
+    second.waits();
     project.let_go("go");
     first.end().good();
     second.end().good();

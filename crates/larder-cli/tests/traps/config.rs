@@ -196,15 +196,7 @@ fn a_local_cache_that_is_off_is_not_used() {
 /// `--dry-run` runs and changes nothing.
 #[test]
 fn a_dry_run_changes_nothing() {
-    let project = Project::new(
-        "  make:
-    cache: {inputs: [in], outputs: [out]}
-    run: |
-      echo >> $HOME/make
-      cp in out
-",
-    );
-    project.file("in", "1");
+    let project = Project::copying("1");
     project.good(&["-n"]);
     assert_eq!((project.count("make"), project.has("out")), (0, false));
     project.good(&[]);

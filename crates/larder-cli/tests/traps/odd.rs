@@ -58,15 +58,7 @@ fn a_fifo_among_the_outputs_is_not_cached() {
 #[test]
 fn the_same_project_by_other_ways() {
     use std::os::unix::ffi::OsStrExt;
-    let project = Project::new(
-        "  make:
-    cache: {inputs: [in], outputs: [out]}
-    run: |
-      echo >> $HOME/make
-      cp in out
-",
-    );
-    project.file("in", "1");
+    let project = Project::copying("1");
     project.file("deep/er/x", "");
     project.good(&[]);
     let mut below = project.clone();

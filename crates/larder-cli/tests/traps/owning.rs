@@ -221,3 +221,37 @@ fn what_a_failed_run_left_is_not_captured() {
     assert!(project.has("out/made") && project.has("gen/made"));
     assert!(!project.has("out/broken") && !project.has("gen/broken"));
 }
+
+/// A dry run says what a run would move away or replace, and touches nothing.
+#[test]
+fn a_dry_run_says_what_would_be_moved_away() {
+    let project = folder_and_glob();
+    project.file("out/mine", "x");
+    let dry = project.good(&["-n"]).says("`out` stands where its outputs go, and would be moved away");
+    assert_eq!((dry.warnings(), project.read("out/mine")), (1, "x".into()));
+    project.good(&[]).says("were moved away");
+    assert!(!project.has("out/mine"));
+    assert_eq!(project.good(&["-n"]).warnings(), 0, "what the recipe made itself is no news");
+    project.file("out/made", "by hand");
+    project.good(&["-n"]).says("`out/made` is not in the cache, and would be replaced or removed");
+    assert_eq!(project.read("out/made"), "by hand");
+    project.good(&[]).says("replaced files that the cache does not hold");
+}
+
+/// Also when a dependency would run first.
+#[test]
+fn a_dry_run_of_a_chain_says_what_would_be_moved_away() {
+    let project = Project::new(
+        "  dep:
+    cache: {inputs: [], outputs: [dep]}
+    run: touch dep
+  make:
+    dependencies: [dep]
+    cache: {inputs: [], outputs: [made]}
+    run: touch made
+",
+    );
+    project.file("made", "mine");
+    let dry = project.good(&["-n", "make"]).says("`made` stands where its outputs go");
+    assert_eq!((dry.warnings(), project.read("made")), (1, "mine".into()));
+}

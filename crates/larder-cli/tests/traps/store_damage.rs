@@ -177,8 +177,7 @@ fn files_and_folders_swapped() {
     let project = building();
     fs::remove_dir(project.store()).unwrap();
     fs::write(project.store(), "a file").unwrap();
-    // That is no damage, but a wrong setting: said with a hint, and nothing is touched.
-    let ran = project.run(&[]).ends(1);
+    let ran = goes_on_in_place(&project, "a file in the place of the store");
     assert!(ran.err.contains("hint:"), "{ran:#?}");
     assert_eq!(fs::read_to_string(project.store()).unwrap(), "a file");
 }
@@ -357,4 +356,27 @@ fn an_old_state_folder_put_back() {
     goes_on_in_place(&project, "old state");
     project.file("in", "1");
     goes_on_in_place(&project, "old state");
+}
+
+/// "a home that is untrusted, full or read-only is one warning, and the run goes on without a cache" (S10): so is one that
+/// is no folder, or a folder of something else.
+#[test]
+fn a_home_that_is_no_store_is_one_warning() {
+    let project = Project::new(
+        "  make:
+    cache: {inputs: [], outputs: [out]}
+    run: echo made > out
+",
+    );
+    project.file("file", "not a folder");
+    for home in ["file", "cookbook.yml", "."] {
+        let without = project.with("LARDER_HOME", project.path(home).to_str().unwrap());
+        for args in [&["--force"][..], &["-n"]] {
+            let ran = without.run(args).good().says("going on without a cache");
+            assert_eq!(ran.warnings(), 1, "{ran:#?}");
+        }
+    }
+    assert_eq!(project.read("file"), "not a folder");
+    assert_eq!(project.read("out"), "made\n");
+    project.with("LARDER_CACHE_SECRET", "short").run(&[]).ends(1);
 }

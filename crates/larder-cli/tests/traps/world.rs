@@ -45,6 +45,20 @@ impl Project {
         project
     }
 
+    /// The simplest cached recipe: `make` copies `in` to `out`, and counts.
+    pub(crate) fn copying(content: &str) -> Self {
+        let project = Self::new(
+            "  make:
+    cache: {inputs: [in], outputs: [out]}
+    run: |
+      echo >> $HOME/make
+      cp in out
+",
+        );
+        project.file("in", content);
+        project
+    }
+
     /// A folder without any file.
     pub(crate) fn empty() -> Self {
         let base = tempfile::tempdir().unwrap();
@@ -244,6 +258,11 @@ impl Running {
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it says that it waits for another larder.
+    pub(crate) fn waits(&self) {
+        wait_until("it waits for another", || self.said().contains(" waits for "));
     }
 
     /// What it said so far, on both streams.

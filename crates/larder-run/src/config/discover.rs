@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ignore::WalkBuilder;
+use larder_core::Digest;
 
 use crate::recipe::Mode;
 
@@ -34,6 +35,20 @@ pub trait Listing {
     /// # Errors
     /// When the folder cannot be read or a pattern is bad (`InvalidInput`).
     fn glob(&self, folder: &Path, patterns: &[String]) -> io::Result<Vec<PathBuf>>;
+
+    /// What is surely known of each of these files (relative to `root`) without reading them; `None`: nothing.
+    fn marks(&self, _root: &Path, files: &[PathBuf]) -> Vec<Option<Mark>> {
+        vec![None; files.len()]
+    }
+}
+
+/// The state of a regular file, as the disk has it now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// What `lstat` says: device, inode, size, mode; seconds and nanoseconds of mtime and of ctime.
+    pub stat: [u64; 8],
+    /// The digest of its content.
+    pub digest: Digest,
 }
 
 /// Walks the disk; honours `.gitignore`, `.ignore`, `.bakeignore`, `.larderignore`; never enters `.git`, `.larder`.

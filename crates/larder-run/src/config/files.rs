@@ -21,10 +21,13 @@ use crate::template::{CustomHelper, Execution, Renderer, Scope};
 pub(super) fn read(path: &Path) -> Result<String, String> {
     let show = |error: std::io::Error| error.to_string();
     let file = File::open(path).map_err(show)?;
-    if !file.metadata().map_err(show)?.is_file() {
+    let about = file.metadata().map_err(show)?;
+    if !about.is_file() {
         return Err("not a regular file".to_owned());
     }
-    let mut text = String::new();
+    // Room for all of it and the end: two calls read most files.
+    let size = usize::try_from(about.len().min(MAX_FILE_BYTES)).unwrap_or(0);
+    let mut text = String::with_capacity(size + 1);
     file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(show)?;
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("larger than {} MiB", MAX_FILE_BYTES >> 20));

@@ -8,6 +8,7 @@ use super::decode::Reader;
 use super::discover::{self, Listing, RootFile};
 use super::environment::is_own;
 use super::files::{Loader, read};
+use super::parsed::Parsed;
 use super::raw::{self, RawCookbook};
 use super::scope::Level;
 use super::settings::{self, Secret};
@@ -17,7 +18,7 @@ use super::yaml::{self, Node};
 use super::{ConfigError, Project, bake};
 use crate::diagnostic::Diagnostic;
 use crate::recipe::{Mode, ROOT_PLACEHOLDER};
-use crate::template::{CustomHelper, Execution, Renderer, Surroundings};
+use crate::template::{COMMAND_TIMEOUT, CustomHelper, Execution, Renderer, Surroundings};
 
 /// What [`Project::load`] needs to know.
 pub struct LoadOptions<'a> {
@@ -36,6 +37,8 @@ pub struct LoadOptions<'a> {
     /// Whether commands in the root file itself may run: `Inert` for completion and lists, `Run` if recipes will be
     /// resolved.
     pub execution: Execution,
+    /// The project's state folder, to keep parsed cookbooks in; `None`: all are parsed.
+    pub state: Option<PathBuf>,
 }
 
 impl<'a> LoadOptions<'a> {
@@ -50,6 +53,7 @@ impl<'a> LoadOptions<'a> {
             environment_name: None,
             listing,
             execution: Execution::Run,
+            state: None,
         }
     }
 
@@ -100,6 +104,7 @@ fn renderers(
         environment: environment.clone(),
         execution,
         strict: mode == Mode::Strict,
+        timeout: COMMAND_TIMEOUT,
     };
     let live = Renderer::new(surroundings(Execution::Run), helpers.clone());
     (live, Renderer::new(surroundings(Execution::Inert), helpers))
@@ -153,7 +158,7 @@ impl Project {
             inert_scope: OnceLock::new(),
         };
         project.read_settings(options.execution, &mut loader.out);
-        project.read_cookbooks(&mut loader);
+        project.read_cookbooks(&mut loader, Parsed::open(options.state.as_deref()));
         project.check_environment_name(&mut loader.out);
         ConfigError::check(&mut loader.out)?;
         project.warnings = loader.out;
@@ -202,18 +207,29 @@ impl Project {
         }
     }
 
-    fn read_cookbooks(&mut self, loader: &mut Loader<'_>) {
+    fn read_cookbooks(&mut self, loader: &mut Loader<'_>, mut parsed: Parsed) {
         let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
-        for file in loader.cookbook_files() {
-            let Some(source) = loader.source(file) else { continue };
-            let (cookbook, provisional) = match self.mode {
-                Mode::Strict => {
-                    let Some(body) = loader.parse(&source) else { continue };
-                    (raw::cookbook(source, body, self.mode, &mut loader.out), false)
+        let files = loader.cookbook_files();
+        let marks =
+            if parsed.is_on() { loader.listing.marks(&self.root, &files) } else { vec![None; files.len()] };
+        for (file, mark) in files.into_iter().zip(marks) {
+            let kept = mark.map(|mark| (mark.digest, parsed.key(self.mode, &file, &mark)));
+            let known = kept.and_then(|(_, key)| parsed.take(&key));
+            let (cookbook, provisional) = match known {
+                Some(known) => (known, false),
+                None => {
+                    let findings = loader.out.len();
+                    let Some((cookbook, provisional)) = self.read_cookbook(loader, file) else { continue };
+                    let is_plain = cookbook.source.original.is_none() && findings == loader.out.len();
+                    if let Some((digest, key)) = kept
+                        && is_plain
+                        && digest.function.digest(cookbook.source.text.as_bytes()) == digest
+                    {
+                        parsed.keep(key, &cookbook);
+                    }
+                    (cookbook, provisional)
                 }
-                Mode::Bake => self.bake_cookbook(source, Execution::Inert, &mut loader.out),
             };
-            let Some(cookbook) = cookbook else { continue };
             if let Some(other) = names.insert(cookbook.name.clone(), cookbook.source.file.clone()) {
                 let found = Diagnostic::error(format!("cookbook `{}` is defined twice", cookbook.name))
                     .with_label(format!("also in {}", other.display()));
@@ -222,6 +238,20 @@ impl Project {
             self.cookbooks.push(Arc::new(cookbook));
             self.provisional.push(provisional);
         }
+        parsed.save();
+    }
+
+    /// Reads one cookbook; whether commands in it were left out.
+    fn read_cookbook(&self, loader: &mut Loader<'_>, file: PathBuf) -> Option<(RawCookbook, bool)> {
+        let source = loader.source(file)?;
+        let (cookbook, provisional) = match self.mode {
+            Mode::Strict => {
+                let body = loader.parse(&source)?;
+                (raw::cookbook(source, body, self.mode, &mut loader.out), false)
+            }
+            Mode::Bake => self.bake_cookbook(source, Execution::Inert, &mut loader.out),
+        };
+        Some((cookbook?, provisional))
     }
 
     /// Renders and parses a cookbook of bake mode; whether commands were left out.

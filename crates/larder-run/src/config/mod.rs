@@ -6,6 +6,7 @@
 //! raw        what the files say        load      all of it → Project
 //! bake       text-first reading        scope     what templates see
 //! resolve    raw recipes → recipes, on demand   show   --render
+//! parsed     cookbooks parsed by an earlier run
 //! settings   config:                matrix, patterns, variables, environment   one subject each
 //! ```
 //!
@@ -21,6 +22,7 @@ pub mod environment;
 mod files;
 mod load;
 mod matrix;
+mod parsed;
 pub mod patterns;
 pub mod raw;
 mod resolve;
@@ -39,7 +41,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-pub use discover::{Listing, WalkListing};
+pub use discover::{Listing, Mark, WalkListing};
 pub use load::{LoadOptions, recipe_names};
 pub use resolve::{Listed, Resolved};
 pub use settings::{CacheConfig, RunConfig};

@@ -299,14 +299,14 @@ fn remotes(reader: &mut Reader<'_>, node: &Node) -> Remotes {
         }
     }
     found.enabled &= !found.tiers.is_empty();
-    if found.enabled {
-        let names: Vec<_> = found.tiers.iter().map(|tier| tier.kind.name()).collect();
+    let later = |tier: &&RemoteTier| matches!(tier.kind, RemoteKind::Oci { .. } | RemoteKind::Reapi { .. });
+    let names: Vec<_> = found.tiers.iter().filter(later).map(|tier| tier.kind.name()).collect();
+    if found.enabled && !names.is_empty() {
         let warning = Diagnostic::warning(format!(
-            "remote tiers are not built yet: {} will not be used, the local store is",
+            "tiers of these kinds are not built yet: {} will not be used",
             names.join(", ")
         ));
-        let warning =
-            reader.source.locate(warning.with_hint("`remotes: {enabled: false}` silences this"), node.span);
+        let warning = reader.source.locate(warning, node.span);
         reader.out.push(warning);
     }
     found

@@ -1,28 +1,43 @@
 //! The store as the engine needs it. Without a store, and with one that breaks, every look-up is a miss and nothing is
 //! recorded; the first time something breaks it is said, once.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 
 use larder_core::{Digest, Error, ErrorKind};
 use larder_reapi::{ActionResult, Message, Tree};
-use larder_store::store::{Ask, Check, Hit, Note};
+use larder_store::action::LARGEST_TREE;
+use larder_store::store::{Ask, Check, Fetched, Hit, LOCAL_TIER, Note, Upstream};
 use larder_store::{ActionDigest, LookUp, Miss, Store, StoreWriter};
 
 use crate::outputs::{BoxError, Holds, Sink, Source};
 
-/// Trees larger than this are not read: a bound for hostile results.
-const MAX_TREE: u64 = 256 << 20;
+/// Which of store and remote tiers is asked, and in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The store, then the tiers.
+    #[default]
+    LocalFirst,
+    /// The tiers, then the store.
+    RemoteFirst,
+    /// The tiers alone; the store only takes what they have.
+    RemoteOnly,
+}
 
-/// The store, or none.
+/// The store, or none, and what stands behind it.
 pub(crate) struct Cache<'a> {
     store: Option<&'a Store>,
+    upstream: Option<&'a dyn Upstream>,
+    order: Order,
+    /// What the tiers were asked for: once a run is enough, and where it came from.
+    asked: Mutex<HashMap<Digest, Option<&'static str>>>,
     trouble: Mutex<Option<Error>>,
 }
 
 impl<'a> Cache<'a> {
-    pub(crate) fn new(store: Option<&'a Store>) -> Self {
-        Self { store, trouble: Mutex::new(None) }
+    pub(crate) fn new(store: Option<&'a Store>, upstream: Option<&'a dyn Upstream>, order: Order) -> Self {
+        Self { store, upstream, order, asked: Mutex::default(), trouble: Mutex::new(None) }
     }
 
     /// Whether anything can be recorded.
@@ -52,9 +67,63 @@ impl<'a> Cache<'a> {
     ) -> Result<Hit, String> {
         let Some(store) = self.store else { return Err("there is no cache".into()) };
         let check = if in_place { Check::ResultOnly } else { Check::AllBlobs };
-        match store.look_up_one(Ask { action: ActionDigest(*action), label: Some(label), check, note }) {
-            LookUp::Hit(hit) => Ok(*hit),
-            LookUp::Miss(miss) => Err(self.explain(miss)),
+        let look = |from, note| {
+            store.look_up_one(Ask { action: ActionDigest(*action), label: Some(label), check, note, from })
+        };
+        let remote = match self.order {
+            Order::LocalFirst => Err(String::new()),
+            Order::RemoteFirst | Order::RemoteOnly => self.ask(action, label),
+        };
+        let miss = match (remote, self.order) {
+            (Err(why), Order::RemoteOnly) => return Err(why),
+            (Err(_), _) => match look(self.brought_from(action), note) {
+                LookUp::Hit(hit) => return Ok(*hit),
+                LookUp::Miss(miss) => miss,
+            },
+            (Ok(tier), _) => match look(tier, note) {
+                LookUp::Hit(hit) => return Ok(*hit),
+                LookUp::Miss(miss) => return Err(self.explain(miss)),
+            },
+        };
+        let asked =
+            if self.order == Order::LocalFirst { self.ask(action, label) } else { Err(String::new()) };
+        match asked.map(|tier| look(tier, if note == Note::All { Note::Hits } else { note })) {
+            Ok(LookUp::Hit(hit)) => Ok(*hit),
+            Ok(LookUp::Miss(miss)) => Err(self.explain(miss)),
+            Err(why) => Err(Some(why).filter(|why| !why.is_empty()).unwrap_or_else(|| self.explain(miss))),
+        }
+    }
+
+    /// The tier that brought the result in this run; else the store has it of itself.
+    fn brought_from(&self, action: &Digest) -> &'static str {
+        let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.get(action).copied().flatten().unwrap_or(LOCAL_TIER)
+    }
+
+    /// Asks the tiers, once a run for each action; the one that brought the result. `Err`: what is worth telling.
+    fn ask(&self, action: &Digest, label: &str) -> Result<&'static str, String> {
+        let nothing =
+            || if self.order == Order::LocalFirst { String::new() } else { "no tier has it".into() };
+        let Some(upstream) = self.upstream else { return Err(nothing()) };
+        if let Some(known) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(action) {
+            return known.ok_or_else(nothing);
+        }
+        let fetched = upstream.fetch(&ActionDigest(*action), label);
+        let tier = match &fetched {
+            Fetched::Hit { tier, .. } => Some(*tier),
+            Fetched::Miss(_) => None,
+        };
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(*action, tier);
+        match fetched {
+            Fetched::Hit { tier, .. } => Ok(tier),
+            Fetched::Miss(why) => Err(why.unwrap_or_else(nothing)),
+        }
+    }
+
+    /// Tells the tiers that the store has a result.
+    pub(crate) fn offer(&self, action: &Digest, label: &str) {
+        if let Some(upstream) = self.upstream {
+            upstream.offer(&ActionDigest(*action), label);
         }
     }
 
@@ -80,7 +149,7 @@ impl<'a> Cache<'a> {
     /// The tree of a result.
     pub(crate) fn tree(&self, digest: &Digest) -> Result<Tree, Error> {
         let store = self.store.ok_or_else(|| Error::new(ErrorKind::NotFound, "read a tree"))?;
-        let bytes = store.get(digest, MAX_TREE)?;
+        let bytes = store.get(digest, LARGEST_TREE)?;
         let malformed =
             |error| Error::new(ErrorKind::Corrupt, "read a tree").with("digest", digest).caused_by(error);
         Tree::decode(bytes.as_slice()).map_err(malformed)

@@ -80,7 +80,7 @@ pub(super) fn execute(
     session: &Session<'_>,
     recipe: &Recipe,
     args: &[String],
-    lock: Option<&RecipeLock>,
+    lock: &RecipeLock,
 ) -> Result<(Exit, Option<std::io::Error>), Failure> {
     let mut arguments: Vec<OsString> =
         key::arguments(recipe, args).iter().map(|argument| with_root(session, argument)).collect();
@@ -90,7 +90,7 @@ pub(super) fn execute(
         cwd: session.root.join(&recipe.folder),
         env: environment(session, recipe),
         stdin: Stdin::Null,
-        locks: lock.map(|lock| lock as &dyn HeldLock).into_iter().collect(),
+        locks: vec![lock as &dyn HeldLock],
     };
     let path = session.state.log_path(&recipe.id);
     let mut log =

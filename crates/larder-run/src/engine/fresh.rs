@@ -9,19 +9,20 @@ use larder_core::Digest;
 
 use super::execute::{chain, execute};
 use super::meanwhile::{self, Seen};
-use super::recipe::{Done, Job, Now, failed};
+use super::recipe::{Done, Job, Now, failed, runs_itself};
 use super::record::{self, CaptureError};
 use super::schedule::Made;
 use super::spared::Spared;
 use crate::event::{Event, Outcome};
 use crate::lock::RecipeLock;
-use crate::outputs::{Owned, Scope, Snapshot, capture, clean, record as owning};
+use crate::outputs::{Owned, Snapshot, capture, clean, record as owning};
 use crate::worktree::InputError;
 
 impl Job<'_> {
-    /// Runs the recipe. `why`: why there is no result.
+    /// Runs the recipe. `why`: why there is no result. Without a lock, this is a nested run of the very same recipe.
     pub(super) fn run(&self, now: &Now, lock: Option<&RecipeLock>, why: String) -> Done {
         let (session, recipe) = (self.session, self.recipe);
+        let Some(lock) = lock else { return runs_itself(&recipe.id) };
         let miss = self.miss_reason(now, why);
         (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
         let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
@@ -32,16 +33,7 @@ impl Job<'_> {
         };
         let name = recipe.id.to_string();
         let owned = self.owned();
-        let scope = Scope {
-            root: &session.root_dir,
-            state: &session.state_dir,
-            spec: &self.spec,
-            owned: &owned,
-            tracked: &session.git,
-            is_input: &is_input,
-            run: &session.run,
-            recipe: &name,
-        };
+        let scope = session.scope(&self.spec, &owned, &is_input, &name);
         let prepared = if recipe.incremental {
             clean::make_parents(&scope).map(|()| None)
         } else {

@@ -125,9 +125,6 @@ pub(super) fn teach(
     }
 }
 
-/// A restore is tried again at most this often when others write beside it.
-const MOST_TRIES: u32 = 50;
-
 /// What came of a restore.
 pub(super) enum Restored {
     /// The outputs are as recorded; whether something had to be put in place.
@@ -159,26 +156,10 @@ pub(super) fn restore(
     let on_disk = on_disk_spec(recipe, spec, &globbed);
     let known = Table(known_files(session, &on_disk));
     let name = recipe.id.to_string();
-    let scope = outputs::Scope {
-        root: &session.root_dir,
-        state: &session.state_dir,
-        spec,
-        owned: &owned,
-        tracked: &session.git,
-        is_input,
-        run: &session.run,
-        recipe: &name,
-    };
+    let scope = session.scope(spec, &owned, is_input, &name);
     session.state.set_placed(&recipe.id, None);
     let since = session.worktree.now();
-    // Another recipe may make a folder that both need in between; then the comparison is made again.
-    let mut tries = 0;
-    let restored = loop {
-        match restore::restore(&scope, &tree, &session.cache, &known, &session.cache) {
-            Err(outputs::Error::Changed { .. }) if tries < MOST_TRIES => tries += 1,
-            other => break other,
-        }
-    };
+    let restored = restore::restore(&scope, &tree, &session.cache, &known, &session.cache);
     let restored = match restored {
         Ok(restored) => restored,
         Err(error) if error.is_miss() => return Restored::Miss(chain(&error)),
@@ -204,6 +185,25 @@ pub(super) fn restore(
     };
     session.state.set_placed(&recipe.id, Some(placed));
     Restored::Done(OnDisk { spec: on_disk, root }, !restored.was_exact())
+}
+
+/// The files that a restore of `tree_digest` would replace or remove although the cache does not hold them; nothing if the
+/// result could not be restored.
+pub(super) fn would_replace(
+    session: &Session<'_>,
+    recipe: &Recipe,
+    spec: &OutputSpec,
+    tree_digest: &Digest,
+    is_input: &(dyn Fn(&[u8]) -> bool + Sync),
+) -> Vec<Vec<u8>> {
+    let Ok(message) = session.cache.tree(tree_digest) else { return Vec::new() };
+    let Ok(tree) = Folder::from_message(DigestFunction::Blake3, &message) else { return Vec::new() };
+    let owned = Owned::load(session.state.folder(), &recipe.id);
+    let on_disk = on_disk_spec(recipe, spec, &globbed(spec, &tree));
+    let known = Table(known_files(session, &on_disk));
+    let name = recipe.id.to_string();
+    let scope = session.scope(spec, &owned, is_input, &name);
+    restore::would_keep(&scope, &tree, &known, &session.cache).unwrap_or_default()
 }
 
 fn known_files(session: &Session<'_>, on_disk: &PathSpec) -> BTreeMap<Vec<u8>, (Stat, Digest)> {

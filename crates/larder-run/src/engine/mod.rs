@@ -9,6 +9,7 @@
 //! explain.rs  keys as they are now, nothing run      remove.rs    outputs go from the worktree
 //! meanwhile.rs  whether what a run relied on was touched while it ran
 //! spared.rs   inputs among outputs (`!` in `outputs`)
+//! dry.rs      what would happen
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
 //! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
@@ -16,6 +17,7 @@
 //! The store may be absent, read-only or broken: then there are no hits, and everything runs.
 
 mod cache;
+mod dry;
 mod execute;
 mod explain;
 mod fresh;
@@ -35,7 +37,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use larder_store::Store;
+use larder_store::store::Upstream;
 
+pub use cache::Order;
 pub use execute::PASSED_THROUGH;
 pub use explain::{Explained, Standing};
 pub use reason::{Change, compare};
@@ -76,6 +80,8 @@ pub struct Options {
     pub environment: BTreeMap<OsString, OsString>,
     /// A literal output that was not made is a warning, and the result is not recorded (`bake.yml`), instead of a failure.
     pub lenient_outputs: bool,
+    /// Which of store and tiers is asked first.
+    pub order: Order,
     /// Folder of the locks that all worktrees share (`locks/` of the store's home); `None`: no single flight.
     pub flights: Option<PathBuf>,
 }
@@ -128,6 +134,7 @@ impl<'a> Session<'a> {
         root: &Path,
         worktree: &'a Worktree,
         store: Option<&'a Store>,
+        upstream: Option<&'a dyn Upstream>,
         options: Options,
         cancel: CancelToken,
         run: String,
@@ -143,7 +150,7 @@ impl<'a> Session<'a> {
         let locks = RecipeLocks::open(&state.folder().join("locks"))?;
         let root_dir = outputs::Root::open(&root)?;
         let git = outputs::Git::new(&root);
-        let cache = cache::Cache::new(store);
+        let cache = cache::Cache::new(store, upstream, options.order);
         Ok(Self {
             project,
             root,
@@ -185,6 +192,18 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What a clean start or a restore of a recipe called `name` works on.
+    pub(crate) fn scope<'s>(
+        &'s self,
+        spec: &'s outputs::OutputSpec,
+        owned: &'s outputs::Owned,
+        is_input: &'s (dyn Fn(&[u8]) -> bool + Sync),
+        name: &'s str,
+    ) -> outputs::Scope<'s> {
+        let (root, state, run) = (&self.root_dir, &self.state_dir, &self.run);
+        outputs::Scope { root, state, spec, owned, tracked: &self.git, is_input, run, recipe: name }
     }
 
     /// Notes what the key of a recipe was computed from, now that it ran or was restored.

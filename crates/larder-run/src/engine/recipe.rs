@@ -30,7 +30,7 @@ use crate::key::{self, Key, Parts};
 use crate::lock::{Acquired, RecipeLock, single_flight};
 use crate::outputs::OutputSpec;
 use crate::plan::Plan;
-use crate::recipe::{CacheSpec, Inputs, Recipe};
+use crate::recipe::{CacheSpec, Inputs, Recipe, RecipeId};
 use crate::worktree::{EntryKind, PathSpec};
 
 /// A recipe's end, for the schedule.
@@ -57,6 +57,12 @@ impl From<Failure> for Done {
         }
         failed(failure.reason, failure.hint)
     }
+}
+
+/// A result that is believed, and the tier that it came from.
+pub(super) struct Found {
+    pub(super) result: ActionResult,
+    pub(super) tier: &'static str,
 }
 
 /// Everything about the recipe at hand that does not change while it is processed.
@@ -164,16 +170,25 @@ fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], depende
         return Done { outcome: Outcome::WouldRun { miss: None }, made };
     }
     let lock = match acquire(session, recipe) {
-        Ok(lock) => lock,
+        Ok(Some(lock)) => lock,
+        Ok(None) => return runs_itself(&recipe.id),
         Err(done) => return *done,
     };
     (session.events)(Event::Started { recipe: &recipe.id, miss: None });
-    match execute(session, recipe, args, lock.as_ref()) {
+    match execute(session, recipe, args, &lock) {
         Ok(_) => Done { outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false }, made },
         Err(failure) => failure.into(),
     }
 }
 
+/// A nested run is part of the recipe that it would run: that would never end.
+pub(super) fn runs_itself(recipe: &RecipeId) -> Done {
+    let hint = "its command starts `larder run`, which comes back to it: name there only what it needs, or make \
+                that a dependency";
+    failed(format!("recipe `{recipe}` runs itself"), Some(hint.to_owned()))
+}
+
+/// The recipe's lock; none if this is a run within that very recipe, which may restore it and not run it.
 pub(super) fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<RecipeLock>, Box<Done>> {
     let waiting = |holder: &crate::lock::Holder| {
         let by = holder.runner.map(|process| format!("process {}", process.pid)).unwrap_or_default();
@@ -192,8 +207,7 @@ pub(super) fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<R
 impl Job<'_> {
     fn process(&self) -> Done {
         let Some(_) = dependency_digests(self.recipe, self.dependencies) else {
-            let miss = Some("a dependency would run".to_owned());
-            return Done { outcome: Outcome::WouldRun { miss }, made: Made { digest: None, outputs: None } };
+            return self.dry_after_another();
         };
         let now = match self.now() {
             Ok(now) => now,
@@ -262,41 +276,25 @@ impl Job<'_> {
     }
 
     /// The trusted result for the key, and its tree. `Err`: why there is none.
-    pub(super) fn look_up(
-        &self,
-        now: &Now,
-        in_place: bool,
-        note: Note,
-    ) -> Result<(ActionResult, Digest), String> {
+    pub(super) fn look_up(&self, now: &Now, in_place: bool, note: Note) -> Result<(Found, Digest), String> {
         let session = self.session;
         if session.options.force || !session.options.read_cache {
             return Err(if session.options.force { "forced" } else { "the cache is not read" }.to_owned());
         }
         let label = self.recipe.id.to_string();
         let mut hit = session.cache.look_up(&now.key.digest, &label, in_place, note)?;
-        if record::is_bound_marker(&hit.result) {
+        if !record::is_bound_marker(&hit.result) {
+            session.cache.offer(&now.key.digest, &label);
+        } else {
             let elsewhere = |_| "its outputs hold the path of another place (see `relocatable`)".to_owned();
             hit = session.cache.look_up(&now.bound_key.digest, &label, in_place, note).map_err(elsewhere)?;
         }
         let tree = hit::tree_digest(&hit.result).ok_or("the recorded result is malformed")?;
-        Ok((hit.result, tree))
+        Ok((Found { result: hit.result, tier: hit.tier }, tree))
     }
 
-    fn dry(&self, now: &Now) -> Done {
-        match self.look_up(now, true, Note::All) {
-            Ok((result, tree)) => Done {
-                outcome: Outcome::Cached { tier: "local", restored: false, saved: saved(&result) },
-                made: Made { digest: Some(tree), outputs: None },
-            },
-            Err(why) => {
-                let miss = Some(self.miss_reason(now, why));
-                Done { outcome: Outcome::WouldRun { miss }, made: Made { digest: None, outputs: None } }
-            }
-        }
-    }
-
-    fn cached(&self, now: &Now, result: &ActionResult, on_disk: OnDisk, restored: bool) -> Done {
-        let session = self.session;
+    fn cached(&self, now: &Now, found: &Found, on_disk: OnDisk, restored: bool) -> Done {
+        let (session, result) = (self.session, &found.result);
         if session.options.replay
             && let Some(log) = result.stdout_digest.as_ref()
             && let Some(log) = larder_store::message::from_message(larder_core::DigestFunction::Blake3, log)
@@ -312,16 +310,11 @@ impl Job<'_> {
             self.remember_key(now);
         }
         let made = Made { digest: hit::tree_digest(result), outputs: Some(Box::new(on_disk)) };
-        Done { outcome: Outcome::Cached { tier: "local", restored, saved: saved(result) }, made }
+        Done { outcome: Outcome::Cached { tier: found.tier, restored, saved: saved(result) }, made }
     }
 
     /// Restores a hit; `Err`: why it has to run after all, or that it failed.
-    fn restore(
-        &self,
-        now: &Now,
-        result: &ActionResult,
-        tree: &Digest,
-    ) -> Result<Done, Result<String, Box<Done>>> {
+    fn restore(&self, now: &Now, result: &Found, tree: &Digest) -> Result<Done, Result<String, Box<Done>>> {
         let is_input = self.is_input(&now.inputs).map_err(Err)?;
         match hit::restore(self.session, self.recipe, &self.spec, tree, &is_input) {
             Restored::Done(on_disk, restored) => Ok(self.cached(now, result, on_disk, restored)),
@@ -422,7 +415,7 @@ impl Job<'_> {
 }
 
 /// How long the recorded run took.
-fn saved(result: &ActionResult) -> Duration {
+pub(super) fn saved(result: &ActionResult) -> Duration {
     let metadata = result.execution_metadata.as_ref();
     let span = metadata.and_then(|m| Some((m.execution_start_timestamp?, m.execution_completed_timestamp?)));
     let Some((start, end)) = span else { return Duration::ZERO };

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use larder_core::{Digest, DigestFunction, ErrorKind};
 use larder_reapi::{ActionResult, Any, ExecutedActionMetadata, Message, OutputDirectory, Timestamp};
+use larder_store::action::LARGEST_TREE;
 use larder_store::message::{encode, to_message};
 
 use super::execute::chain;
@@ -99,6 +100,12 @@ pub(super) fn capture(
     hit::teach(session, &taken.tree, &taken.stats, since);
     let tree = taken.tree.to_message(DigestFunction::Blake3);
     let (tree_digest, tree_bytes) = encode(DigestFunction::Blake3, &tree);
+    if tree_bytes.len() as u64 > LARGEST_TREE {
+        let hint = "split the recipe: fewer files, or an archive of them";
+        let message = format!("its outputs are too many to be listed in {} MiB", LARGEST_TREE >> 20);
+        let error = larder_core::Error::new(ErrorKind::Invalid, "record outputs");
+        unstored.get_or_insert(error.with("recipe", &recipe.id).with_message(message).with_hint(hint));
+    }
     let mut log = None;
     let bound = taken.contains_root;
     if let Some(sink) = sink.filter(|_| unstored.is_none()) {
@@ -197,7 +204,9 @@ pub(super) fn record(
         let marker = ActionResult { execution_metadata: Some(metadata), ..ActionResult::default() };
         return session.cache.record(&key.digest, &marker, &label);
     }
-    session.cache.record(&key.digest, &result, &label)
+    session.cache.record(&key.digest, &result, &label)?;
+    session.cache.offer(&key.digest, &label);
+    Ok(())
 }
 
 /// Whether a result only says that another place made it.

@@ -73,6 +73,23 @@ pub fn plan(scope: &Scope<'_>) -> Result<Vec<Vec<u8>>> {
     Ok(gone)
 }
 
+/// The paths that [`clean`] would move away and [`Cleaned::finish`] keep for undo.
+///
+/// # Errors
+/// As [`clean`].
+pub fn would_keep(scope: &Scope<'_>, holds: &dyn Holds) -> Result<Vec<Vec<u8>>> {
+    let mut kept = Vec::new();
+    for path in doomed(scope)?.gone {
+        let (parent, name) = scope.root.parent(&path)?;
+        let mut digests = Vec::new();
+        let known = recorded(scope.owned, &path, &parent, name, false, &mut digests)?;
+        if !known || !holds.holds_all(&digests) {
+            kept.push(path);
+        }
+    }
+    Ok(kept)
+}
+
 /// Moves away what the recipe owns, and makes the parents of its literal outputs.
 ///
 /// # Errors

@@ -59,6 +59,9 @@ pub(crate) fn place(scope: &Scope<'_>, plan: Plan<'_>, source: &dyn Source) -> R
     }
     staging.begin()?;
 
+    for path in &plan.ways {
+        scope.root.make_dirs(path)?;
+    }
     let mut tree = Tree { scope, parent: None, modes: plan.modes };
     for (unit, slot) in plan.units.iter().zip(&slots) {
         let stat =

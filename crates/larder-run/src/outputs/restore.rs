@@ -3,7 +3,8 @@
 //! 1. The recorded tree is checked against the recipe's output patterns: a path outside them is refused.
 //! 2. The disk is compared with it; only what is not proven clean is read.
 //! 3. What differs is fetched into a staging folder on the same file system, verified, with its final modes.
-//! 4. Only then is the tree touched: each missing entry (a whole folder at once) by one rename, each different one by an
+//! 4. Only then is the tree touched: folders that lead to outputs are made, then each missing entry (a whole folder at
+//!    once) comes by one rename, each different one by an
 //!    exchange, strays (in literal folders, and recorded glob matches) by a rename into the staging folder.
 //! 5. What was replaced or removed and the store does not hold is kept for undo.
 //!
@@ -17,7 +18,7 @@ use std::io::Read as _;
 use larder_core::Digest;
 use rustix::fs::FileType;
 
-use super::beneath::{Dir, FileStat};
+use super::beneath::{Dir, FileStat, join};
 use super::clean::{recorded, whole};
 use super::error::{Error, Result, path_buf};
 use super::place;
@@ -40,19 +41,22 @@ pub struct Restored {
     pub removed: u64,
     /// Under which name what was replaced can be had back; `None` if nothing had to be kept.
     pub kept: Option<String>,
+    changed: bool,
 }
 
 impl Restored {
     /// The worktree was as recorded already.
     #[must_use]
     pub fn was_exact(&self) -> bool {
-        self.placed == 0 && self.removed == 0
+        !self.changed
     }
 }
 
 /// What differs between the disk and the recorded tree.
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'t> {
+    /// Missing folders that only lead to outputs, parents first. Other recipes may make them at any time.
+    pub(crate) ways: Vec<Vec<u8>>,
     /// Entries to put in place, each with everything below it.
     pub(crate) units: Vec<Unit<'t>>,
     /// Entries to move away, and whether they must be kept.
@@ -98,7 +102,28 @@ pub fn restore(
     if plan.units.is_empty() && plan.gone.is_empty() && plan.modes.is_empty() && plan.folders.is_empty() {
         return Ok(plan.report);
     }
-    place::place(scope, plan, source)
+    let mut restored = place::place(scope, plan, source)?;
+    restored.changed = true;
+    Ok(restored)
+}
+
+/// What [`restore`] would replace or remove and keep for undo.
+///
+/// # Errors
+/// As [`restore`], before anything is touched.
+pub fn would_keep(
+    scope: &Scope<'_>,
+    tree: &Folder,
+    known: &dyn Known,
+    holds: &dyn Holds,
+) -> Result<Vec<Vec<u8>>> {
+    check(scope, tree)?;
+    let plan = compare(scope, tree, known, holds)?;
+    let replaced = plan.units.into_iter().filter(|unit| unit.replaces.is_some_and(|old| old.keep));
+    let gone = plan.gone.into_iter().filter(|(_, keep)| *keep);
+    let mut kept: Vec<_> = replaced.map(|unit| unit.path).chain(gone.map(|(path, _)| path)).collect();
+    kept.sort();
+    Ok(kept)
 }
 
 /// Refuses a tree that no run of this recipe can have left.
@@ -164,7 +189,7 @@ impl<'t> Compare<'_, 't> {
         for (name, node) in &folder.entries {
             let path = dir.join(name);
             match dir.stat(name)? {
-                None => self.plan.units.push(Unit { path, node, replaces: None }),
+                None => self.missing(path, node),
                 Some(stat) => self.entry(dir, name, path, node, &stat)?,
             }
         }
@@ -172,6 +197,20 @@ impl<'t> Compare<'_, 't> {
             self.strays(folder, dir)?;
         }
         Ok(())
+    }
+
+    /// Nothing stands at `path`. What only leads to outputs may be shared with other recipes, which may make it before
+    /// this restore does: it is no unit, but made where it is still missing.
+    fn missing(&mut self, path: Vec<u8>, node: &'t Node) {
+        match node {
+            Node::Dir(folder) if !folder.entries.is_empty() && !self.scope.spec.covers(&path) => {
+                self.plan.ways.push(path.clone());
+                for (name, node) in &folder.entries {
+                    self.missing(join(&path, name), node);
+                }
+            }
+            _ => self.plan.units.push(Unit { path, node, replaces: None }),
+        }
     }
 
     fn entry(

@@ -89,12 +89,6 @@ impl OutputSpec {
         self.literals.is_empty() && self.globs.is_empty()
     }
 
-    /// Whether there is any glob.
-    #[must_use]
-    pub fn has_globs(&self) -> bool {
-        !self.globs.is_empty()
-    }
-
     /// `path` is a literal output or lies in one, and is not excluded.
     #[must_use]
     pub fn owns(&self, path: &[u8]) -> bool {

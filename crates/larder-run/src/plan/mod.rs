@@ -4,6 +4,7 @@
 //! and an input that another recipe of the plan writes without being a dependency, direct or not. Where two globs cannot be
 //! compared without the disk, [`Plan::find_collision`] tells at run time.
 
+mod idle;
 mod overlap;
 
 use std::collections::{BTreeMap, BTreeSet};

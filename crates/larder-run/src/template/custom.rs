@@ -214,7 +214,8 @@ impl Custom {
             }
         }
         let script = registry.render_template(&helper.run, &data)?;
-        let output = self.commands.run(&script, &data, &helper.environment)?.unwrap_or_default();
+        let output =
+            self.commands.run(&helper.name, &script, &data, &helper.environment)?.unwrap_or_default();
         Ok(match helper.returns {
             Returns::String => Value::String(output),
             Returns::Array => lines(&output),

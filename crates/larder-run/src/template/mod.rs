@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use handlebars::{Handlebars, RenderError, RenderErrorReason};
 use serde_json::{Map, Value};
@@ -100,7 +101,12 @@ pub struct Surroundings {
     pub execution: Execution,
     /// Whether an undefined name is an error.
     pub strict: bool,
+    /// How long a command may take.
+    pub timeout: Duration,
 }
+
+/// How long a command of a helper may take unless something else is said.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Renders templates of one project.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! The stat table on disk; normative description in `docs/formats/stat-table.md`.
 //!
-//! Read whole and checked whole: a table of another version, with a flipped bit or a reference that leads nowhere is
+//! Read in one go and checked whole: a table of another version, with a flipped bit or a reference that leads nowhere is
 //! discarded, never repaired. Written beside and renamed over, so that readers and other writers see whole tables only.
 
 use std::collections::HashMap;
@@ -17,7 +17,8 @@ use super::table::{Answer, Dep, Id, Kind, OUTSIDE, On, ROOT, Remembered, Span, T
 const MAGIC: &[u8; 8] = b"larderST";
 const VERSION: u32 = 1;
 const HEADER: usize = 28;
-const CHECKSUM: usize = 32;
+const CHECKSUM: u64 = 32;
+const BUFFER: usize = 64 << 10;
 const NODE: usize = 111;
 const NOT_LISTED: u8 = 255;
 const LARGEST: u64 = 1 << 30;
@@ -32,9 +33,7 @@ pub(super) fn load(file: &Path) -> Option<Table> {
     if !about.is_file() || about.len() > LARGEST {
         return None;
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(about.len()).ok()? + 1);
-    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
-    let table = decode(&bytes);
+    let table = decode(Reader::new(file, about.len().checked_sub(CHECKSUM)?));
     if table.is_none() {
         tracing::debug!("the stat table is of another version or damaged; begun anew");
     }
@@ -51,17 +50,74 @@ pub(super) fn save(table: &Table, file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-struct Reader<'a>(&'a [u8]);
+/// Takes a table apart while it is read, through a buffer that stays in the processor's cache.
+struct Reader {
+    file: File,
+    hasher: blake3::Hasher,
+    buffer: Vec<u8>,
+    at: usize,
+    end: usize,
+    /// Bytes before the checksum that are not yet in the buffer.
+    left: u64,
+}
 
-impl<'a> Reader<'a> {
-    fn bytes(&mut self, n: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.0.split_at_checked(n)?;
-        self.0 = rest;
-        Some(head)
+impl Reader {
+    fn new(file: File, left: u64) -> Self {
+        Self { file, hasher: blake3::Hasher::new(), buffer: vec![0; BUFFER], at: 0, end: 0, left }
     }
 
+    /// The next bytes; `n` is not more than the buffer holds.
+    fn bytes(&mut self, n: usize) -> Option<&[u8]> {
+        if self.end - self.at < n {
+            self.fill(n)?;
+        }
+        self.at += n;
+        Some(&self.buffer[self.at - n..self.at])
+    }
+
+    fn fill(&mut self, n: usize) -> Option<()> {
+        self.buffer.copy_within(self.at..self.end, 0);
+        (self.at, self.end) = (0, self.end - self.at);
+        while self.end < n {
+            let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.buffer.len() - self.end);
+            let read = match self.file.read(&mut self.buffer[self.end..][..room]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.ok().filter(|&read| read > 0)?,
+            };
+            self.hasher.update(&self.buffer[self.end..][..read]);
+            self.end += read;
+            self.left -= read as u64;
+        }
+        Some(())
+    }
+
+    /// Bytes before the checksum that were not yet taken.
+    fn remaining(&self) -> u64 {
+        self.left + (self.end - self.at) as u64
+    }
+
+    /// Whether all was taken and is what was written.
+    fn ends_whole(mut self) -> bool {
+        let mut checksum = [0; CHECKSUM as usize];
+        self.remaining() == 0
+            && self.file.read_exact(&mut checksum).is_ok()
+            && *self.hasher.finalize().as_bytes() == checksum
+    }
+
+    /// The next bytes, to be taken apart.
+    fn fields(&mut self, n: usize) -> Option<Fields<'_>> {
+        self.bytes(n).map(Fields)
+    }
+}
+
+/// Takes bytes apart.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.bytes(N)?.try_into().ok()
+        let (head, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*head)
     }
 
     fn u8(&mut self) -> Option<u8> {
@@ -94,36 +150,35 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<Table> {
-    let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
-    if !body.starts_with(MAGIC) || body.get(8..12)? != VERSION.to_le_bytes() {
+/// Nothing of a table is used before all of it was checked.
+fn decode(mut r: Reader) -> Option<Table> {
+    let mut header = r.fields(HEADER)?;
+    if header.array()? != *MAGIC || header.u32()? != VERSION {
         return None;
     }
-    if blake3::hash(body).as_bytes() != checksum {
+    let mut count = || Some(header.u32()? as usize);
+    let (nodes, text, answers) = (count()?, count()?, count()?);
+    if nodes < 2 || nodes.checked_mul(NODE)?.checked_add(text)? as u64 > r.remaining() {
         return None;
     }
-    let mut r = Reader(&body[12..]);
-    let (nodes, text, answers) = (r.u32()? as usize, r.u32()? as usize, r.u32()? as usize);
-    r.u32()?;
-    if nodes < 2 || nodes.checked_mul(NODE)? > r.0.len() {
-        return None;
-    }
-    let mut node_bytes = Reader(r.bytes(nodes * NODE)?);
     let mut table = Table::default();
-    table.text = r.bytes(text)?.to_vec();
     table.nodes.reserve(nodes);
     for id in 0..Id::try_from(nodes).ok()? {
-        decode_node(&mut node_bytes, id, &mut table)?;
+        decode_node(r.fields(NODE)?, id, text, &mut table)?;
+    }
+    table.text.reserve(text);
+    while table.text.len() < text {
+        let part = r.bytes((text - table.text.len()).min(BUFFER))?;
+        table.text.extend_from_slice(part);
     }
     for _ in 0..answers {
         let (key, answer) = decode_answer(&mut r, nodes)?;
         table.answers.insert(key, answer);
     }
-    r.0.is_empty().then_some(table)
+    (r.ends_whole() && table.is_sorted()).then_some(table)
 }
 
-fn decode_node(r: &mut Reader<'_>, id: Id, table: &mut Table) -> Option<()> {
-    let text = table.text.len();
+fn decode_node(mut r: Fields<'_>, id: Id, text: usize, table: &mut Table) -> Option<()> {
     let parent = r.u32()?;
     let name = r.span(text)?;
     let kind = Kind::from_number(r.u8()?)?;
@@ -145,37 +200,37 @@ fn decode_node(r: &mut Reader<'_>, id: Id, table: &mut Table) -> Option<()> {
     (node.kind, node.listed, node.proven, node.version) = (kind, listed, proven, version);
     (node.stat, node.hash, node.target) = (stat, hash, target);
     if id > OUTSIDE {
-        let last = table.children(parent).last().copied();
-        if last.is_some_and(|last| table.name(last) >= table.name(id)) {
-            return None;
-        }
         table.children_mut(parent).push(id);
     }
     Some(())
 }
 
-fn decode_answer(r: &mut Reader<'_>, nodes: usize) -> Option<([u8; 32], Answer)> {
-    let id = |r: &mut Reader<'_>| r.u32().filter(|&id| (id as usize) < nodes);
-    let key = r.array()?;
-    let made = r.i64()?;
-    let result = match r.u8()? {
+fn decode_answer(r: &mut Reader, nodes: usize) -> Option<([u8; 32], Answer)> {
+    let known = |id: &Id| (*id as usize) < nodes;
+    let mut head = r.fields(32 + 8 + 1)?;
+    let (key, made, kind) = (head.array()?, head.i64()?, head.u8()?);
+    let result = match kind {
         1 => {
-            let root = Digest { function: DigestFunction::Blake3, hash: r.hash()?, size: r.u64()? };
-            Remembered::Summary { root, files: r.u64()?, bytes: r.u64()? }
+            let mut about = r.fields(32 + 3 * 8)?;
+            let root = Digest { function: DigestFunction::Blake3, hash: about.hash()?, size: about.u64()? };
+            Remembered::Summary { root, files: about.u64()?, bytes: about.u64()? }
         }
         2 => {
-            let count = r.u32()?;
-            Remembered::Nodes((0..count).map(|_| id(r)).collect::<Option<_>>()?)
+            let count = r.fields(4)?.u32()?;
+            let mut id = || r.fields(4)?.u32().filter(known);
+            Remembered::Nodes((0..count).map(|_| id()).collect::<Option<_>>()?)
         }
         _ => return None,
     };
-    let count = r.u32()?;
+    let count = r.fields(4)?.u32()?;
     let mut dep = || {
-        let node = id(r)?;
-        let on = match r.u8()? {
-            1 => On::Kind(Kind::from_number(u8::try_from(r.u32()?).ok()?)? as u8),
-            2 => On::Content(r.u32()?),
-            3 => On::Listing(r.u32()?),
+        let mut dep = r.fields(4 + 1 + 4)?;
+        let node = dep.u32().filter(known)?;
+        let (aspect, value) = (dep.u8()?, dep.u32()?);
+        let on = match aspect {
+            1 => On::Kind(Kind::from_number(u8::try_from(value).ok()?)? as u8),
+            2 => On::Content(value),
+            3 => On::Listing(value),
             _ => return None,
         };
         Some(Dep { node, on })

@@ -6,7 +6,7 @@
 //! links.rs    where links lead
 //! table.rs    one node per path, versions        refresh.rs  lstat and reading, on all cores
 //! stat.rs     file-system time, the proof rule   format.rs   the table on disk (docs/formats/stat-table.md)
-//! tree.rs     entries → REAPI messages           check.rs    are outputs as recorded?
+//! tree.rs     entries → REAPI messages
 //! ```
 //!
 //! # What a set of paths is
@@ -30,7 +30,6 @@
 //! All methods take `&self`; one question is answered at a time, each on all cores. Several processes may use one state
 //! folder: the table is replaced whole, the last writer wins, and a lost table costs time only.
 
-mod check;
 mod error;
 mod format;
 mod ignored;
@@ -55,7 +54,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use larder_core::Digest;
 
-pub use check::{Difference, DifferenceKind};
 pub use error::{InputError, PatternProblem, SpecialKind};
 pub use spec::PathSpec;
 pub use stat::{FsTime, Stat};
@@ -166,16 +164,6 @@ impl Worktree {
         directory_of(entries)
     }
 
-    /// How the disk differs from recorded outputs: entries that are missing or changed, and paths in the folders `owned`
-    /// (relative to the root, owned whole) that were not recorded.
-    ///
-    /// # Errors
-    /// If something cannot be read.
-    pub fn check_paths(&self, recorded: &[Entry], owned: &[PathBuf]) -> Result<Vec<Difference>, InputError> {
-        let (mut inner, epoch) = self.lock();
-        check::check(&mut inner, &self.disk, epoch, recorded, owned)
-    }
-
     /// Digest of one file anywhere (a tool, say); links are followed. A relative path is relative to the root.
     ///
     /// # Errors
@@ -195,6 +183,24 @@ impl Worktree {
             }
             _ => Err(InputError::NotAFile { path }),
         }
+    }
+
+    /// State and digest of each of these files (relative to the root), looked at in one batch; `None` for what is no regular
+    /// file or cannot be read.
+    #[must_use]
+    pub fn contents(&self, files: &[PathBuf]) -> Vec<Option<(Stat, Digest)>> {
+        let (mut inner, epoch) = self.lock();
+        let ids: Vec<Id> =
+            files.iter().map(|file| inner.table.node_at(file.as_os_str().as_bytes())).collect();
+        let wanted: Vec<(Id, Want)> = ids.iter().map(|&id| (id, Want::Content)).collect();
+        // What was refused is not fresh.
+        drop(self.disk.refresh(&mut inner.table, epoch, &wanted));
+        let known = |id| {
+            let node = inner.table.node(id);
+            let is_known = node.fresh == epoch && node.kind == Kind::File;
+            is_known.then(|| (node.stat, inner.table.digest(id)))
+        };
+        ids.into_iter().map(known).collect()
     }
 
     /// Takes the digest of a file that the caller has read itself, beginning at `since` (from [`Self::now`]) and with

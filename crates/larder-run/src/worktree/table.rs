@@ -210,6 +210,11 @@ impl Table {
         }
     }
 
+    /// Whether all lists of children are sorted by name, without one name twice.
+    pub(super) fn is_sorted(&self) -> bool {
+        self.folders.iter().all(|children| children.is_sorted_by(|&a, &b| self.name(a) < self.name(b)))
+    }
+
     fn place_of(&self, parent: Id, name: &[u8]) -> Result<usize, usize> {
         self.children(parent).binary_search_by(|&child| self.name(child).cmp(name))
     }

@@ -237,3 +237,51 @@ fn restore_of_many_files() {
         writeln!(std::io::stderr(), "restore: {spent} µs CPU; cp -r: {cp} s").unwrap();
     }
 }
+
+/// Another recipe's restore makes the folder that both lead through, after this one has looked.
+#[test]
+fn a_shared_folder_may_appear_while_content_is_fetched() {
+    struct Slow<'a>(&'a World);
+    impl Source for Slow<'_> {
+        fn write_to(&self, digest: &Digest, out: &File) -> Result<(), BoxError> {
+            self.0.write("build/deep/theirs", "of another recipe");
+            self.0.store.write_to(digest, out)
+        }
+    }
+    let mut world = World::new(&["build/deep/ours", "build/gen/*.c"]);
+    world.write("build/deep/ours", "1");
+    world.write("build/gen/a.c", "2");
+    let tree = world.record();
+    fs::remove_dir_all(world.path("build")).unwrap();
+    let restored =
+        world.with_scope(|scope| restore(scope, &tree, &Slow(&world), &NothingKnown, &world.store)).unwrap();
+    assert_eq!(restored.placed, 2);
+    assert_eq!((world.read("build/deep/ours"), world.read("build/gen/a.c")), ("1".into(), "2".into()));
+    assert_eq!(world.read("build/deep/theirs"), "of another recipe");
+    world.assert_tidy();
+}
+
+/// When content cannot be had, not even the folders on the way to it are made.
+#[test]
+fn a_failed_restore_leaves_no_folders() {
+    let mut world = World::new(&["build/deep/ours"]);
+    world.write("build/deep/ours", "1");
+    let tree = world.record();
+    fs::remove_dir_all(world.path("build")).unwrap();
+    world.store.0.lock().unwrap().clear();
+    assert!(world.restore(&tree).unwrap_err().is_miss());
+    assert!(!world.exists("build"));
+}
+
+#[test]
+fn a_restored_link_or_empty_folder_is_a_change() {
+    let mut world = World::new(&["link", "empty"]);
+    symlink("anywhere", world.path("link")).unwrap();
+    fs::create_dir(world.path("empty")).unwrap();
+    let tree = world.record();
+    assert!(world.restore(&tree).unwrap().was_exact());
+    fs::remove_file(world.path("link")).unwrap();
+    assert!(!world.restore(&tree).unwrap().was_exact());
+    fs::remove_dir(world.path("empty")).unwrap();
+    assert!(!world.restore(&tree).unwrap().was_exact());
+}

@@ -10,7 +10,8 @@
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
 //! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
-//! | [`listing`] | folders in which others replace files |
+//! | [`transfer`] | chunks in frames, as they travel between stores |
+//! | [`listing`], [`stale`] | folders in which others replace files; removal of what dead processes left |
 //! | [`by_hash`] | maps whose keys are hashes |
 //! | [`mapped`] | the crate's only `unsafe` |
 //!
@@ -31,8 +32,10 @@ pub mod merge;
 pub(crate) mod pack;
 mod prove;
 mod reader;
+mod stale;
 pub mod stats;
 mod table;
+pub mod transfer;
 pub mod uploads;
 pub mod verify;
 mod view;

@@ -14,6 +14,25 @@ use super::pack::ChunkRow;
 use super::pack::set::{Found, Pack, PackSet};
 use super::prove::Prover;
 
+/// What a blob is rebuilt from, piece by piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A node of its chunk list; the length is that of the bytes below it.
+    Node(Chunk),
+    /// A slice of the blob.
+    Slice(Chunk),
+}
+
+impl Part {
+    /// Hash and length, whichever it is.
+    #[must_use]
+    pub fn chunk(&self) -> &Chunk {
+        match self {
+            Self::Node(chunk) | Self::Slice(chunk) => chunk,
+        }
+    }
+}
+
 /// Frames kept decompressed.
 const KEPT: usize = 4;
 
@@ -220,8 +239,18 @@ impl Reader {
         root: &Root,
         visit: &mut dyn FnMut(&Chunk),
     ) -> Result<()> {
+        self.visit_parts(packs, root, &mut |part| visit(part.chunk()))
+    }
+
+    /// Calls `visit` with every chunk that a blob needs, each node before what is below it; a whole file has none.
+    pub(crate) fn visit_parts(
+        &mut self,
+        packs: &PackSet,
+        root: &Root,
+        visit: &mut dyn FnMut(Part),
+    ) -> Result<()> {
         match root {
-            Root::Chunk(chunk) => visit(chunk),
+            Root::Chunk(chunk) => visit(Part::Slice(*chunk)),
             Root::Whole(_) => {}
             Root::List(chunk) => self.visit_node(packs, chunk, MAX_LEVELS as u8, visit)?,
         }
@@ -233,12 +262,16 @@ impl Reader {
         packs: &PackSet,
         entry: &Chunk,
         above: u8,
-        visit: &mut dyn FnMut(&Chunk),
+        visit: &mut dyn FnMut(Part),
     ) -> Result<()> {
         let node = self.read_node(packs, entry, above)?;
-        visit(entry);
+        visit(Part::Node(*entry));
         for child in &node.entries {
-            if node.level == 0 { visit(child) } else { self.visit_node(packs, child, node.level, visit)? }
+            if node.level == 0 {
+                visit(Part::Slice(*child));
+            } else {
+                self.visit_node(packs, child, node.level, visit)?;
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use larder_core::{Digest, Error, ErrorKind, Hash, Result};
 use rustix::fs::{FlockOperation, flock};
 
 use super::backend::{LocalBackend, bad_id};
-use super::new_id;
+use super::{new_id, stale};
 use crate::seam::{Upload, Written, wrong_offset};
 
 /// How many uploads there may be.
@@ -72,17 +72,10 @@ pub(super) fn resume(backend: &LocalBackend, id: &str) -> Result<Box<dyn Upload>
     lock(&file, id)?;
     let offset = file.metadata().map_err(|error| failed(error, OPERATION, id))?.len();
     // Committed or expired between the opening and the lock.
-    if !is_there(&path, &file) {
+    if !stale::is_there(&path, &file) {
         return Err(Error::new(ErrorKind::NotFound, OPERATION).with("upload", id));
     }
     Ok(Box::new(LocalUpload { backend: backend.clone(), id: id.to_owned(), path, file, offset }))
-}
-
-fn is_there(path: &Path, file: &File) -> bool {
-    match (fs::metadata(path), file.metadata()) {
-        (Ok(there), Ok(ours)) => there.ino() == ours.ino() && there.dev() == ours.dev(),
-        _ => false,
-    }
 }
 
 fn lock(file: &File, id: &str) -> Result<()> {
@@ -100,13 +93,10 @@ fn expire(folder: &Path) -> io::Result<usize> {
     let mut left = 0;
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let old = fs::metadata(&path)
-            .and_then(|meta| meta.modified())
-            .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > EXPIRES));
-        let free = || {
-            File::open(&path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
+        let is_old = |meta: &fs::Metadata| {
+            meta.modified().is_ok_and(|time| time.elapsed().is_ok_and(|age| age > EXPIRES))
         };
-        if !(old && free() && fs::remove_file(&path).is_ok()) {
+        if !stale::remove(&path, is_old).unwrap_or(false) {
             left += 1;
         }
     }

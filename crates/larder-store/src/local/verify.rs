@@ -207,7 +207,7 @@ impl LocalStore {
             for hash in bad {
                 let known = matches!(pack, Pack::Sealed(pack) if pack.is_bad(&hash));
                 if !known {
-                    tracing::warn!(chunk = %hash, pack = pack.id(), "a chunk is corrupt");
+                    tracing::debug!(chunk = %hash, pack = pack.id(), "a chunk is corrupt");
                     self.packs.mark_bad(pack, hash);
                 }
                 report.corrupt_chunks.push(hash.to_hex());

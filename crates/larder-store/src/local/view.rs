@@ -29,7 +29,7 @@ impl LocalStore {
         }
         let opened = Index::open(&IndexOptions::in_home(self.home.path()))?;
         if let Some(recovered) = opened.recovered {
-            tracing::warn!(
+            tracing::debug!(
                 reason = recovered.reason,
                 quarantined = %recovered.quarantined.display(),
                 "the index was damaged and is empty now; results will be made again, content is still here"

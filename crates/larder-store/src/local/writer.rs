@@ -283,7 +283,33 @@ impl<'store> Writer<'store> {
         blob.builder.push(chunk, &mut |node: &[u8]| keep_chunk(store, session, stats, node))
     }
 
-    fn add_row(&mut self, digest: &Digest, root: &Root) -> Result<()> {
+    pub(super) fn store(&self) -> &'store LocalStore {
+        self.store
+    }
+
+    /// Keeps a chunk that is no blob yet.
+    pub(super) fn keep(&mut self, chunk: &[u8]) -> Result<Hash> {
+        let session = self.session.as_mut().expect("as in `session`");
+        keep_chunk(self.store, session, &mut self.stats, chunk)
+    }
+
+    /// Writes what waits for its frame, so that it can be read.
+    ///
+    /// # Errors
+    /// `Full`, `ReadOnly` and others when the store cannot be written to.
+    pub fn settle(&mut self) -> Result<()> {
+        self.flush()
+    }
+
+    /// Cuts a file that is kept whole, and answers what it is rebuilt from then. No row is written.
+    pub(super) fn cut_whole(&mut self, chunk: &Chunk) -> Result<Option<Root>> {
+        let file = self.store.open_whole(chunk)?;
+        let (digest, root) = self.take_blob(&mut &file, DigestFunction::Blake3, &mut |_| {})?;
+        self.flush()?;
+        Ok(root.filter(|_| digest.hash == chunk.hash))
+    }
+
+    pub(super) fn add_row(&mut self, digest: &Digest, root: &Root) -> Result<()> {
         if self.is_fresh(digest) {
             return Ok(());
         }

@@ -124,20 +124,21 @@ pub struct Ask<'a> {
     pub check: Check,
     /// What the event log is told.
     pub note: Note,
+    /// The tier that the result was brought from just before; else the local one.
+    pub from: &'static str,
 }
 
 impl Store {
     /// Looks up the result of `action`, complete.
     #[must_use]
     pub fn look_up(&self, action: &ActionDigest) -> LookUp {
-        self.look_up_one(Ask { action: *action, label: None, check: Check::AllBlobs, note: Note::All })
-    }
-
-    /// Looks up the result of `action` without asking whether its blobs are there: for a caller that has its outputs
-    /// on disk, and compares them with what the result says.
-    #[must_use]
-    pub fn look_up_unchecked_blobs(&self, action: &ActionDigest) -> LookUp {
-        self.look_up_one(Ask { action: *action, label: None, check: Check::ResultOnly, note: Note::All })
+        self.look_up_one(Ask {
+            action: *action,
+            label: None,
+            check: Check::AllBlobs,
+            note: Note::All,
+            from: LOCAL_TIER,
+        })
     }
 
     /// Looks up one result.
@@ -152,7 +153,7 @@ impl Store {
         let started = Instant::now();
         let keys: Vec<[u8; 40]> = asks.iter().map(|ask| ask.action.key()).collect();
         let found = self.fetch_rows(&keys).map(|rows| {
-            let opened = asks.iter().zip(rows).map(|(ask, row)| self.open_row(&ask.action, row));
+            let opened = asks.iter().zip(rows).map(|(ask, row)| self.open_row(ask, row));
             self.check_blobs(asks, opened.collect())
         });
         let answers = match found {
@@ -168,7 +169,8 @@ impl Store {
         self.index()?.get_results(self.namespace(), &keys).map_err(Arc::new)
     }
 
-    fn open_row(&self, action: &ActionDigest, row: Option<ResultRow>) -> Result<Hit, Miss> {
+    fn open_row(&self, ask: &Ask<'_>, row: Option<ResultRow>) -> Result<Hit, Miss> {
+        let action = &ask.action;
         let row = row.ok_or(Miss::Absent)?;
         let key = action.key();
         let context = self.context(signed_name(action.function()), &key);
@@ -184,7 +186,7 @@ impl Store {
             Miss::Corrupt(Arc::new(corrupt.caused_by(error)))
         })?;
         let signed_by = opened.signed_by.map(str::to_owned);
-        Ok(Hit { result, tier: LOCAL_TIER, time: opened.time, signed_by })
+        Ok(Hit { result, tier: ask.from, time: opened.time, signed_by })
     }
 
     /// Turns hits whose blobs are not all there into misses, with one question for all blobs.
@@ -314,6 +316,67 @@ impl Store {
             self.inner.journal.note([event]);
         }
         Ok(outcome)
+    }
+
+    /// Keeps a sealed result that came from another tier, whose content is here. It is judged at every look-up, as
+    /// something that others made.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub fn promote(&self, action: &ActionDigest, envelope: &[u8]) -> Result<Outcome> {
+        let index = self.index().map_err(|error| {
+            Error::new(error.kind(), "keep a result").with("action", action).caused_by(error)
+        })?;
+        let key = action.key();
+        let new =
+            NewResult { namespace: self.namespace(), key: &key, payload: envelope, origin: Origin::Promoted };
+        index.put_result(&new, Condition::Always, u64::from(now_seconds()))
+    }
+
+    /// The sealed result of `action` as it may be published: signed by a key that is trusted here, or anything where
+    /// signing is off. A result that was made here without a key is sealed now, if there is one. `None`: nothing here
+    /// may be published.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or sealing fails.
+    pub fn publishable(&self, action: &ActionDigest) -> Result<Option<Vec<u8>>> {
+        let index = self.index().map_err(|error| {
+            Error::new(error.kind(), "publish a result").with("action", action).caused_by(error)
+        })?;
+        let key = action.key();
+        let Some(row) = index.get_result(self.namespace(), &key)? else { return Ok(None) };
+        let context = self.context(signed_name(action.function()), &key);
+        let (place, now) = (Place::from(row.origin), u64::from(now_seconds()));
+        let signed = match envelope::open(&row.payload, &context, self.trust(), place, now) {
+            Ok(opened) => opened.signed_by.is_some() || self.trust().policy() == crate::trust::Policy::Off,
+            Err(Rejected::Unsigned) => false,
+            Err(_) => return Ok(None),
+        };
+        if signed {
+            return Ok(Some(row.payload));
+        }
+        if row.origin != Origin::Built || !self.signer().signs() {
+            return Ok(None);
+        }
+        let payload = envelope::payload_unjudged(&row.payload).map_err(|error| {
+            Error::new(ErrorKind::Corrupt, "publish a result").with_message(error.to_string())
+        })?;
+        envelope::seal(self.signer(), &context, payload, now).map(Some)
+    }
+
+    /// Judges an envelope that another tier has for `action`; the encoded result in it.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub fn judge_remote<'a>(
+        &self,
+        action: &ActionDigest,
+        bytes: &'a [u8],
+    ) -> std::result::Result<&'a [u8], Rejected> {
+        let key = action.key();
+        let context = self.context(signed_name(action.function()), &key);
+        let now = u64::from(now_seconds());
+        Ok(envelope::open(bytes, &context, self.trust(), Place::Remote, now)?.payload)
     }
 
     /// Forgets the result of `action`; says whether one was there.

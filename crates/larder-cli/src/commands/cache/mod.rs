@@ -55,7 +55,7 @@ fn open(context: &Context) -> Result<(Store, Option<u64>), Exit> {
             printer.refuse("there is no cache here", hint);
             Err(Exit::Usage)
         }
-        Err(error) => Err(fail(context, &error)),
+        Err(error) => Err(fail(context, &error.into_inner())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The run as events, one JSON object a line. The format is `docs/reference/events.md`; [`VERSION`] rises when a field changes its
+//! The run as events, one JSON object a line. The format is `docs/reference/events.md`; [`EVENTS_VERSION`] rises when a field changes its
 //! meaning or goes. New fields and new events may come at any time.
 
 use std::collections::BTreeMap;
@@ -14,10 +14,7 @@ use serde::Serialize;
 
 use super::summary;
 use crate::exit::Exit;
-use crate::printer::Printer;
-
-/// Version of the format.
-const VERSION: u32 = 1;
+use crate::printer::{EVENTS_VERSION, Printer};
 
 #[derive(Serialize)]
 struct Line<'e> {
@@ -174,7 +171,7 @@ impl<'a> Json<'a> {
     }
 
     fn tell(&self, event: Told<'_>) {
-        self.printer.json(&Line { version: VERSION, event });
+        self.printer.json(&Line { version: EVENTS_VERSION, event });
     }
 
     /// Writes an event.

@@ -18,7 +18,8 @@ mod undo;
 use std::time::Instant;
 
 use larder::project::{OpenProject, Surroundings};
-use larder::run::engine::{Options, Report, Session};
+use larder::remote::Tiers;
+use larder::run::engine::{Options, Order, Report, Session};
 use larder::run::event::Event;
 use larder::run::plan::Plan;
 use larder::run::process::CancelToken;
@@ -26,10 +27,13 @@ use larder::run::recipe::Mode;
 use larder::run::select::Selection;
 use larder::run::template::Execution;
 use larder::store::Store;
+use larder::store::store::Upstream;
+use larder::tiers::Opened;
 
 use super::{Context, project};
 use crate::cli::{CacheStrategy, OutputMode, RunArgs, Selecting};
 use crate::exit::Exit;
+use crate::printer::Printer;
 use crate::signals::Watch;
 
 /// What was asked for.
@@ -44,21 +48,12 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Exit> {
     if args.undo {
         return undo::undo(context, &around, args.json);
     }
-    if args.cache == CacheStrategy::RemoteOnly {
-        let hint = Some("`--cache local-only` uses this machine's, `--cache disabled` none");
-        context.printer.refuse("there are no remote tiers in this version of Larder yet", hint);
-        return Err(Exit::Usage);
-    }
-    if args.cache == CacheStrategy::RemoteFirst {
-        context.printer.warning(
-            "there are no remote tiers in this version of Larder yet: only this machine's store is asked",
-            None,
-        );
-    }
     let execution = if args.list { Execution::Inert } else { Execution::Run };
     let open = project::open(context, &around, execution)?;
     let done = instead(context, args, &open).unwrap_or_else(|| execute(context, args, &around, &open, begun));
     project::close(&open);
+    // The program ends now: taking a large project apart would be for nothing.
+    std::mem::forget(open);
     done
 }
 
@@ -69,7 +64,7 @@ fn instead(context: &Context, args: &RunArgs, open: &OpenProject) -> Option<Resu
     let done = if args.list {
         list::list(printer, open, &selection, json)
     } else if args.check {
-        plan::check(printer, open, json)
+        plan::check(printer, open, &selection, json)
     } else if args.render {
         plan::render(printer, open, &selection, json)
     } else if args.show_plan {
@@ -99,6 +94,13 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
         replay: args.output == OutputMode::Stream,
         environment: around.environment.clone(),
         lenient_outputs: open.project.mode == Mode::Bake,
+        order: match args.cache {
+            CacheStrategy::RemoteOnly => Order::RemoteOnly,
+            CacheStrategy::RemoteFirst => Order::RemoteFirst,
+            CacheStrategy::LocalOnly | CacheStrategy::LocalFirst | CacheStrategy::Disabled => {
+                Order::LocalFirst
+            }
+        },
         flights: store.map(|store| store.local_store().home().join("locks")),
     }
 }
@@ -130,14 +132,51 @@ fn execute(
     };
     let (name, root) = (&open.project.name, &open.project.root);
     let run = project::run_name();
-    let session = Session::new(name, root, &open.worktree, store.as_ref(), options, cancel, run, &events);
+    let tiers = store.as_ref().and_then(|store| tiers(context, args, around, open, store));
+    let upstream = tiers.as_ref().map(|tiers| tiers as &dyn Upstream);
+    let session =
+        Session::new(name, root, &open.worktree, store.as_ref(), upstream, options, cancel, run, &events);
     let report = session.map_err(|error| failed(&error))?.run(&plan);
+    if let Some(tiers) = &tiers {
+        finish(printer, tiers);
+    }
     if let Some(store) = &store {
         settle(store, &report, open.project.config.cache.local.max_size);
     }
     let exit = exit(&report);
     view.end(&plan, &report, begun.elapsed(), exit);
+    std::mem::forget(plan);
     Ok(exit)
+}
+
+/// The remote tiers behind the store, if they are wanted and can be used.
+fn tiers(
+    context: &Context,
+    args: &RunArgs,
+    around: &Surroundings,
+    open: &OpenProject,
+    store: &Store,
+) -> Option<Tiers> {
+    if args.cache == CacheStrategy::LocalOnly || args.dry_run {
+        return None;
+    }
+    match larder::tiers::open(&open.project.config.cache, &open.project.root, store, around) {
+        Opened::None => None,
+        Opened::Unusable(warning) => {
+            context.printer.warning(&warning.message, warning.hint.as_deref());
+            None
+        }
+        Opened::Ready(tiers) => Some(tiers),
+    }
+}
+
+/// Waits until what was made is sent, and tells what went wrong with tiers.
+fn finish(printer: &Printer, tiers: &Tiers) {
+    let sent = tiers.finish();
+    for warning in tiers.take_warnings() {
+        printer.warning(&warning.message, warning.hint.as_deref());
+    }
+    tracing::debug!(results = sent.results, bytes = sent.moved.bytes, requests = sent.moved.requests, "sent");
 }
 
 /// Writes what the store noted, and keeps it below its limit if something was added to it.

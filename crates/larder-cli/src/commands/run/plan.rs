@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use larder::project::OpenProject;
 use larder::run::config::{ConfigError, Resolved};
+use larder::run::diagnostic::Diagnostic;
 use larder::run::plan::Plan;
 use larder::run::recipe::RecipeId;
 use larder::run::select::Selection;
@@ -24,6 +25,7 @@ pub(super) fn show(
 ) -> Result<Exit, ConfigError> {
     let plan = Plan::build(&open.project, selection, &open.listing())?;
     warn(printer, &plan.warnings);
+    warn(printer, &plan.idle_inputs(&open.project, &open.listing()));
     if as_json {
         printer.json(&to_json(open, &plan));
         return Ok(Exit::Success);
@@ -115,8 +117,17 @@ pub(super) fn render(
 ///
 /// Recipes that are never in one plan may write the same paths (a debug and a release build), so it is not all of them that
 /// are planned at once, but the default selection, and each recipe that nothing depends on.
-pub(super) fn check(printer: &Printer, open: &OpenProject, as_json: bool) -> Result<Exit, ConfigError> {
+/// Selectors and tags select nothing here, but they must be right.
+pub(super) fn check(
+    printer: &Printer,
+    open: &OpenProject,
+    selection: &Selection,
+    as_json: bool,
+) -> Result<Exit, ConfigError> {
     let (project, listing) = (&open.project, open.listing());
+    if !selection.selectors.is_empty() || !selection.tags.is_empty() {
+        project.resolve(selection, &listing)?;
+    }
     let recipes = project.list(&listing)?.len();
     if recipes > 0 {
         let everything = Selection { selectors: vec![".*:.*".to_owned()], regex: true, tags: Vec::new() };
@@ -125,9 +136,9 @@ pub(super) fn check(printer: &Printer, open: &OpenProject, as_json: bool) -> Res
         let mut told: BTreeSet<String> = resolved.warnings.iter().map(ToString::to_string).collect();
         for part in parts(&resolved) {
             let plan = Plan::new(project, part)?;
-            for warning in plan.warnings.iter().filter(|warning| told.insert(warning.to_string())) {
-                printer.diagnostic(warning);
-            }
+            let idle = plan.idle_inputs(project, &listing);
+            let new = |warning: &&Diagnostic| told.insert(warning.to_string());
+            plan.warnings.iter().chain(&idle).filter(new).for_each(|warning| printer.diagnostic(warning));
         }
         if !project.default.is_empty() {
             Plan::build(project, &Selection::default(), &listing)?;

@@ -225,3 +225,19 @@ fn render_shows_the_real_root() {
     let shown = project.render(&resolved);
     assert_eq!(shown["cookbooks"]["app"]["recipes"]["a"]["run"], format!("ls {}", project.root.display()));
 }
+
+/// As `docs/reference/selection.md` says it.
+#[test]
+fn tags_of_a_recipe_replace_those_of_its_cookbook() {
+    let fixture = Fixture::new(&[
+        ("larder.yml", "name: demo\n"),
+        (".larder/templates/fast.yml", "name: fast\ntemplate: {run: x, tags: [fast]}\n"),
+        (
+            "cookbook.yml",
+            "name: app\ntags: [ci]\nrecipes:\n  none: {run: x}\n  empty: {run: x, tags: []}\n  own: {run: x, tags: [own]}\n  template: {template: fast}\n  both: {template: fast, tags: [own]}\n",
+        ),
+    ]);
+    let of = |name: &str| fixture.recipe(name).tags.join(" ");
+    let tags = ["none", "empty", "own", "template", "both"].map(of);
+    assert_eq!(tags, ["ci", "ci", "own", "fast", "own"]);
+}

@@ -59,7 +59,10 @@ fn a_failed_command_is_an_error_with_what_it_said() {
     let fixture = Fixture::strict("name: app\nrecipes: {a: {run: '{{shell \"echo oops >&2; exit 3\"}}'}}\n");
     let error = fixture.error(&["a"]);
     assert!(
-        error.contains("oops") && error.contains("exit status: 3") && error.contains("cookbook.yml:2:"),
+        error.contains("helper `shell`: command")
+            && error.contains("oops")
+            && error.contains("exit status: 3")
+            && error.contains("cookbook.yml:2:"),
         "{error}"
     );
 }

@@ -116,36 +116,6 @@ fn absent_literals_modes_and_names_of_any_bytes_count() {
 }
 
 #[test]
-fn outputs_are_checked_against_the_record() {
-    let p = Project::new();
-    for file in ["out/a", "out/b", "out/sub/c"] {
-        p.write(file, "x");
-    }
-    fs::create_dir(p.path("out/empty")).unwrap();
-    let worktree = p.open();
-    let recorded = worktree.entries(&PathSpec::outputs("", ["out"])).unwrap();
-    let owned = [PathBuf::from("out")];
-    assert_eq!(worktree.check_paths(&recorded, &owned).unwrap(), []);
-    p.write("out/a", "y");
-    fs::remove_dir_all(p.path("out/sub")).unwrap();
-    symlink("/etc", p.path("out/sub")).unwrap();
-    fs::remove_dir(p.path("out/empty")).unwrap();
-    p.write("out/stray", "");
-    worktree.ran();
-    let differences = worktree.check_paths(&recorded, &owned).unwrap();
-    let told: Vec<_> = differences.iter().map(|d| (d.path.to_str().unwrap(), d.kind)).collect();
-    use DifferenceKind::{Changed, Missing, Stray};
-    let expected = [
-        ("out/a", Changed),
-        ("out/empty", Missing),
-        ("out/stray", Stray),
-        ("out/sub", Changed),
-        ("out/sub/c", Missing),
-    ];
-    assert_eq!(told, expected);
-}
-
-#[test]
 fn globs_are_remembered_until_a_listing_changes() {
     let p = Project::new();
     p.write("a/cookbook.yml", "");

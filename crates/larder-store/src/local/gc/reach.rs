@@ -8,12 +8,11 @@ use std::collections::HashSet;
 use larder_core::{Digest, DigestFunction, Hash};
 use larder_reapi::{ActionResult, Directory, Message, Tree};
 
+use crate::action::LARGEST_TREE;
 use crate::envelope;
 use crate::local::LocalStore;
 use crate::message;
 
-/// The largest tree, directory or manifest that is looked into.
-const LARGEST_MESSAGE: u64 = 64 << 20;
 /// Directories of one tree that are followed at most.
 const MOST_DIRECTORIES: usize = 1 << 20;
 const FUNCTIONS: [DigestFunction; 2] = [DigestFunction::Blake3, DigestFunction::Sha256];
@@ -102,7 +101,7 @@ impl Reach {
 
     fn tree(&mut self, store: &LocalStore, namespace: &str, digest: &Digest) {
         let tree =
-            store.get(namespace, digest, LARGEST_MESSAGE).ok().and_then(|bytes| Tree::decode(&*bytes).ok());
+            store.get(namespace, digest, LARGEST_TREE).ok().and_then(|bytes| Tree::decode(&*bytes).ok());
         let Some(tree) = tree else {
             self.incomplete = true;
             return;
@@ -135,7 +134,7 @@ impl Reach {
             };
             self.blobs.extend(&here);
             for digest in here {
-                let bytes = store.get(namespace, &digest, LARGEST_MESSAGE).ok();
+                let bytes = store.get(namespace, &digest, LARGEST_TREE).ok();
                 let Some(directory) = bytes.and_then(|bytes| Directory::decode(&*bytes).ok()) else {
                     self.incomplete |= required;
                     continue;

@@ -1,14 +1,12 @@
 //! What lies about in a store's folder and is of no use: notes about packs that are gone, old things in quarantine, and
 //! temporary files and locks that dead processes left.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
-
-use crate::local::LocalStore;
+use crate::local::{LocalStore, stale};
 
 /// Bytes that quarantine may hold; the oldest files go first.
 const QUARANTINE: u64 = 64 << 20;
@@ -66,31 +64,24 @@ impl LocalStore {
                 remove(&path)?;
             }
         }
+        let is_old = |metadata: &Metadata| age(metadata, now) > STALE;
         for (path, metadata) in files(&self.home.join("tmp"))? {
-            if age(&metadata, now) > STALE && is_free(&path) {
-                remove(&path)?;
+            if is_old(&metadata) {
+                stale::remove(&path, is_old)?;
             }
         }
         for (path, metadata) in files(&self.home.join("locks"))? {
-            if age(&metadata, now) > STALE
-                && path.file_name().is_some_and(|name| name != "gc")
-                && is_free(&path)
-            {
-                remove(&path)?;
+            if is_old(&metadata) && path.file_name().is_some_and(|name| name != "gc") {
+                stale::remove(&path, is_old)?;
             }
         }
         for namespace in self.namespaces_on_disk()? {
             for (path, metadata) in files(self.rows(&namespace).folder())? {
-                if path.extension().is_some_and(|ext| ext == "new") && age(&metadata, now) > STALE {
+                if path.extension().is_some_and(|ext| ext == "new") && is_old(&metadata) {
                     remove(&path)?;
                 }
             }
         }
         Ok(())
     }
-}
-
-/// Whether nobody holds a lock on the file.
-fn is_free(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok())
 }

@@ -191,7 +191,7 @@ fn put_aside(options: &IndexOptions, reason: String) -> Result<Recovered> {
         }
     }
     fs::rename(&options.path, &quarantined).map_err(failed)?;
-    tracing::warn!(
+    tracing::debug!(
         path = %options.path.display(), quarantined = %quarantined.display(), reason, op = "index",
         "the index was damaged and is made anew"
     );

@@ -103,37 +103,71 @@ fn check(head: &[u8], entries: &[u8]) -> [u8; 16] {
 /// What the head of a frame says: where its payload is, and its chunks.
 pub(crate) type Head = (FrameInfo, Vec<(Hash, u32)>);
 
+/// The fixed part of a frame's head.
+struct Header {
+    bytes: [u8; HEADER],
+    count: usize,
+    stored: u32,
+    raw: u32,
+}
+
+impl Header {
+    /// Reads the fixed part; `None` if it is none, or of impossible size.
+    fn decode(bytes: [u8; HEADER]) -> Option<Self> {
+        let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let count = usize::from(u16::from_le_bytes([bytes[6], bytes[7]]));
+        let (stored, raw) = (number(8), number(12));
+        let bounded = count <= MAX_CHUNKS && stored <= MAX_BYTES && raw <= MAX_BYTES;
+        (&bytes[..4] == MAGIC && bounded).then_some(Self { bytes, count, stored, raw })
+    }
+
+    /// Length of the whole head.
+    fn head(&self) -> usize {
+        HEADER + self.count * ENTRY
+    }
+
+    /// Reads the entries of a frame whose head begins at `offset`; `None` if the head is not whole.
+    fn entries(&self, entries: &[u8], offset: u64) -> Option<Head> {
+        let format = Format::from_number(self.bytes[4])?;
+        if check(&self.bytes[..16], entries) != self.bytes[16..] {
+            return None;
+        }
+        let mut chunks = Vec::with_capacity(self.count);
+        let mut total = 0u64;
+        for entry in entries.chunks_exact(ENTRY) {
+            let (hash, length) = entry.split_at(32);
+            let length = u32::from_le_bytes(length.try_into().expect("four bytes"));
+            total += u64::from(length);
+            chunks.push((Hash(hash.try_into().expect("32 bytes")), length));
+        }
+        let (stored, raw, payload) = (self.stored, self.raw, offset + self.head() as u64);
+        let info = FrameInfo { payload, stored, raw, format, chunks: self.count as u16 };
+        (total == u64::from(raw)).then_some((info, chunks))
+    }
+}
+
 /// Reads the frame that begins at `offset` of a pack of `size` bytes. `None`: there is no whole frame there.
 pub(crate) fn read_head(file: &File, offset: u64, size: u64) -> io::Result<Option<Head>> {
-    let mut head = [0; HEADER];
     if offset + HEADER as u64 > size {
         return Ok(None);
     }
+    let mut head = [0; HEADER];
     file.read_exact_at(&mut head, offset)?;
-    let count = u16::from_le_bytes([head[6], head[7]]);
-    let number = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
-    let (stored, raw) = (number(8), number(12));
-    let payload = offset + (HEADER + usize::from(count) * ENTRY) as u64;
-    let bounded = usize::from(count) <= MAX_CHUNKS && stored <= MAX_BYTES && raw <= MAX_BYTES;
-    if &head[..4] != MAGIC || !bounded || payload + u64::from(stored) > size {
+    let Some(header) = Header::decode(head) else { return Ok(None) };
+    if offset + header.head() as u64 + u64::from(header.stored) > size {
         return Ok(None);
     }
-    let mut entries = vec![0; usize::from(count) * ENTRY];
+    let mut entries = vec![0; header.count * ENTRY];
     file.read_exact_at(&mut entries, offset + HEADER as u64)?;
-    let Some(format) = Format::from_number(head[4]).filter(|_| check(&head[..16], &entries) == head[16..])
-    else {
-        return Ok(None);
-    };
-    let mut chunks = Vec::with_capacity(usize::from(count));
-    let mut total = 0u64;
-    for entry in entries.chunks_exact(ENTRY) {
-        let (hash, length) = entry.split_at(32);
-        let length = u32::from_le_bytes(length.try_into().expect("four bytes"));
-        total += u64::from(length);
-        chunks.push((Hash(hash.try_into().expect("32 bytes")), length));
-    }
-    Ok((total == u64::from(raw))
-        .then_some((FrameInfo { payload, stored, raw, format, chunks: count }, chunks)))
+    Ok(header.entries(&entries, offset))
+}
+
+/// Reads the frame that `bytes` begin with, and where it ends. `None`: there is no whole frame.
+pub(crate) fn parse(bytes: &[u8]) -> Option<(Head, &[u8], usize)> {
+    let header = Header::decode(*bytes.first_chunk()?)?;
+    let end = header.head() + header.stored as usize;
+    let head = header.entries(bytes.get(HEADER..header.head())?, 0)?;
+    Some((head, bytes.get(header.head()..end)?, end))
 }
 
 /// The rows that a frame adds to its pack's table.

@@ -1,0 +1,35 @@
+//! Remote tiers: places besides this machine where results and their content are kept, and shared.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`tier`] | what a tier does: [`Tier`], and what travels: [`Offer`], [`Publication`] |
+//! | [`tiers`] | several tiers behind a local store: order, promotion, write-back, circuit breakers |
+//! | [`bucket`] | the layout of packs and results over any object store |
+//! | [`s3`], [`gcs`], [`azure`], [`dir`] | buckets, and a shared folder: how each is opened, and what its errors mean |
+//! | [`connection`] | retries and limits of time that clouds share |
+//! | [`seen`] | what a tier is known to have, so that nothing is uploaded twice |
+//!
+//! # Trust
+//! Nothing that a tier answers is believed: envelopes are judged by the user's trust, chunks and blobs are hashed. A
+//! tier can at worst be a miss.
+//!
+//! # Runtime
+//! Needs a tokio runtime that the caller owns. Nothing here reads the environment, save that the clouds' usual
+//! variables are handed over by whoever opens a tier ([`Environment`]).
+
+pub mod azure;
+pub mod bucket;
+mod connection;
+pub mod dir;
+pub mod gcs;
+pub mod s3;
+pub mod seen;
+pub mod tier;
+pub mod tiers;
+
+pub use bucket::BucketTier;
+pub use tier::{Offer, Publication, Receipt, Tier, Transfer};
+pub use tiers::{Tiers, TiersOptions};
+
+/// Environment variables as whoever opens a tier hands them over: name and value.
+pub type Environment = [(String, String)];

@@ -1,0 +1,106 @@
+//! What a remote tier does.
+//!
+//! A tier is asked for results, not for blobs: a bucket has no index of blobs that could be asked. Whoever has a result
+//! (an [`Offer`]) knows from it where its content lies.
+//!
+//! # Contract
+//! 1. `look_up` answers what was published under the key, or nothing. It judges nothing.
+//! 2. [`Offer::fetch`] brings the blobs it was asked for into the store, or fails; blobs become visible there one by
+//!    one, each hashed whole before.
+//! 3. `publish` answers `Ok` only when another machine can find the result and all its content.
+//! 4. Whatever is dropped or killed in the middle leaves nothing visible that is not whole.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use larder_core::{Digest, Result};
+use larder_store::{ActionDigest, Store};
+
+/// A place where results are shared.
+#[async_trait]
+pub trait Tier: fmt::Debug + Send + Sync {
+    /// Its name in the configuration and in events: `s3`, `dir`.
+    fn name(&self) -> &str;
+
+    /// What tells this tier from any other for ever: what was uploaded is remembered under it.
+    fn identity(&self) -> String;
+
+    /// What moved since it was opened: a sign of life.
+    fn moved(&self) -> Transfer;
+
+    /// What was published for `action` in `namespace`.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Permission` and others when it could not be asked. What does not decode is nothing.
+    async fn look_up(&self, namespace: &str, action: &ActionDigest) -> Result<Option<Box<dyn Offer>>>;
+
+    /// Publishes a result, its content first.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Permission`, `Full` and others; `NotFound` when content is gone from the store meanwhile.
+    async fn publish(&self, publication: &Publication<'_>) -> Result<Receipt>;
+}
+
+/// A result that a tier has, before anything of it is believed.
+#[async_trait]
+pub trait Offer: fmt::Debug + Send + Sync {
+    /// The sealed result.
+    fn envelope(&self) -> &Bytes;
+
+    /// The `Tree` messages that came with the result, encoded; others are fetched.
+    fn trees(&self) -> &[Bytes];
+
+    /// Brings `missing` into the store. `needs` is all that the result names, in the order of
+    /// [`larder_store::action::needs`].
+    ///
+    /// # Errors
+    /// `NotFound` when the tier lacks content, `Corrupt` when it has other content; as [`Tier::look_up`]; what the store
+    /// fails with.
+    async fn fetch(&self, store: &Store, needs: &[Digest], missing: &[Digest]) -> Result<Transfer>;
+}
+
+/// What moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// Requests that were made.
+    pub requests: u64,
+    /// Bytes of bodies.
+    pub bytes: u64,
+}
+
+impl Transfer {
+    /// Adds another.
+    pub fn add(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+    }
+}
+
+/// A result to publish.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// Where its content is; also names the namespace.
+    pub store: &'a Store,
+    /// Its key.
+    pub action: &'a ActionDigest,
+    /// The sealed result, as it will come back.
+    pub envelope: &'a Bytes,
+    /// All that it names, in the order of [`larder_store::action::needs`].
+    pub needs: &'a [Digest],
+    /// Its `Tree` messages, encoded, in their order.
+    pub trees: &'a [Bytes],
+    /// The recipe, so that the next result of it is cut against this one.
+    pub label: &'a str,
+    /// Replace what is there: it proved bad.
+    pub replace: bool,
+}
+
+/// What a publication did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// What moved.
+    pub sent: Transfer,
+    /// A result was there already, and stayed.
+    pub present: bool,
+}

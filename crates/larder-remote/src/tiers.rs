@@ -1,0 +1,468 @@
+//! Several remote tiers behind a local store.
+//!
+//! - Look-up: in their order, the first result that is believed and whole wins, and is promoted to the local store and to
+//!   every earlier tier. A tier that fails, or is slow, is a miss: one warning, and it is left alone for a while.
+//! - Write-back: what the store has and a tier is not known to have is sent in the background, bounded, each tier by
+//!   itself. [`Tiers::finish`] waits for it while it makes progress.
+//! - Nothing is opened, and the runtime not asked for, before the first question.
+//!
+//! Tiers are asked from the caller's threads; the runtime only drives their sockets.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use larder_core::{Digest, Error, ErrorKind, Result};
+use larder_reapi::{ActionResult, Message};
+use larder_store::action::needs;
+use larder_store::store::{Fetched, Upstream};
+use larder_store::{ActionDigest, Store, envelope};
+use tokio::runtime::Handle;
+
+use crate::seen::Seen;
+use crate::tier::{Offer, Publication, Receipt, Tier, Transfer};
+
+/// How long a tier that failed is left alone.
+const REST: Duration = Duration::from_secs(30);
+/// Results that are sent at once.
+const SENDERS: usize = 4;
+
+/// Opens a tier when it is first needed.
+pub type Open = Box<dyn Fn() -> Result<Arc<dyn Tier>> + Send + Sync>;
+
+/// A tier that is configured.
+pub struct Configured {
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// What tells it from any other for ever.
+    pub identity: String,
+    /// Opens it.
+    pub open: Open,
+    /// Whether it is asked.
+    pub read: bool,
+    /// Whether it is written to.
+    pub write: bool,
+}
+
+impl fmt::Debug for Configured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configured").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// How tiers are used.
+#[derive(Clone, Copy, Debug)]
+pub struct TiersOptions {
+    /// [`Tiers::finish`] gives up when nothing moved for so long.
+    pub stalled: Duration,
+}
+
+impl Default for TiersOptions {
+    fn default() -> Self {
+        Self { stalled: Duration::from_secs(10) }
+    }
+}
+
+/// Gives the runtime, when it is first needed.
+pub type Runtime = Box<dyn Fn() -> Result<Handle> + Send + Sync>;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Tiers {
+    shared: Arc<Shared>,
+    options: TiersOptions,
+}
+
+struct Shared {
+    store: Store,
+    slots: Vec<Slot>,
+    runtime: Runtime,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    progress: AtomicU64,
+    warnings: Mutex<Vec<Warning>>,
+    sent: Mutex<Sent>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("slots", &self.slots).finish_non_exhaustive()
+    }
+}
+
+/// Something that a person should know, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Results that tiers have now and had not.
+    pub results: u64,
+    /// What moved for it.
+    pub moved: Transfer,
+    /// Results that were given up.
+    pub given_up: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    configured: Configured,
+    tier: OnceLock<Option<Arc<dyn Tier>>>,
+    seen: Seen,
+    rests_until: Mutex<Option<Instant>>,
+    warned: AtomicBool,
+    /// Results there that proved bad: they are replaced.
+    bad: Mutex<HashSet<ActionDigest>>,
+}
+
+#[derive(Debug)]
+struct Job {
+    slot: usize,
+    action: ActionDigest,
+    label: String,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Job>,
+    queued: HashSet<(usize, ActionDigest)>,
+    working: usize,
+    threads: usize,
+    closed: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tiers {
+    /// The tiers behind `store`, in their order.
+    #[must_use]
+    pub fn new(store: Store, tiers: Vec<Configured>, runtime: Runtime, options: TiersOptions) -> Self {
+        let folder = store.local_store().home().join("tiers");
+        let slot = |configured: Configured| Slot {
+            seen: Seen::new(&folder, &configured.identity, store.namespace()),
+            configured,
+            tier: OnceLock::new(),
+            rests_until: Mutex::default(),
+            warned: AtomicBool::new(false),
+            bad: Mutex::default(),
+        };
+        let slots = tiers.into_iter().map(slot).collect();
+        let shared = Shared {
+            store,
+            slots,
+            runtime,
+            queue: Mutex::default(),
+            changed: Condvar::new(),
+            progress: AtomicU64::new(0),
+            warnings: Mutex::default(),
+            sent: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared), options }
+    }
+
+    /// Waits until everything is sent, or nothing moves any more; answers what was sent.
+    pub fn finish(&self) -> Sent {
+        let shared = &self.shared;
+        let mut queue = lock(&shared.queue);
+        let (mut seen, mut since) = (shared.progress.load(Ordering::Relaxed), Instant::now());
+        while !queue.waiting.is_empty() || queue.working > 0 {
+            let waited = shared.changed.wait_timeout(queue, Duration::from_millis(200));
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let now = shared.progress.load(Ordering::Relaxed) + shared.moved();
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            } else if since.elapsed() >= self.options.stalled {
+                let left = queue.waiting.len() + queue.working;
+                queue.waiting.clear();
+                lock(&shared.sent).given_up += left as u64;
+                shared.warn(
+                    format!(
+                        "{left} results were not sent: nothing moved for {} s",
+                        self.options.stalled.as_secs()
+                    ),
+                    Some("the next run sends what is missing".into()),
+                );
+                break;
+            }
+        }
+        queue.closed = true;
+        drop(queue);
+        shared.changed.notify_all();
+        *lock(&shared.sent)
+    }
+
+    /// What a person should know, each once.
+    pub fn take_warnings(&self) -> Vec<Warning> {
+        std::mem::take(&mut *lock(&self.shared.warnings))
+    }
+}
+
+impl Upstream for Tiers {
+    fn fetch(&self, action: &ActionDigest, label: &str) -> Fetched {
+        let shared = &self.shared;
+        let mut why = None;
+        for (at, slot) in shared.slots.iter().enumerate() {
+            if !slot.configured.read {
+                continue;
+            }
+            let Some(tier) = shared.tier(slot) else { continue };
+            match (shared.runtime)().and_then(|runtime| runtime.block_on(shared.bring(&*tier, action))) {
+                Ok(Brought::Absent) => slot.seen.forget(action),
+                Ok(Brought::Whole(moved)) => {
+                    slot.note(action);
+                    for earlier in 0..at {
+                        self.send(earlier, action, label);
+                    }
+                    return Fetched::Hit {
+                        tier: slot.configured.name,
+                        bytes: moved.bytes,
+                        requests: moved.requests,
+                    };
+                }
+                Ok(Brought::Refused(reason)) => {
+                    slot.distrust(action);
+                    shared.warn(
+                        format!("a result in `{}` is not believed: {reason}", slot.configured.name),
+                        None,
+                    );
+                    why = Some(format!("the result in `{}` is not believed: {reason}", slot.configured.name));
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::NotFound | ErrorKind::Corrupt | ErrorKind::Invalid
+                    ) =>
+                {
+                    // The result is there and not whole, or not what it says: this machine's takes its place.
+                    slot.distrust(action);
+                    tracing::debug!(%error, tier = slot.configured.name, "a result cannot be used");
+                    why = Some(format!("the result in `{}` cannot be used: {error}", slot.configured.name));
+                }
+                Err(error) => {
+                    shared.failed(slot, &error);
+                    why = Some(format!("`{}` cannot be asked", slot.configured.name));
+                }
+            }
+        }
+        Fetched::Miss(why)
+    }
+
+    fn offer(&self, action: &ActionDigest, label: &str) {
+        for at in 0..self.shared.slots.len() {
+            self.send(at, action, label);
+        }
+    }
+}
+
+impl Tiers {
+    fn send(&self, at: usize, action: &ActionDigest, label: &str) {
+        let slot = &self.shared.slots[at];
+        if !slot.configured.write || slot.seen.has(action) {
+            return;
+        }
+        let mut queue = lock(&self.shared.queue);
+        if !queue.queued.insert((at, *action)) {
+            return;
+        }
+        queue.waiting.push_back(Job { slot: at, action: *action, label: label.to_owned() });
+        if queue.threads < SENDERS {
+            queue.threads += 1;
+            let shared = self.shared.clone();
+            std::thread::spawn(move || shared.work());
+        }
+        drop(queue);
+        self.shared.changed.notify_all();
+    }
+}
+
+/// What came of asking one tier.
+enum Brought {
+    Absent,
+    Whole(Transfer),
+    Refused(envelope::Rejected),
+}
+
+impl Slot {
+    fn note(&self, action: &ActionDigest) {
+        if let Err(error) = self.seen.note(action) {
+            tracing::debug!(%error, "the memory of a tier cannot be written");
+        }
+    }
+
+    fn distrust(&self, action: &ActionDigest) {
+        self.seen.forget(action);
+        lock(&self.bad).insert(*action);
+    }
+
+    fn rests(&self) -> bool {
+        lock(&self.rests_until).is_some_and(|until| Instant::now() < until)
+    }
+}
+
+impl Shared {
+    fn warn(&self, message: String, hint: Option<String>) {
+        let mut warnings = lock(&self.warnings);
+        let warning = Warning { message, hint };
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
+    /// The tier, open; nothing while it rests or if it cannot be opened.
+    fn tier(&self, slot: &Slot) -> Option<Arc<dyn Tier>> {
+        if slot.rests() {
+            return None;
+        }
+        let open = || match (slot.configured.open)() {
+            Ok(tier) => Some(tier),
+            Err(error) => {
+                self.failed(slot, &error);
+                None
+            }
+        };
+        slot.tier.get_or_init(open).clone()
+    }
+
+    /// A tier failed: it rests, and the first time it is said.
+    fn failed(&self, slot: &Slot, error: &Error) {
+        *lock(&slot.rests_until) = Some(Instant::now() + REST);
+        tracing::debug!(%error, tier = slot.configured.name, "a tier failed");
+        if !slot.warned.swap(true, Ordering::Relaxed) {
+            self.warn(
+                format!("the cache tier `{}` cannot be used: {error}", slot.configured.name),
+                error.hint().map(str::to_owned),
+            );
+        }
+    }
+
+    /// Bytes and requests of everything that is open, as a sign of life.
+    fn moved(&self) -> u64 {
+        let tiers = self.slots.iter().filter_map(|slot| slot.tier.get()?.as_ref());
+        tiers.map(|tier| tier.moved()).map(|moved| moved.bytes + moved.requests).sum()
+    }
+
+    async fn bring(&self, tier: &dyn Tier, action: &ActionDigest) -> Result<Brought> {
+        let Some(offer) = tier.look_up(self.store.namespace(), action).await? else {
+            return Ok(Brought::Absent);
+        };
+        let payload = match self.store.judge_remote(action, offer.envelope()) {
+            Ok(payload) => payload,
+            Err(rejected) => return Ok(Brought::Refused(rejected)),
+        };
+        let malformed = || Error::new(ErrorKind::Corrupt, "read a result").with("tier", tier.name());
+        let result = ActionResult::decode(payload).map_err(|error| malformed().caused_by(error))?;
+        let needs = self.needs(action, &result, &*offer)?;
+        let missing = self.store.find_missing(&needs)?;
+        let moved = if missing.is_empty() {
+            Transfer::default()
+        } else {
+            offer.fetch(&self.store, &needs, &missing).await?
+        };
+        self.store.promote(action, offer.envelope())?;
+        Ok(Brought::Whole(moved))
+    }
+
+    /// All that a result names; the trees that came with it are kept on the way.
+    fn needs(&self, action: &ActionDigest, result: &ActionResult, offer: &dyn Offer) -> Result<Vec<Digest>> {
+        let function = action.function();
+        let mut writer = self.store.writer()?;
+        let needs = needs(function, result, &mut |digest| {
+            let carried = offer.trees().iter().find(|tree| function.digest(tree) == *digest);
+            let Some(tree) = carried else {
+                return self.store.get(digest, larder_store::action::LARGEST_TREE);
+            };
+            writer.put_verified(digest, &mut &tree[..])?;
+            Ok(tree.to_vec())
+        })?;
+        writer.commit()?;
+        Ok(needs)
+    }
+
+    /// A thread that sends.
+    fn work(&self) {
+        let mut queue = lock(&self.queue);
+        loop {
+            let Some(job) = queue.waiting.pop_front() else {
+                if queue.closed {
+                    queue.threads -= 1;
+                    return;
+                }
+                let waited = self.changed.wait_timeout(queue, Duration::from_secs(1));
+                queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            };
+            queue.working += 1;
+            drop(queue);
+            self.send(&job);
+            self.progress.fetch_add(1, Ordering::Relaxed);
+            queue = lock(&self.queue);
+            queue.working -= 1;
+            queue.queued.remove(&(job.slot, job.action));
+            self.changed.notify_all();
+        }
+    }
+
+    fn send(&self, job: &Job) {
+        let slot = &self.slots[job.slot];
+        let Some(tier) = self.tier(slot) else {
+            lock(&self.sent).given_up += 1;
+            return;
+        };
+        match self.publish(slot, &*tier, job) {
+            Ok(None) => {}
+            Ok(Some(receipt)) => {
+                slot.note(&job.action);
+                lock(&slot.bad).remove(&job.action);
+                let mut sent = lock(&self.sent);
+                sent.results += u64::from(!receipt.present);
+                sent.moved.add(receipt.sent);
+            }
+            Err(error) => {
+                lock(&self.sent).given_up += 1;
+                if error.kind() == ErrorKind::NotFound {
+                    tracing::debug!(%error, "a result is not sent: its content is gone from the store");
+                } else {
+                    self.failed(slot, &error);
+                }
+            }
+        }
+    }
+
+    /// Sends one result; nothing if it may not be published.
+    fn publish(&self, slot: &Slot, tier: &dyn Tier, job: &Job) -> Result<Option<Receipt>> {
+        let Some(envelope) = self.store.publishable(&job.action)? else {
+            return Ok(None);
+        };
+        let malformed = |why: String| Error::new(ErrorKind::NotFound, "publish a result").with_message(why);
+        let payload = envelope::payload_unjudged(&envelope).map_err(|error| malformed(error.to_string()))?;
+        let result = ActionResult::decode(payload).map_err(|error| malformed(error.to_string()))?;
+        let mut trees = Vec::new();
+        let needs = needs(job.action.function(), &result, &mut |digest| {
+            let tree = self.store.get(digest, larder_store::action::LARGEST_TREE)?;
+            trees.push(Bytes::from(tree.clone()));
+            Ok(tree)
+        })?;
+        let envelope = Bytes::from(envelope);
+        let publication = Publication {
+            store: &self.store,
+            action: &job.action,
+            envelope: &envelope,
+            needs: &needs,
+            trees: &trees,
+            label: &job.label,
+            replace: lock(&slot.bad).contains(&job.action),
+        };
+        (self.runtime)()?.block_on(tier.publish(&publication)).map(Some)
+    }
+}

@@ -1,0 +1,150 @@
+//! Remote tiers, wired from a project's configuration. Nothing is opened before the first question.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use larder_core::{Error, ErrorKind, Result};
+use larder_remote::bucket::BucketOptions;
+use larder_remote::tiers::{Configured, Open, Warning};
+use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, s3};
+use larder_run::config::CacheConfig;
+use larder_run::config::settings::{RemoteKind, RemoteTier};
+use larder_store::Store;
+use larder_store::trust::Policy;
+
+use crate::project::Surroundings;
+
+/// The tiers of a project, or why they are not used.
+#[derive(Debug)]
+pub enum Opened {
+    /// None is configured, or they are switched off.
+    None,
+    /// They are configured and cannot be used.
+    Unusable(Warning),
+    /// They stand behind the store.
+    Ready(Tiers),
+}
+
+/// The tiers of `cache`, behind `store`.
+#[must_use]
+pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundings) -> Opened {
+    if !cache.remotes.enabled || cache.remotes.tiers.is_empty() {
+        return Opened::None;
+    }
+    if store.trust().policy() == Policy::OwnOnly {
+        return Opened::Unusable(Warning {
+            message: "remote tiers are not used: there is no key to sign or to verify results with".into(),
+            hint: Some(
+                "trust the key of who fills them (`larder key trust`), or set LARDER_CACHE_SECRET to a secret that your \
+                 team shares"
+                    .into(),
+            ),
+        });
+    }
+    let signs = store.signer().signs() || store.trust().policy() == Policy::Off;
+    let environment: Arc<[(String, String)]> = around
+        .environment
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
+        .filter(|(name, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|of| name.starts_with(of)))
+        .collect();
+    let mut tiers: Vec<&RemoteTier> = cache.remotes.tiers.iter().collect();
+    let place = |tier: &&RemoteTier| {
+        cache.order.iter().position(|name| name == tier.kind.name()).unwrap_or(usize::MAX)
+    };
+    tiers.sort_by_key(place);
+    let configured = tiers.into_iter().map(|tier| configure(tier, root, &environment, signs)).collect();
+    let runtime: OnceLock<std::io::Result<tokio::runtime::Runtime>> = OnceLock::new();
+    let runtime = move || {
+        let made = runtime.get_or_init(|| {
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .thread_name("larder-tiers")
+                .enable_all()
+                .build()
+        });
+        made.as_ref()
+            .map(|runtime| runtime.handle().clone())
+            .map_err(|error| Error::new(ErrorKind::Io, "start a runtime").with_message(error.to_string()))
+    };
+    Opened::Ready(Tiers::new(store.clone(), configured, Box::new(runtime), TiersOptions::default()))
+}
+
+fn configure(
+    tier: &RemoteTier,
+    root: &Path,
+    environment: &Arc<[(String, String)]>,
+    signs: bool,
+) -> Configured {
+    let environment = environment.clone();
+    let (place, prefix) = place(&tier.kind, root);
+    let level = tier.compression_level.map_or(3, |level| i32::try_from(level).unwrap_or(19));
+    let encrypted = tier.encryption.is_some();
+    let (name, identity) = (tier.kind.name(), format!("{}#{prefix}", place.identity()));
+    let open: Open = Box::new(move || {
+        if encrypted {
+            return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
+                .with_message("`encryption` is not built yet, and nothing is sent without it")
+                .with_hint("remove `encryption`, or the tier"));
+        }
+        place.open(&environment, BucketOptions { prefix: prefix.clone(), level, ..BucketOptions::default() })
+    });
+    Configured { name, identity, open, read: true, write: signs }
+}
+
+/// A tier's place, as the crate for tiers wants it.
+enum Place {
+    S3(s3::S3Config),
+    Gcs(gcs::GcsConfig),
+    Azure(azure::AzureConfig),
+    Dir(std::path::PathBuf),
+    /// Configured and not built yet.
+    Later(String),
+}
+
+fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
+    let kind = kind.clone();
+    let (place, prefix) = match kind {
+        RemoteKind::S3 { bucket, region, prefix, endpoint } => {
+            (Place::S3(s3::S3Config { bucket, region, endpoint }), prefix)
+        }
+        RemoteKind::Gcs { bucket, prefix, endpoint } => {
+            (Place::Gcs(gcs::GcsConfig { bucket, endpoint }), prefix)
+        }
+        RemoteKind::Azure { account, container, prefix, endpoint } => {
+            (Place::Azure(azure::AzureConfig { account, container, endpoint }), prefix)
+        }
+        RemoteKind::Dir { path } => (Place::Dir(root.join(path)), None),
+        RemoteKind::Oci { reference } => (Place::Later(format!("oci:{reference}")), None),
+        RemoteKind::Reapi { endpoint, instance } => {
+            (Place::Later(format!("reapi:{endpoint}/{}", instance.unwrap_or_default())), None)
+        }
+    };
+    (place, prefix.unwrap_or_default())
+}
+
+impl Place {
+    fn identity(&self) -> String {
+        match self {
+            Self::S3(config) => s3::identity(config),
+            Self::Gcs(config) => gcs::identity(config),
+            Self::Azure(config) => azure::identity(config),
+            Self::Dir(path) => dir::identity(path),
+            Self::Later(text) => text.clone(),
+        }
+    }
+
+    fn open(&self, environment: &[(String, String)], options: BucketOptions) -> Result<Arc<dyn Tier>> {
+        let tier = match self {
+            Self::S3(config) => s3::open(config, environment, options)?,
+            Self::Gcs(config) => gcs::open(config, environment, options)?,
+            Self::Azure(config) => azure::open(config, environment, options)?,
+            Self::Dir(path) => dir::open(path, options)?,
+            Self::Later(_) => {
+                return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
+                    .with_message("tiers of this kind are not built yet"));
+            }
+        };
+        Ok(Arc::new(tier))
+    }
+}
