@@ -431,7 +431,7 @@ fn a_retired_key_is_believed_for_what_it_signed_in_its_time() {
         let (_, trust, _) = config(vec![retired.clone(), TrustedKey::new(verifier(&new))]).resolve();
         let at = |signer: &Signer, time: u64, trust: &Trust| {
             let bytes = envelope::seal(signer, &CONTEXT, b"", time).unwrap();
-            let opened = envelope::open(&bytes, &CONTEXT, trust, Place::Built, NOW + 500);
+            let opened = envelope::open(&bytes, &CONTEXT, trust, Place::Remote, NOW + 500);
             opened.map_or_else(|rejected| rejected.name(), |_| "signed")
         };
         assert_eq!(at(&old, NOW - 101, &trust), "before_not_before");
