@@ -1,6 +1,7 @@
 //! What can be typed. Only shapes and help texts: commands do the rest.
 
 mod cache;
+mod key;
 mod run;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use cache::{CacheCommand, GcArgs, LsArgs, Order, PinArgs, StatsArgs, UnpinArgs, VerifyArgs};
+pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};
 pub(crate) use run::{CacheStrategy, OutputMode, RunArgs, Selecting};
 
 const EXIT_CODES: &str = "Exit codes: 0 all good, 1 usage or configuration, 2 a recipe failed, \
@@ -40,6 +42,9 @@ pub(crate) enum Command {
     /// Look at the cache and keep it small
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Make keys that sign results, and say whose results are believed
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Names of all recipes, one a line, for completion scripts

@@ -1,12 +1,14 @@
 //! What the program knows of user and machine: the only place that reads the environment and asks about terminals.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use larder::keys::KeySources;
 use larder::project::Surroundings;
+use zeroize::Zeroizing;
 
 use crate::cli::Selecting;
 
@@ -25,6 +27,8 @@ pub(crate) struct Terminal {
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
     environment: BTreeMap<OsString, OsString>,
+    secret: Option<Zeroizing<Vec<u8>>>,
+    signing_key: Option<Zeroizing<Vec<u8>>>,
     folder: PathBuf,
 }
 
@@ -41,7 +45,12 @@ impl Machine {
         }
         let folder =
             std::env::current_dir().map_err(|error| format!("the current folder cannot be used: {error}"))?;
-        Ok(Self { environment: std::env::vars_os().collect(), folder })
+        let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        // Out of the map that everything else is given.
+        let mut take =
+            |name: &str| environment.remove(OsStr::new(name)).map(|v| Zeroizing::new(v.into_vec()));
+        let (secret, signing_key) = (take("LARDER_CACHE_SECRET"), take("LARDER_SIGNING_KEY"));
+        Ok(Self { environment, secret, signing_key, folder })
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -69,9 +78,20 @@ impl Machine {
         self.path("USER").map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
 
-    /// The key that results are signed with.
-    pub(crate) fn secret(&self) -> Option<Vec<u8>> {
-        self.environment.get(&OsString::from("LARDER_CACHE_SECRET")).map(|value| value.clone().into_vec())
+    /// What signs, and where it says whom to believe: `LARDER_CONFIG`, else `larder/` in the platform's configuration folder.
+    pub(crate) fn keys(&self) -> KeySources {
+        let named = self.path("LARDER_CONFIG").map(|path| self.folder.join(path));
+        let platforms = || {
+            self.path("XDG_CONFIG_HOME")
+                .filter(|path| path.is_absolute())
+                .or_else(|| Some(self.path("HOME")?.join(".config")))
+        };
+        KeySources {
+            secret: self.secret.clone(),
+            signing_key: self.signing_key.clone(),
+            folder_is_named: named.is_some(),
+            folder: named.or_else(|| Some(platforms()?.join("larder"))),
+        }
     }
 
     /// What the library is told.
@@ -79,7 +99,7 @@ impl Machine {
         Surroundings {
             folder: self.folder.clone(),
             home: self.home(),
-            secret: self.secret(),
+            keys: self.keys(),
             environment: self.environment.clone(),
             defines: selecting.map(|selecting| selecting.defines.clone()).unwrap_or_default(),
             environment_name: selecting.and_then(|selecting| selecting.environment.clone()),

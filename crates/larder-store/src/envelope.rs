@@ -4,7 +4,7 @@
 //! offset  length  field
 //!      0       4  magic "LRDE"
 //!      4       1  version, 1
-//!      5       1  algorithm: 0 none, 1 HMAC-SHA256, 2 Ed25519 (reserved)
+//!      5       1  algorithm: 0 none, 1 HMAC-SHA256, 2 Ed25519
 //!      6       1  length k of the key id, at most 64
 //!      7       1  length s of the signature: 0, 32 or 64, as the algorithm says
 //!      8       8  time, seconds since 1970, little-endian
@@ -18,16 +18,18 @@
 //! `larder-result-v1\0`, then namespace, digest function, action digest, payload, time (8 bytes, little-endian) and
 //! key id, each with its length before it (8 bytes, little-endian). Namespace, function and action digest are not in
 //! the envelope: whoever looks up knows what was asked for, so an envelope that was moved to another key does not
-//! verify. The algorithm is not signed: it belongs to the key, and an envelope that names another one is refused.
+//! verify. The algorithm is not signed: it belongs to the key, and an envelope that names another one is refused. HMAC
+//! and Ed25519 cover the same bytes.
 //!
 //! # Invariants
 //! An envelope is stored, promoted and published as the bytes it was sealed with; nothing serialises it again. Any
-//! bytes may be given to [`open`]: it allocates nothing, and answers with the payload or one typed reason.
+//! bytes may be given to [`open`]: it answers with the payload or one typed reason, and allocates nothing but, for a key
+//! that is trusted, one copy of what is signed.
 
 use larder_core::{Digest, Error, ErrorKind, Result};
 use subtle::ConstantTimeEq;
 
-use crate::trust::{KeyState, Place, Secret, Signer, Trust};
+use crate::trust::{Place, Signer, Trust, TrustedKey, Verifier};
 
 /// The largest payload.
 pub const LARGEST_PAYLOAD: usize = 64 << 20;
@@ -110,6 +112,16 @@ pub enum Rejected {
         /// What is believed from.
         not_before: u64,
     },
+    /// Signed after the key was retired.
+    #[error("the result was signed at {time} with the key `{key_id}`, which is retired since {not_after}")]
+    AfterNotAfter {
+        /// The key that it names.
+        key_id: String,
+        /// When it was signed.
+        time: u64,
+        /// What is believed until.
+        not_after: u64,
+    },
     /// Signed later than now.
     #[error("the result was signed at {time}, which is in the future")]
     FromTheFuture {
@@ -139,6 +151,7 @@ impl Rejected {
             Self::OtherNamespace { .. } => "other_namespace",
             Self::BadSignature { .. } => "bad_signature",
             Self::BeforeNotBefore { .. } => "before_not_before",
+            Self::AfterNotAfter { .. } => "after_not_after",
             Self::FromTheFuture { .. } => "from_the_future",
             Self::Version { .. } => "version",
             Self::Malformed { .. } => "malformed",
@@ -157,14 +170,13 @@ pub fn seal(signer: &Signer, context: &Context<'_>, payload: &[u8], time: u64) -
                 .with("size", payload.len())
                 .with_message(format!("a result has at most {LARGEST_PAYLOAD} bytes"))
         })?;
-    let (algorithm, key_id, signature) = match signer {
-        Signer::Unsigned => (NONE, "", None),
-        Signer::Hmac(secret) => {
-            let signature = sign(secret, context, payload, time, secret.key_id().as_bytes());
-            (HMAC_SHA256, secret.key_id(), Some(signature))
-        }
+    let key_id = signer.key_id().unwrap_or_default();
+    let signed = Signed { context, payload, time, key_id };
+    let (algorithm, signature) = match signer {
+        Signer::Unsigned => (NONE, Vec::new()),
+        Signer::Hmac(secret) => (HMAC_SHA256, signed.over(|parts| secret.mac(parts)).to_vec()),
+        Signer::Ed25519(key) => (ED25519, signed.over(|parts| key.sign(&parts.concat())).to_vec()),
     };
-    let signature = signature.as_ref().map_or(&[][..], |bytes| &bytes[..]);
     let mut sealed = Vec::with_capacity(HEADER + key_id.len() + payload.len() + signature.len());
     sealed.extend_from_slice(&MAGIC);
     let key_length = u8::try_from(key_id.len()).expect("a key id has 16 characters");
@@ -174,7 +186,7 @@ pub fn seal(signer: &Signer, context: &Context<'_>, payload: &[u8], time: u64) -
     sealed.extend_from_slice(&length.to_le_bytes());
     sealed.extend_from_slice(key_id.as_bytes());
     sealed.extend_from_slice(payload);
-    sealed.extend_from_slice(signature);
+    sealed.extend_from_slice(&signature);
     Ok(sealed)
 }
 
@@ -195,24 +207,48 @@ pub fn open<'a>(
         return if trust.believes_unsigned(place) { Ok(anonymous) } else { Err(Rejected::Unsigned) };
     }
     let key_id = || parts.key_id.to_owned();
-    let secret = match trust.key(parts.key_id.as_bytes(), context.namespace) {
-        KeyState::Trusted(secret) if parts.algorithm == HMAC_SHA256 => secret,
+    let (mut is_known, mut speaks) = (false, false);
+    let (mut proven, mut untimely) = (None, None);
+    for key in trust.keys().iter().filter(|key| parts.names(&key.verifier)) {
+        is_known = true;
+        if !key.namespaces.contain(context.namespace) {
+            continue;
+        }
+        speaks = true;
+        if proven != Some(&key.verifier) {
+            if !parts.fit(&key.verifier, context) {
+                continue;
+            }
+            proven = Some(&key.verifier);
+        }
+        match in_time(&parts, key, trust, now) {
+            Ok(()) => return Ok(Opened { signed_by: Some(parts.key_id), ..anonymous }),
+            Err(reason) => untimely = Some(reason),
+        }
+    }
+    match () {
         // A signature that we cannot judge is worth what no signature is worth.
-        _ if trust.believes_unsigned(place) => return Ok(anonymous),
-        KeyState::OtherNamespace => return Err(Rejected::OtherNamespace { key_id: key_id() }),
-        KeyState::Trusted(_) | KeyState::Unknown => return Err(Rejected::UnknownKey { key_id: key_id() }),
-    };
-    let right = sign(secret, context, parts.payload, parts.time, parts.key_id.as_bytes());
-    if !bool::from(right.ct_eq(parts.signature)) {
-        return Err(Rejected::BadSignature { key_id: key_id() });
+        () if !speaks && trust.believes_unsigned(place) => Ok(anonymous),
+        () if !is_known => Err(Rejected::UnknownKey { key_id: key_id() }),
+        () if !speaks => Err(Rejected::OtherNamespace { key_id: key_id() }),
+        () => Err(untimely.unwrap_or_else(|| Rejected::BadSignature { key_id: key_id() })),
     }
-    if parts.time < trust.not_before() {
-        return Err(Rejected::BeforeNotBefore { time: parts.time, not_before: trust.not_before() });
+}
+
+/// Whether a good signature by `key` is of a time that is believed.
+fn in_time(parts: &Parts<'_>, key: &TrustedKey, trust: &Trust, now: u64) -> Result<(), Rejected> {
+    let time = parts.time;
+    let not_before = trust.not_before().max(key.not_before);
+    if time < not_before {
+        return Err(Rejected::BeforeNotBefore { time, not_before });
     }
-    if parts.time > now.saturating_add(CLOCK_TOLERANCE) {
-        return Err(Rejected::FromTheFuture { time: parts.time });
+    if let Some(not_after) = key.not_after.filter(|end| time > *end) {
+        return Err(Rejected::AfterNotAfter { key_id: parts.key_id.to_owned(), time, not_after });
     }
-    Ok(Opened { signed_by: Some(parts.key_id), ..anonymous })
+    if time > now.saturating_add(CLOCK_TOLERANCE) {
+        return Err(Rejected::FromTheFuture { time });
+    }
+    Ok(())
 }
 
 /// The payload of an envelope, believed or not: for those who ask what it reaches, never for an answer to a look-up.
@@ -223,22 +259,33 @@ pub fn payload_unjudged(bytes: &[u8]) -> Result<&[u8], Rejected> {
     Ok(parse(bytes)?.payload)
 }
 
-fn sign(secret: &Secret, context: &Context<'_>, payload: &[u8], time: u64, key_id: &[u8]) -> [u8; 32] {
-    let time = time.to_le_bytes();
-    let parts = [
-        context.namespace.as_bytes(),
-        context.function.as_bytes(),
-        context.action_digest,
-        payload,
-        &time,
-        key_id,
-    ];
-    let lengths = parts.map(|part| (part.len() as u64).to_le_bytes());
-    let mut signed: Vec<&[u8]> = vec![DOMAIN];
-    for (length, part) in lengths.iter().zip(parts) {
-        signed.extend([&length[..], part]);
+/// What a signature covers.
+struct Signed<'a> {
+    context: &'a Context<'a>,
+    payload: &'a [u8],
+    time: u64,
+    key_id: &'a str,
+}
+
+impl Signed<'_> {
+    /// Passes it on, in the pieces whose concatenation is signed.
+    fn over<T>(&self, then: impl FnOnce(&[&[u8]]) -> T) -> T {
+        let time = self.time.to_le_bytes();
+        let parts = [
+            self.context.namespace.as_bytes(),
+            self.context.function.as_bytes(),
+            self.context.action_digest,
+            self.payload,
+            &time,
+            self.key_id.as_bytes(),
+        ];
+        let lengths = parts.map(|part| (part.len() as u64).to_le_bytes());
+        let mut signed: Vec<&[u8]> = vec![DOMAIN];
+        for (length, part) in lengths.iter().zip(parts) {
+            signed.extend([&length[..], part]);
+        }
+        then(&signed)
     }
-    secret.mac(&signed)
 }
 
 struct Parts<'a> {
@@ -247,6 +294,27 @@ struct Parts<'a> {
     key_id: &'a str,
     payload: &'a [u8],
     signature: &'a [u8],
+}
+
+impl Parts<'_> {
+    /// Whether this names the key, and the algorithm that belongs to it.
+    fn names(&self, verifier: &Verifier) -> bool {
+        let algorithm = match verifier {
+            Verifier::Hmac(_) => HMAC_SHA256,
+            Verifier::Ed25519(_) => ED25519,
+        };
+        self.algorithm == algorithm && self.key_id == verifier.key_id()
+    }
+
+    /// Whether the signature is this key's, of this answer to this question.
+    fn fit(&self, verifier: &Verifier, context: &Context<'_>) -> bool {
+        let signed = Signed { context, payload: self.payload, time: self.time, key_id: self.key_id };
+        match verifier {
+            Verifier::Hmac(secret) => signed.over(|parts| secret.mac(parts)).ct_eq(self.signature).into(),
+            Verifier::Ed25519(key) => <&[u8; 64]>::try_from(self.signature)
+                .is_ok_and(|signature| signed.over(|parts| key.verifies(&parts.concat(), signature))),
+        }
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<Parts<'_>, Rejected> {

@@ -36,7 +36,7 @@ use larder_core::{Digest, Error, Result};
 use crate::envelope;
 use crate::event::{DEFAULT_LIMIT, EventLog};
 use crate::local::index::{Index, Recovered};
-use crate::local::{LocalStore, Options};
+use crate::local::{LocalStore, Options, now_seconds};
 use crate::trust::{Signer, SigningConfig, SigningWarning, Trust};
 
 use journal::Journal;
@@ -85,7 +85,9 @@ impl Store {
     pub fn local(path: &Path, options: Options, namespace: &str, signing: SigningConfig) -> Result<Self> {
         let local = Arc::new(LocalStore::open(path, options)?);
         let (signer, trust, signing) = signing.resolve();
-        let mut warnings: Vec<OpenWarning> = signing.into_iter().map(OpenWarning::Signing).collect();
+        let own = trust.warns_of(&signer, namespace, u64::from(now_seconds()));
+        let mut warnings: Vec<OpenWarning> =
+            signing.into_iter().chain(own).map(OpenWarning::Signing).collect();
         let index = match local.index() {
             Ok(index) => {
                 warnings.extend(local.index_recovered().map(OpenWarning::IndexRecovered));

@@ -1,104 +1,33 @@
 //! Who signs results, and whose results are believed.
 //!
 //! [`SigningConfig`] is what a person set up; [`SigningConfig::resolve`] makes of it a [`Signer`] (what results made
-//! here carry) and a [`Trust`] (what is believed at every look-up). Both are values: nothing here reads the
-//! environment, a file or the clock.
+//! here carry) and a [`Trust`] (what is believed at every look-up). All are values: nothing here reads the
+//! environment, a file or the clock. [`secret`] is HMAC, [`ed25519`] is what its name says.
 //!
 //! # Rules
 //! What is believed depends on three things: the policy that follows from the configuration ([`Policy`]), where the
 //! envelope lies ([`Place`]), and what its signature proves. `docs/design/0003-trust.md` has the whole truth table,
 //! and `tests/trust.rs` tests it row by row. In short:
-//! 1. With a secret, only results signed by a trusted key are believed, wherever they lie.
+//! 1. With a key or secret, only results signed by a trusted key are believed, wherever they lie.
 //! 2. Without one, what this user made on this machine is believed because the store is this user's own; nothing that
 //!    came from elsewhere is.
 //! 3. `signing: off` believes unsigned results from everywhere, but only where the user's own trust file permits it,
 //!    and what it let in stays marked as promoted: rule 2 does not believe it afterwards.
 //! 4. A signature that is wrong is never believed, under no policy.
+//! 5. A key is believed for its namespaces and within its time. Several entries for one key are alternatives.
 //!
 //! # Not promised
-//! An HMAC secret is shared: whoever can verify can sign. Only Ed25519 keys, for which the envelope has room, tell
-//! those apart.
+//! An HMAC secret is shared: whoever can verify can sign. Only Ed25519 tells those apart. The time in an envelope is
+//! what the signer said: a key's end keeps honest signers in order, and no thief (who must be untrusted).
 
-use std::fmt;
-
-use hmac::{Hmac, KeyInit, Mac};
-use larder_core::{Error, ErrorKind, Result};
-use sha2::Sha256;
-use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+pub mod ed25519;
+pub mod secret;
 
 use crate::local::index::Origin;
 
-/// Shorter secrets are refused.
-pub const SHORTEST_SECRET: usize = 16;
-
-/// Shorter secrets are warned about.
-pub const RECOMMENDED_SECRET: usize = 32;
-
-const HOW_TO_MAKE_ONE: &str = "make one with `head -c 32 /dev/urandom | base64`";
-
-/// A shared secret for HMAC-SHA256. Prints as redacted, and is zeroed when it is dropped.
-#[derive(Clone)]
-pub struct Secret {
-    bytes: Zeroizing<Vec<u8>>,
-    id: String,
-}
-
-impl Secret {
-    /// A secret of exactly these bytes (the text of a variable is not decoded first).
-    ///
-    /// # Errors
-    /// [`ErrorKind::Invalid`] below [`SHORTEST_SECRET`] bytes, with a hint on how to make one.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self> {
-        let bytes = Zeroizing::new(bytes.into());
-        if bytes.len() < SHORTEST_SECRET {
-            return Err(Error::new(ErrorKind::Invalid, "use cache secret")
-                .with_message(format!(
-                    "a secret needs at least {SHORTEST_SECRET} bytes and this one has {}",
-                    bytes.len()
-                ))
-                .with_hint(HOW_TO_MAKE_ONE));
-        }
-        let mut hasher = blake3::Hasher::new_derive_key("larder hmac key id v1");
-        hasher.update(&bytes);
-        let id = hasher.finalize().to_hex()[..16].to_owned();
-        Ok(Self { bytes, id })
-    }
-
-    /// The id that envelopes name this secret by: derived from it, and useless for finding it if it is long enough.
-    pub fn key_id(&self) -> &str {
-        &self.id
-    }
-
-    /// What to tell a person about this secret, if anything.
-    pub fn warning(&self) -> Option<SigningWarning> {
-        let bytes = self.bytes.len();
-        (bytes < RECOMMENDED_SECRET).then_some(SigningWarning::ShortSecret { bytes })
-    }
-
-    /// The HMAC-SHA256 over `parts`, one after the other.
-    pub(crate) fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.bytes).expect("HMAC takes a key of any length");
-        for part in parts {
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secret").field("id", &self.id).field("bytes", &"[redacted]").finish()
-    }
-}
-
-impl PartialEq for Secret {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes.ct_eq(&other.bytes).into()
-    }
-}
-
-impl Eq for Secret {}
+pub use ed25519::{PublicKey, SecretKey};
+use secret::HOW_TO_MAKE_ONE;
+pub use secret::{RECOMMENDED_SECRET, SHORTEST_SECRET, Secret};
 
 /// What a person should know about how signing is set up. Never an error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,6 +41,26 @@ pub enum SigningWarning {
     /// The project asks for `signing: off`, and the user's trust file does not permit it.
     #[error("`signing: off` is ignored: your trust file does not permit it for this project")]
     OffNotPermitted,
+    /// What is signed here will not be believed here.
+    #[error("what is built here is signed with the key `{key_id}` and not believed: {why}")]
+    OwnKeyRefused {
+        /// The key that signs.
+        key_id: String,
+        /// Why its signatures are refused.
+        why: &'static str,
+    },
+}
+
+impl SigningWarning {
+    /// What a person can do about it, if that is not in the warning itself.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::ShortSecret { .. } => None,
+            Self::OffNotPermitted => Some("name the project under `permit-signing-off` in your `trust.yml`"),
+            Self::OwnKeyRefused { .. } => Some("`larder key list` shows whom you trust, and for what"),
+        }
+    }
 }
 
 /// The namespaces that a key speaks for.
@@ -124,7 +73,7 @@ pub enum Namespaces {
 }
 
 impl Namespaces {
-    fn contain(&self, namespace: &str) -> bool {
+    pub(crate) fn contain(&self, namespace: &str) -> bool {
         match self {
             Self::All => true,
             Self::Only(names) => names.iter().any(|name| name == namespace),
@@ -132,20 +81,55 @@ impl Namespaces {
     }
 }
 
-/// A key that is believed, and for what.
+/// What a signature is checked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verifier {
+    /// A shared secret.
+    Hmac(Secret),
+    /// A public key.
+    Ed25519(PublicKey),
+}
+
+impl Verifier {
+    /// The id that envelopes name it by.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        match self {
+            Self::Hmac(secret) => secret.key_id(),
+            Self::Ed25519(key) => key.key_id(),
+        }
+    }
+}
+
+/// A key that is believed, for what, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustedKey {
-    /// The secret that it signs with.
-    pub secret: Secret,
+    /// What its signatures are checked with.
+    pub verifier: Verifier,
     /// The namespaces that it speaks for.
     pub namespaces: Namespaces,
+    /// What it signed before this time (seconds since 1970) is not believed.
+    pub not_before: u64,
+    /// What it signed after this time is not believed: it is retired.
+    pub not_after: Option<u64>,
+}
+
+impl TrustedKey {
+    /// A key that is believed for all namespaces and always.
+    #[must_use]
+    pub fn new(verifier: Verifier) -> Self {
+        Self { verifier, namespaces: Namespaces::All, not_before: 0, not_after: None }
+    }
 }
 
 /// How signing was set up, from the user's own configuration and the project's wish.
 #[derive(Debug, Clone, Default)]
 pub struct SigningConfig {
-    /// The secret that results are signed with; it is also believed for all namespaces.
+    /// The secret that results are signed with unless there is a key; it is also believed for all namespaces.
     pub secret: Option<Secret>,
+    /// The key that results are signed with. It is also believed, for all namespaces, unless `trusted` names it: then as
+    /// it is named there.
+    pub key: Option<SecretKey>,
     /// More keys that are believed.
     pub trusted: Vec<TrustedKey>,
     /// Results signed before this time (seconds since 1970) are not believed.
@@ -163,20 +147,24 @@ impl SigningConfig {
         if self.off && !self.off_permitted {
             warnings.push(SigningWarning::OffNotPermitted);
         }
+        let own = self.secret.iter().cloned().map(Verifier::Hmac);
+        let own = own.chain(self.key.iter().map(|key| Verifier::Ed25519(key.public().clone())));
         let mut keys = self.trusted;
-        let policy = if self.off && self.off_permitted {
-            Policy::Off
-        } else if self.secret.is_some() || !keys.is_empty() {
-            Policy::Required
-        } else {
-            Policy::OwnOnly
-        };
-        let signer = match self.secret {
-            Some(secret) => {
-                keys.insert(0, TrustedKey { secret: secret.clone(), namespaces: Namespaces::All });
-                Signer::Hmac(secret)
+        for verifier in own {
+            if !keys.iter().any(|known| known.verifier == verifier) {
+                keys.push(TrustedKey::new(verifier));
             }
-            None => Signer::Unsigned,
+        }
+        let signer = match (self.key, self.secret) {
+            (Some(key), _) => Signer::Ed25519(key),
+            (None, Some(secret)) => Signer::Hmac(secret),
+            (None, None) => Signer::Unsigned,
+        };
+        let policy = match () {
+            () if self.off && self.off_permitted => Policy::Off,
+            () if keys.is_empty() => Policy::OwnOnly,
+            () if !signer.signs() => Policy::VerifyOnly,
+            () => Policy::Required,
         };
         (signer, Trust { keys, not_before: self.not_before, policy }, warnings)
     }
@@ -189,12 +177,32 @@ pub enum Signer {
     Unsigned,
     /// A shared secret.
     Hmac(Secret),
+    /// A key of one's own.
+    Ed25519(SecretKey),
 }
 
 impl Signer {
     /// Whether what it seals may be published where signatures are required.
     pub fn signs(&self) -> bool {
-        matches!(self, Self::Hmac(_))
+        self.key_id().is_some()
+    }
+
+    /// The key that envelopes will name.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        match self {
+            Self::Unsigned => None,
+            Self::Hmac(secret) => Some(secret.key_id()),
+            Self::Ed25519(key) => Some(key.key_id()),
+        }
+    }
+
+    fn verifier(&self) -> Option<Verifier> {
+        match self {
+            Self::Unsigned => None,
+            Self::Hmac(secret) => Some(Verifier::Hmac(secret.clone())),
+            Self::Ed25519(key) => Some(Verifier::Ed25519(key.public().clone())),
+        }
     }
 }
 
@@ -203,6 +211,9 @@ impl Signer {
 pub enum Policy {
     /// Keys are set up: nothing is believed that none of them signed.
     Required,
+    /// Keys are trusted and none signs here: what was made here is believed as if there were no keys, and nothing else that
+    /// none of them signed.
+    VerifyOnly,
     /// No keys: what was made here is believed, nothing else.
     OwnOnly,
     /// `signing: off`, permitted by the user: unsigned results are believed from everywhere.
@@ -237,13 +248,6 @@ pub struct Trust {
     policy: Policy,
 }
 
-/// What is known of the key that an envelope names.
-pub(crate) enum KeyState<'a> {
-    Trusted(&'a Secret),
-    OtherNamespace,
-    Unknown,
-}
-
 impl Trust {
     /// What is believed when no [`SigningConfig`] says more: what was made here.
     pub fn own_only() -> Self {
@@ -264,19 +268,34 @@ impl Trust {
     pub fn believes_unsigned(&self, place: Place) -> bool {
         match self.policy {
             Policy::Required => false,
-            Policy::OwnOnly => place == Place::Built,
+            Policy::OwnOnly | Policy::VerifyOnly => place == Place::Built,
             Policy::Off => true,
         }
     }
 
-    pub(crate) fn key(&self, id: &[u8], namespace: &str) -> KeyState<'_> {
-        let mut known = false;
-        for key in self.keys.iter().filter(|key| key.secret.id.as_bytes() == id) {
-            if key.namespaces.contain(namespace) {
-                return KeyState::Trusted(&key.secret);
-            }
-            known = true;
+    /// The keys that are believed.
+    #[must_use]
+    pub fn keys(&self) -> &[TrustedKey] {
+        &self.keys
+    }
+
+    /// What to tell the user of `signer` if what it signs now in `namespace` is not believed here.
+    #[must_use]
+    pub fn warns_of(&self, signer: &Signer, namespace: &str, now: u64) -> Option<SigningWarning> {
+        let verifier = signer.verifier()?;
+        let mut entries = self.keys.iter().filter(|key| key.verifier == verifier).peekable();
+        entries.peek()?;
+        if self.policy == Policy::Off && !entries.clone().any(|entry| entry.namespaces.contain(namespace)) {
+            return None;
         }
-        if known { KeyState::OtherNamespace } else { KeyState::Unknown }
+        let mut why = "it does not speak for this namespace";
+        for entry in entries.filter(|entry| entry.namespaces.contain(namespace)) {
+            why = match () {
+                () if now < self.not_before || now < entry.not_before => "its time has not begun",
+                () if entry.not_after.is_some_and(|end| now > end) => "it is retired",
+                () => return None,
+            };
+        }
+        Some(SigningWarning::OwnKeyRefused { key_id: verifier.key_id().to_owned(), why })
     }
 }

@@ -69,7 +69,8 @@ fn a_result_is_found_when_the_last_of_its_blobs_is_there() {
         other => panic!("{other:?}"),
     };
     incomplete(&[tree]);
-    let ask = Ask { action: action("a"), label: None, check: Check::ResultOnly, note: Note::All };
+    let ask =
+        Ask { action: action("a"), label: None, check: Check::ResultOnly, note: Note::All, from: LOCAL_TIER };
     assert_eq!(store.look_up_one(ask).hit().unwrap().result, result);
     store.put_bytes(&tree_bytes).unwrap();
     incomplete(&[one, two]);

@@ -73,6 +73,12 @@ impl Project {
         self.folder.path().join("store")
     }
 
+    /// `HOME` of its runs.
+    #[must_use]
+    pub fn user_folder(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
     /// A path in the project.
     #[must_use]
     pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
@@ -112,7 +118,7 @@ impl Project {
             .current_dir(self.root())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()))
-            .env("HOME", self.folder.path().join("home"))
+            .env("HOME", self.user_folder())
             .env("TMPDIR", self.folder.path().join("tmp"))
             .env("LARDER_HOME", self.store())
             .env("RUST_BACKTRACE", "0")

@@ -3,10 +3,12 @@
 //! | module | what |
 //! |---|---|
 //! | [`cache`] | the embedding API: `Cache::open`, `put`, `get`, `lookup`, `record`, `plan_gc`, `verify` |
+//! | [`keys`] | the user's keys and trust: files, checks, `SigningConfig` |
 //! | [`tiers`] | remote tiers, wired from a project's configuration |
 //! | [`project`] | a project with its worktree and its store, wired from its configuration |
 
 pub mod cache;
+pub mod keys;
 pub mod project;
 pub mod tiers;
 

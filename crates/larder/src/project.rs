@@ -13,8 +13,13 @@ use larder_run::config::{CacheConfig, ConfigError, LoadOptions, Project};
 use larder_run::listing::WorktreeListing;
 use larder_run::template::Execution;
 use larder_run::worktree::Worktree;
-use larder_store::trust::{Secret, SigningConfig};
+use larder_store::trust::SigningConfig;
 use larder_store::{Options, Store};
+use zeroize::Zeroizing;
+
+use crate::cache::DEFAULT_NAMESPACE;
+use crate::keys::KeySources;
+use crate::keys::folder::Places;
 
 /// What the caller knows of the machine and the user.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +28,8 @@ pub struct Surroundings {
     pub folder: PathBuf,
     /// The store's folder, unless the project names one.
     pub home: Option<PathBuf>,
-    /// Key that results are signed with (`LARDER_CACHE_SECRET`).
-    pub secret: Option<Vec<u8>>,
+    /// What results are signed with, and where it says whose are believed.
+    pub keys: KeySources,
     /// The environment that recipes may declare variables of.
     pub environment: BTreeMap<OsString, OsString>,
     /// `-D key=value`.
@@ -52,7 +57,7 @@ pub enum OpenError {
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// It is configured as it cannot be: a secret that is too short, impossible sizes. A person has to mend that.
+    /// It is configured as it cannot be: a key or secret that cannot be used, impossible sizes. A person has to mend that.
     #[error(transparent)]
     Settings(Error),
     /// Its folder cannot be used. A run can go on without a cache.
@@ -129,9 +134,26 @@ impl OpenProject {
             let error = Error::new(ErrorKind::NotFound, "open the store");
             StoreError::Unusable(error.with_message("there is no folder for it").with_hint("set LARDER_HOME"))
         })?;
-        let of_bake = cache.secret.as_ref().map(|secret| secret.reveal().as_bytes());
-        open_store(&home, cache, around.secret.as_deref().or(of_bake)).map(Some)
+        let mut keys = around.keys.clone();
+        if keys.secret.is_none() {
+            keys.secret =
+                cache.secret.as_ref().map(|secret| Zeroizing::new(secret.reveal().as_bytes().to_vec()));
+        }
+        let places = Places { project: Some(&self.project.root), store: Some(&home) };
+        let signing =
+            keys.signing(&around.folder, &places, cache.signing_off).map_err(StoreError::Settings)?;
+        open_store(&home, cache, signing).map(Some)
     }
+}
+
+/// The user's own store, outside any project.
+///
+/// # Errors
+/// For keys that cannot be used; else as [`open_store`].
+pub fn own_store(home: &Path, around: &Surroundings) -> Result<Store, StoreError> {
+    let places = Places { project: None, store: Some(home) };
+    let signing = around.keys.signing(&around.folder, &places, false).map_err(StoreError::Settings)?;
+    open_store(home, &CacheConfig::default(), signing)
 }
 
 fn chunking(config: &Chunking) -> Result<ChunkerParams> {
@@ -155,7 +177,7 @@ fn chunking(config: &Chunking) -> Result<ChunkerParams> {
 ///
 /// # Errors
 /// [`StoreError`]; the folder's are those of [`Store::local`].
-pub fn open_store(home: &Path, cache: &CacheConfig, secret: Option<&[u8]>) -> Result<Store, StoreError> {
+pub fn open_store(home: &Path, cache: &CacheConfig, signing: SigningConfig) -> Result<Store, StoreError> {
     let mut options = Options::default();
     if let Some(level) = cache.local.compression_level {
         options.level = i32::try_from(level).unwrap_or(19);
@@ -163,7 +185,5 @@ pub fn open_store(home: &Path, cache: &CacheConfig, secret: Option<&[u8]>) -> Re
     if let Some(config) = &cache.chunking {
         options.chunking = chunking(config).map_err(StoreError::Settings)?;
     }
-    let secret = secret.map(Secret::new).transpose().map_err(StoreError::Settings)?;
-    let signing = SigningConfig { secret, ..SigningConfig::default() };
-    Store::local(home, options, "default", signing).map_err(StoreError::Unusable)
+    Store::local(home, options, DEFAULT_NAMESPACE, signing).map_err(StoreError::Unusable)
 }

@@ -34,7 +34,11 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
     if store.trust().policy() == Policy::OwnOnly {
         return Opened::Unusable(Warning {
             message: "remote tiers are not used: there is no key to sign or to verify results with".into(),
-            hint: Some("set LARDER_CACHE_SECRET to a secret that your team shares".into()),
+            hint: Some(
+                "trust the key of who fills them (`larder key trust`), or set LARDER_CACHE_SECRET to a secret that your \
+                 team shares"
+                    .into(),
+            ),
         });
     }
     let signs = store.signer().signs() || store.trust().policy() == Policy::Off;

@@ -64,7 +64,7 @@ pub(super) fn close(open: &OpenProject) {
 /// Shows what `warning` says.
 pub(super) fn open_warning(printer: &Printer, warning: &OpenWarning) {
     match warning {
-        OpenWarning::Signing(warning) => printer.warning(warning, None),
+        OpenWarning::Signing(warning) => printer.warning(warning, warning.hint()),
         OpenWarning::IndexRecovered(recovered) => printer.cache_warning(
             format_args!("the cache's index was damaged ({}) and begins anew", recovered.reason),
             Some("recipes run once more; `larder cache verify` looks at the rest"),

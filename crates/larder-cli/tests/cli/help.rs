@@ -19,6 +19,12 @@ fn every_command_explains_itself() {
         "cache verify",
         "cache pin",
         "cache unpin",
+        "key",
+        "key generate",
+        "key show",
+        "key trust",
+        "key list",
+        "key untrust",
     ];
     for command in commands {
         let output = larder(&project, &format!("{command} --help")).good();

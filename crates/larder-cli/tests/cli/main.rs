@@ -7,6 +7,7 @@ mod completions;
 mod configuration;
 mod events;
 mod help;
+mod key;
 mod output;
 mod run;
 mod signals;
@@ -51,6 +52,7 @@ fn filtered(project: &Project, text: &str) -> String {
     let root = project.root();
     let mut text = text.replace(&*root.to_string_lossy(), "[ROOT]");
     text = text.replace(&*project.store().to_string_lossy(), "[STORE]");
+    text = text.replace(&*project.user_folder().to_string_lossy(), "[HOME]");
     for (filter, with) in filters {
         text = filter.replace_all(&text, *with).into_owned();
     }

@@ -10,7 +10,7 @@
 //! owning.rs        what may be removed                 store_damage.rs  stores that are broken, hostile, full
 //! escape.rs        nothing outside the project         trust.rs         whose results are believed
 //! memory.rs        bounded, whatever the outputs       config.rs        commands, templates, exit codes
-//! odd.rs           files and folders that are rare
+//! odd.rs           files and folders that are rare  remote.rs        shared through a folder
 //! ```
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -26,6 +26,7 @@ mod outputs;
 mod owning;
 mod place;
 mod processes;
+mod remote;
 mod stat;
 mod store_damage;
 mod trust;

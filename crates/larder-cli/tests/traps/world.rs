@@ -106,6 +106,13 @@ impl Project {
         with
     }
 
+    /// The same project without that variable.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let mut without = self.clone();
+        without.env.retain(|(known, _)| known != name);
+        without
+    }
+
     pub(crate) fn path(&self, path: impl AsRef<OsStr>) -> PathBuf {
         self.root.join(Path::new(path.as_ref()))
     }

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use larder_core::chunk_list::{MAX_LEVELS, Root};
 use larder_core::{Chunk, Digest, Error, ErrorKind, Hash, Result};
@@ -165,16 +164,15 @@ impl<'a> Content<'a> {
                 ErrorKind::NotFound => error.with_hint("the tier has the result, and not its content"),
                 _ => error,
             });
-            read.map(|bytes| (span, bytes))
+            read.map(|body| (span, body))
         });
         let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
         while let Some(read) = reads.next().await {
-            let (span, bytes) = read?;
+            let (span, body) = read?;
             for at in &span.frames {
                 let frame = self.frames[*at as usize];
                 let start = (frame.offset - span.start) as usize;
-                let bytes: &Bytes = &bytes;
-                let end = writer.put_frame(&bytes[start..start + frame.length as usize])?;
+                let end = writer.put_frame(&body.bytes[start..start + frame.length as usize])?;
                 if end != frame.length as usize {
                     return Err(Error::new(ErrorKind::Corrupt, "read content")
                         .with_message("a frame is not as long as the result says")
@@ -224,7 +222,19 @@ fn spans(frames: impl Iterator<Item = (u32, FrameRef)>) -> Vec<Span> {
     spans
 }
 
-/// How many requests it takes to read these frames.
-pub(crate) fn requests(frames: impl Iterator<Item = FrameRef>) -> usize {
-    spans(frames.map(|frame| (0, frame))).len()
+/// Frames that lie so close to each other that they are read together, whatever their size.
+pub(crate) fn neighbours(frames: impl Iterator<Item = FrameRef>) -> Vec<Vec<FrameRef>> {
+    let mut frames: Vec<FrameRef> = frames.collect();
+    frames.sort_by_key(|frame| (frame.pack, frame.offset));
+    let mut places: Vec<Vec<FrameRef>> = Vec::new();
+    for frame in frames {
+        let near = |last: &FrameRef| {
+            last.pack == frame.pack && frame.offset <= last.offset + u64::from(last.length) + GAP
+        };
+        match places.last_mut() {
+            Some(place) if place.last().is_some_and(near) => place.push(frame),
+            _ => places.push(vec![frame]),
+        }
+    }
+    places
 }

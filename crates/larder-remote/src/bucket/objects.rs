@@ -13,9 +13,13 @@ use futures::TryStreamExt;
 use larder_core::{Error, ErrorKind, Result};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::errors::Speaker;
 use crate::tier::Transfer;
+
+/// Mebibytes of content that all who read a tier hold at once.
+const ROOM: u32 = 32;
 
 /// How long is waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(crate) struct Objects {
     patience: Patience,
     /// Of the tier, and of this operation.
     moved: [Arc<Moved>; 2],
+    /// Mebibytes of content that may be in memory at once, whoever reads them.
+    room: Arc<Semaphore>,
 }
 
 /// Requests and bytes.
@@ -58,6 +64,12 @@ impl Moved {
     fn read(&self) -> Transfer {
         Transfer { requests: self.0.load(Ordering::Relaxed), bytes: self.1.load(Ordering::Relaxed) }
     }
+}
+
+/// Content that was read, and its place in memory.
+pub(crate) struct Body {
+    pub(crate) bytes: Bytes,
+    _room: OwnedSemaphorePermit,
 }
 
 /// What a conditional write did.
@@ -71,7 +83,13 @@ pub(crate) enum Created {
 
 impl Objects {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, speaker: Speaker, patience: Patience) -> Self {
-        Self { store, speaker, patience, moved: Default::default() }
+        Self {
+            store,
+            speaker,
+            patience,
+            moved: Default::default(),
+            room: Arc::new(Semaphore::new(ROOM as usize)),
+        }
     }
 
     /// The same objects, with a count of their own for one operation: several run at once.
@@ -173,14 +191,17 @@ impl Objects {
     }
 
     /// The bytes `range` of an object, all of them.
-    pub(crate) async fn range(&self, path: &Path, range: Range<u64>) -> Result<Bytes> {
+    pub(crate) async fn range(&self, path: &Path, range: Range<u64>) -> Result<Body> {
         let length = range.end - range.start;
+        let wanted = u32::try_from(length.div_ceil(1 << 20)).unwrap_or(ROOM).clamp(1, ROOM);
+        let room = self.room.clone().acquire_many_owned(wanted).await;
+        let room = room.expect("nobody closes it");
         let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
         let read = async { self.store.get_opts(path, options).await?.bytes().await };
         let bytes = self.in_time("read content", self.patience.body(length), read).await?;
         self.count(bytes.len());
         if bytes.len() as u64 == length {
-            return Ok(bytes);
+            return Ok(Body { bytes, _room: room });
         }
         Err(Error::new(ErrorKind::Unavailable, "read content")
             .with_message(format!("{} bytes came instead of {length}", bytes.len()))

@@ -4,9 +4,7 @@
 //! the new result differs is known from chunk lists, which this machine has when it made or fetched the old one, and
 //! fetches otherwise (they are a two-hundredth of the content). Packs that are marked for deletion are never named.
 //!
-//! A result that takes the place of a bad one names nothing old.
-//!
-//! A result must stay quick to read: when naming old frames would scatter it over more than [`MOST_SPANS`] places, the
+//! A result must stay quick to read: when naming old frames would scatter it over more than [`MOST_PLACES`] places, the
 //! smallest of them are written again.
 
 use std::collections::{HashMap, HashSet};
@@ -22,18 +20,18 @@ use larder_store::local::transfer::{FrameBuilder, FrameSpan, Part};
 use larder_store::{ActionDigest, Store, envelope};
 
 use super::BucketTier;
-use super::fetch::{Content, requests};
+use super::fetch::{Content, neighbours};
 use super::names::Names;
 use super::objects::Created;
 use super::stored::{FrameRef, LARGEST, Stored, fingerprint};
 use crate::tier::{Publication, Receipt};
 
 /// A pack is written when it has this much.
-const PACK: usize = 16 << 20;
-/// Packs that are being written at once.
-const PACKS_AT_ONCE: usize = 2;
+const PACK: usize = 8 << 20;
+/// Packs of one result that are being written while the next is filled.
+const PACKS_AT_ONCE: usize = 1;
 /// Places of earlier packs that one result names at most.
-const MOST_SPANS: usize = 32;
+const MOST_PLACES: usize = 32;
 /// Recent results of a recipe that are remembered.
 const RECENT: usize = 4;
 /// Of those, how many a new result is compared with.
@@ -51,9 +49,11 @@ pub(super) async fn publish(tier: &BucketTier, publication: &Publication<'_>) ->
     let local = publication.store.local_store();
     let roots = roots(publication)?;
     let recent = recent(tier, &names, publication.label).await;
-    // What proved bad may lie in packs that earlier results share: all of it is written again.
-    let compared: &[ActionDigest] = if publication.replace { &[] } else { &recent };
-    let known = known(tier, &names, publication.store, compared, publication.action).await;
+    // Where something proved bad, nothing that lies there is relied on.
+    let known = match publication.replace {
+        true => HashMap::new(),
+        false => known(tier, &names, publication.store, &recent, publication.action).await,
+    };
     let known = affordable(local, &roots, known)?;
 
     let mut stored = Stored {
@@ -226,15 +226,15 @@ fn affordable(
         })?;
     }
     known.retain(|hash, _| needed.contains(hash));
-    let mut per_frame: HashMap<FrameRef, usize> = HashMap::new();
-    known.values().for_each(|frame| *per_frame.entry(*frame).or_default() += 1);
-    let mut frames: Vec<(FrameRef, usize)> = per_frame.into_iter().collect();
-    frames.sort_by_key(|(frame, chunks)| (std::cmp::Reverse(*chunks), frame.pack, frame.offset));
-    while requests(frames.iter().map(|(frame, _)| *frame)) > MOST_SPANS {
-        frames.truncate(frames.len() - frames.len().div_ceil(8));
+    let frames: HashSet<FrameRef> = known.values().copied().collect();
+    let mut places = neighbours(frames.into_iter());
+    if places.len() > MOST_PLACES {
+        let size = |place: &Vec<FrameRef>| place.iter().map(|frame| u64::from(frame.length)).sum::<u64>();
+        places.sort_by_key(|place| std::cmp::Reverse(size(place)));
+        places.truncate(MOST_PLACES);
+        let kept: HashSet<FrameRef> = places.into_iter().flatten().collect();
+        known.retain(|_, frame| kept.contains(frame));
     }
-    let kept: HashSet<FrameRef> = frames.into_iter().map(|(frame, _)| frame).collect();
-    known.retain(|_, frame| kept.contains(frame));
     Ok(known)
 }
 

@@ -64,6 +64,8 @@ pub struct CacheConfig {
     pub order: Vec<String>,
     /// `signing.key`: understood, and without effect (keys are the user's, never the repository's).
     pub signing: Option<Secret>,
+    /// `signing: off`: unsigned results will do. Counts only where the user's trust file permits it.
+    pub signing_off: bool,
     /// `BAKE_CACHE_SECRET` of the environment, in bake mode only.
     pub secret: Option<Secret>,
     /// Sizes of chunks.
@@ -252,11 +254,12 @@ fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
             }
             "remotes" => config.remotes = remotes(reader, value),
             "order" => config.order = order(reader, value),
+            "signing" if value.text() == Some("off") => config.signing_off = true,
             "signing" => {
                 unused(
                     reader,
                     value,
-                    "`signing` in a project has no effect: keys are the user's (`LARDER_CACHE_SECRET`)",
+                    "`signing` in a project has no effect but `off`: keys are the user's (`LARDER_SIGNING_KEY`)",
                 );
                 config.signing =
                     reader.map(value, &["key"]).iter().find_map(|e| reader.text(&e.value)).map(Secret::new);

@@ -17,7 +17,11 @@ impl Job<'_> {
                     self.warn_of_replaced(now, &tree);
                 }
                 Done {
-                    outcome: Outcome::Cached { tier: result.tier, restored: false, saved: saved(&result.result) },
+                    outcome: Outcome::Cached {
+                        tier: result.tier,
+                        restored: false,
+                        saved: saved(&result.result),
+                    },
                     made: Made { digest: Some(tree), outputs: None },
                 }
             }

@@ -1,6 +1,6 @@
 //! Chunks in frames, as they travel between stores: what a remote tier packs, and what is taken from it.
 //!
-//! A remote pack is a row of frames of the same form as a local one ([`super::pack`], `docs/formats/packs.md`), so that
+//! A remote pack is a row of frames of the same form as a local one ([`super::pack`], `docs/formats/pack.md`), so that
 //! one reader proves both. Nothing that arrives is believed: a frame's chunks are hashed before they are kept
 //! ([`Writer::put_frame`]), and a blob becomes visible only after all of it was hashed ([`Writer::put_root`]).
 //!

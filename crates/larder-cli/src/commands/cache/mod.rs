@@ -8,8 +8,7 @@ mod stats;
 mod verify;
 
 use larder::core::ErrorKind;
-use larder::project::open_store;
-use larder::run::config::CacheConfig;
+use larder::project::own_store;
 use larder::run::config::discover::find_root;
 use larder::run::template::Execution;
 use larder::store::Store;
@@ -42,7 +41,7 @@ fn open(context: &Context) -> Result<(Store, Option<u64>), Exit> {
         project::close(&open);
         opened
     } else if let Some(home) = &around.home {
-        open_store(home, &CacheConfig::default(), around.secret.as_deref()).map(|store| (Some(store), None))
+        own_store(home, &around).map(|store| (Some(store), None))
     } else {
         Ok((None, None))
     };
