@@ -1,7 +1,7 @@
 //! Writing blobs: chunk, hash, look up, gather into frames, compress, append; then the rows.
 //!
 //! A [`Writer`] belongs to one thread and one namespace. What it took becomes visible at [`Writer::commit`], all of it
-//! or (after an error) only blobs that are whole. Memory: one window (256 KiB), one frame (128 KiB, twice when it is compressed) and
+//! or (after an error) only blobs that are whole. Memory: one window (64 KiB and the largest chunk), one frame (128 KiB, twice when it is compressed) and
 //! 88 bytes for each blob since the last commit, whatever the blobs' sizes.
 
 use std::collections::HashMap;
@@ -23,7 +23,9 @@ use super::pack::frame::{MAX_CHUNKS, TARGET};
 use super::pack::open::PackWriter;
 use super::{Durability, LocalStore, new_id, now_seconds};
 
-const WINDOW: usize = 256 << 10;
+/// What is read at once. Together with a frame and its compressed form it fits the second cache of common processors: reading into
+/// memory that has left it costs several times as much.
+const WINDOW: usize = 64 << 10;
 /// A frame that has this much when a blob ends is closed, so that blobs of some size do not share frames.
 const CLOSE_AT_BLOB_END: usize = 64 << 10;
 /// A pack is sealed when it reaches this.
