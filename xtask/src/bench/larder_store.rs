@@ -9,7 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use larder_core::{Digest, DigestFunction};
+use larder_core::Digest;
 use larder_store::trust::SigningConfig;
 use larder_store::{Options, Store};
 
@@ -51,7 +51,7 @@ pub(crate) fn ingest(home: &Path, name: &str, dir: &Path) -> Result<()> {
             let digest = writer.put_bytes(target.as_os_str().as_encoded_bytes())?;
             let _ = writeln!(list, "{digest} link {text}");
         } else {
-            let digest = writer.put_reader(&mut File::open(&full)?, DigestFunction::Blake3, &mut |_| {})?;
+            let digest = writer.put_file(&File::open(&full)?, &mut |_| {})?;
             let _ = writeln!(list, "{digest} {:o} {text}", stat.permissions().mode() & 0o777);
         }
     }
