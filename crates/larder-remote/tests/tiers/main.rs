@@ -24,7 +24,7 @@ use faulty::Faulty;
 
 fn options() -> BucketOptions {
     let patience = Patience { answer: std::time::Duration::from_millis(500), slowest: 64 << 10 };
-    BucketOptions { prefix: "team/cache".into(), level: 3, patience }
+    BucketOptions { prefix: "team/cache".into(), level: 3, patience, ..BucketOptions::default() }
 }
 
 /// A tier over an object store that can be told to fail.

@@ -64,7 +64,7 @@ impl Machine {
 
 /// The key of a made-up action.
 pub(crate) fn key(number: u64) -> ActionDigest {
-    let action = Action { salt: number.to_le_bytes().to_vec().into(), ..Action::default() };
+    let action = Action { salt: number.to_le_bytes().to_vec(), ..Action::default() };
     ActionDigest::of(DigestFunction::Blake3, &action)
 }
 
