@@ -1,4 +1,4 @@
-//! Maps whose keys are [`Hash`]es.
+//! Maps whose keys are [`struct@Hash`]es.
 //!
 //! The bytes of a key are as good as random, but who makes content chooses them to a degree; so half of them are mixed
 //! with a secret of this process instead of being hashed once more.
