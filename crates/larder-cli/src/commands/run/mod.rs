@@ -50,6 +50,15 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Exit> {
     }
     let execution = if args.list { Execution::Inert } else { Execution::Run };
     let open = project::open(context, &around, execution)?;
+    let remotes = &open.project.config.cache.remotes;
+    if args.cache == CacheStrategy::RemoteOnly && (!remotes.enabled || remotes.tiers.is_empty()) {
+        let hint = Some(
+            "name one under `config: {cache: {remotes: …}}`; `--cache local-only` uses this machine's store",
+        );
+        context.printer.refuse("this project has no remote tiers", hint);
+        project::close(&open);
+        return Err(Exit::Usage);
+    }
     let done = instead(context, args, &open).unwrap_or_else(|| execute(context, args, &around, &open, begun));
     project::close(&open);
     // The program ends now: taking a large project apart would be for nothing.
