@@ -176,7 +176,7 @@ fn remotes_parse_and_warn_only_when_enabled() {
         )
     };
     let project = Fixture::new(&[("larder.yml", &config("true"))]).load().unwrap();
-    assert!(shows(&project.warnings).contains("not built yet: s3, reapi"));
+    assert!(shows(&project.warnings).contains("not built yet: reapi will not be used"));
     assert!(!format!("{:?}", project.config).contains("hush"));
     assert_eq!(project.config.cache.local.max_size, Some(10_000_000_000));
     assert_eq!(project.config.cache.local.path, Some(project.root.join("c")));
