@@ -411,7 +411,7 @@ impl Drop for LocalStore {
     fn drop(&mut self) {
         let wrote = !self.sessions.lock().unwrap_or_else(poison).is_empty();
         if wrote && let Err(error) = self.flush() {
-            tracing::warn!(%error, "could not seal packs; the next process will");
+            tracing::debug!(%error, "could not seal packs; the next process will");
         }
     }
 }

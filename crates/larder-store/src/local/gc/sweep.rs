@@ -61,7 +61,7 @@ impl LocalStore {
         match self.compact(&state, &compact) {
             Ok(bytes) => report.bytes_copied += bytes,
             Err(error) if ErrorKind::of_io(&error) == ErrorKind::Full => {
-                tracing::warn!("no room for compacted copies; only what is wholly dead is removed");
+                tracing::debug!("no room for compacted copies; only what is wholly dead is removed");
             }
             Err(error) => return Err(sweep_error(error)),
         }
