@@ -211,6 +211,17 @@ impl Tiers {
     }
 }
 
+impl Drop for Tiers {
+    /// Ends the threads that send, also when nobody waited for them.
+    fn drop(&mut self) {
+        let mut queue = lock(&self.shared.queue);
+        queue.waiting.clear();
+        queue.closed = true;
+        drop(queue);
+        self.shared.changed.notify_all();
+    }
+}
+
 impl Upstream for Tiers {
     fn fetch(&self, action: &ActionDigest, label: &str) -> Fetched {
         let shared = &self.shared;

@@ -47,7 +47,7 @@ pub(crate) struct RunArgs {
     /// Go on with what does not depend on a failed recipe
     #[arg(long, overrides_with = "fail_fast")]
     pub(crate) no_fail_fast: bool,
-    /// Which caches are used (remote tiers are not built yet)
+    /// Which caches are used
     #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = CacheStrategy::LocalFirst)]
     pub(crate) cache: CacheStrategy,
     /// How recipes' output is shown

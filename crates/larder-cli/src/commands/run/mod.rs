@@ -27,7 +27,7 @@ use larder::run::recipe::Mode;
 use larder::run::select::Selection;
 use larder::run::template::Execution;
 use larder::store::Store;
-use larder::store::store::Upstream;
+use larder::store::store::{LOCAL_TIER, Upstream};
 use larder::tiers::Opened;
 
 use super::{Context, project};
@@ -191,7 +191,8 @@ fn finish(printer: &Printer, tiers: &Tiers) {
 /// Writes what the store noted, and keeps it below its limit if something was added to it.
 fn settle(store: &Store, report: &Report, max_size: Option<u64>) {
     let flushed = store.flush();
-    let added = report.ran() > 0;
+    let fetched = summary::tiers(report).keys().any(|tier| *tier != LOCAL_TIER);
+    let added = report.ran() > 0 || fetched;
     let settled =
         flushed.and_then(|()| if added { store.local_store().maintain(max_size).map(drop) } else { Ok(()) });
     if let Err(error) = settled {
