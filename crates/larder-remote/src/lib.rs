@@ -7,6 +7,7 @@
 //! | [`packed`] | packs and results, wherever they lie; encryption |
 //! | [`bucket`] | packs and results in an object store |
 //! | [`s3`], [`gcs`], [`azure`], [`dir`] | buckets, and a shared folder: how each is opened, and what its errors mean |
+//! | [`oci`] | a repository of a registry |
 //! | [`connection`] | retries and limits of time that clouds share |
 //! | [`seen`] | what a tier is known to have, so that nothing is uploaded twice |
 //!
@@ -23,6 +24,7 @@ pub mod bucket;
 mod connection;
 pub mod dir;
 pub mod gcs;
+pub mod oci;
 pub mod packed;
 pub mod s3;
 pub mod seen;

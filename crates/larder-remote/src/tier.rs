@@ -180,3 +180,15 @@ pub struct Receipt {
     /// A result was there already, and stayed.
     pub present: bool,
 }
+
+/// Bytes that nobody can compress, the same for the same seed.
+pub(crate) fn noise(length: usize, seed: u64) -> bytes::Bytes {
+    let mut state = seed | 1;
+    let words = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    words.take(length / 8).flatten().collect::<Vec<u8>>().into()
+}

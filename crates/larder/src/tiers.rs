@@ -1,5 +1,6 @@
 //! Remote tiers, wired from a project's configuration. Nothing is opened before the first question.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +9,7 @@ use larder_remote::bucket::BucketOptions;
 use larder_remote::packed::PackOptions;
 use larder_remote::packed::seal::Seal;
 use larder_remote::tiers::{Configured, Open, Runtime, Warning};
-use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, s3};
+use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, oci, s3};
 use larder_run::config::CacheConfig;
 use larder_run::config::settings::{RemoteKind, RemoteTier};
 use larder_store::Store;
@@ -52,12 +53,9 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
 /// `writes`: whether results may be sent there.
 #[must_use]
 pub fn configured(cache: &CacheConfig, root: &Path, around: &Surroundings, writes: bool) -> Vec<Configured> {
-    let environment: Arc<[(String, String)]> = around
-        .environment
-        .iter()
-        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
-        .filter(|(name, _)| OF_TIERS.iter().any(|of| name.starts_with(of)))
-        .collect();
+    let text =
+        |(name, value): (&OsString, &OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    let environment: Arc<[(String, String)]> = around.environment.iter().filter_map(text).collect();
     let mut tiers: Vec<&RemoteTier> = cache.remotes.tiers.iter().collect();
     let place = |tier: &&RemoteTier| {
         cache.order.iter().position(|name| name == tier.kind.name()).unwrap_or(usize::MAX)
@@ -65,9 +63,6 @@ pub fn configured(cache: &CacheConfig, root: &Path, around: &Surroundings, write
     tiers.sort_by_key(place);
     tiers.into_iter().map(|tier| configure(tier, root, &environment, writes)).collect()
 }
-
-/// Variables that tiers may read begin with one of these.
-const OF_TIERS: &[&str] = &["AWS_", "AZURE_", "GOOGLE_"];
 
 /// A runtime for tiers, made when it is first asked for.
 #[must_use]
@@ -116,6 +111,7 @@ enum Place {
     Gcs(gcs::GcsConfig),
     Azure(azure::AzureConfig),
     Dir(std::path::PathBuf),
+    Oci(oci::OciConfig),
     /// Configured and not built yet.
     Later(String),
 }
@@ -133,7 +129,7 @@ fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
             (Place::Azure(azure::AzureConfig { account, container, endpoint }), prefix)
         }
         RemoteKind::Dir { path } => (Place::Dir(root.join(path)), None),
-        RemoteKind::Oci { reference } => (Place::Later(format!("oci:{reference}")), None),
+        RemoteKind::Oci { reference } => (Place::Oci(oci::OciConfig { reference }), None),
         RemoteKind::Reapi { endpoint, instance } => {
             (Place::Later(format!("reapi:{endpoint}/{}", instance.unwrap_or_default())), None)
         }
@@ -148,6 +144,7 @@ impl Place {
             Self::Gcs(config) => gcs::identity(config),
             Self::Azure(config) => azure::identity(config),
             Self::Dir(path) => dir::identity(path),
+            Self::Oci(config) => oci::identity(config),
             Self::Later(text) => text.clone(),
         }
     }
@@ -158,6 +155,7 @@ impl Place {
             Self::Gcs(config) => gcs::open(config, environment, options)?,
             Self::Azure(config) => azure::open(config, environment, options)?,
             Self::Dir(path) => dir::open(path, options)?,
+            Self::Oci(config) => oci::open(config, environment, options.packs, options.patience)?,
             Self::Later(_) => {
                 return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
                     .with_message("tiers of this kind are not built yet"));

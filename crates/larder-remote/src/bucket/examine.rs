@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use larder_core::Result;
 use object_store::path::Path;
 
 use super::{Bucket, rand_id};
-use crate::tier::{Examination, Rate, TRIED_BYTES, TRIES};
+use crate::tier::{Examination, Rate, TRIED_BYTES, TRIES, noise};
 
 pub(super) async fn examine(bucket: &Bucket, namespace: &str) -> Examination {
     let id = format!("{:016x}", rand_id());
@@ -21,7 +20,7 @@ pub(super) async fn examine(bucket: &Bucket, namespace: &str) -> Examination {
     }
     found.list = Some(bucket.objects.list(&bucket.names(namespace).marked()).await.map(drop));
     let before = SystemTime::now();
-    let write = rate(bucket.objects.put(&path, noise())).await.map(|(rate, ())| rate);
+    let write = rate(bucket.objects.put(&path, noise(TRIED_BYTES, rand_id()))).await.map(|(rate, ())| rate);
     let after = SystemTime::now();
     let written = write.is_ok();
     found.write = Some(write);
@@ -62,16 +61,4 @@ fn ahead(at: SystemTime, before: SystemTime, after: SystemTime) -> i64 {
         let early = millis(before.duration_since(at).unwrap_or_default());
         if early <= 1000 { 0 } else { -early }
     }
-}
-
-/// What no server can compress.
-fn noise() -> Bytes {
-    let mut state = rand_id() | 1;
-    let words = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    });
-    words.take(TRIED_BYTES / 8).flatten().collect::<Vec<u8>>().into()
 }
