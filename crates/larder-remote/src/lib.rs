@@ -6,6 +6,7 @@
 //! | [`tiers`] | several tiers behind a local store: order, promotion, write-back, circuit breakers |
 //! | [`bucket`] | the layout of packs and results over any object store |
 //! | [`s3`], [`gcs`], [`azure`], [`dir`] | buckets, and a shared folder: how each is opened, and what its errors mean |
+//! | [`reapi`] | servers of the Remote Execution API |
 //! | [`connection`] | retries and limits of time that clouds share |
 //! | [`seen`] | what a tier is known to have, so that nothing is uploaded twice |
 //!
@@ -22,12 +23,14 @@ pub mod bucket;
 mod connection;
 pub mod dir;
 pub mod gcs;
+pub mod reapi;
 pub mod s3;
 pub mod seen;
 pub mod tier;
 pub mod tiers;
 
 pub use bucket::BucketTier;
+pub use reapi::ReapiTier;
 pub use tier::{Offer, Publication, Receipt, Tier, Transfer};
 pub use tiers::{Tiers, TiersOptions};
 
