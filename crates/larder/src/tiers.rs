@@ -5,8 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use larder_core::{Error, ErrorKind, Result};
 use larder_remote::bucket::BucketOptions;
+use larder_remote::packed::PackOptions;
+use larder_remote::packed::seal::Seal;
 use larder_remote::tiers::{Configured, Open, Warning};
-use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, s3};
+use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, reapi, s3};
 use larder_run::config::CacheConfig;
 use larder_run::config::settings::{RemoteKind, RemoteTier};
 use larder_store::Store;
@@ -46,7 +48,9 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
         .environment
         .iter()
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
-        .filter(|(name, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|of| name.starts_with(of)))
+        .filter(|(name, _)| {
+            ["AWS_", "AZURE_", "GOOGLE_", "LARDER_REAPI_"].iter().any(|of| name.starts_with(of))
+        })
         .collect();
     let mut tiers: Vec<&RemoteTier> = cache.remotes.tiers.iter().collect();
     let place = |tier: &&RemoteTier| {
@@ -79,16 +83,17 @@ fn configure(
     let environment = environment.clone();
     let (place, prefix) = place(&tier.kind, root);
     let level = tier.compression_level.map_or(3, |level| i32::try_from(level).unwrap_or(19));
-    let encrypted = tier.encryption.is_some();
-    let (name, identity) = (tier.kind.name(), format!("{}#{prefix}", place.identity()));
+    let secret = tier.encryption.clone();
+    let seal = move || secret.as_ref().map(|secret| Seal::new(secret.reveal().as_bytes())).transpose();
+    // What a tier had in plain form, or under another key, it does not have under this one.
+    let sealed_with = seal().ok().flatten().map_or(String::new(), |seal| seal.id());
+    let identity = format!("{}#{prefix}#{sealed_with}", place.identity());
     let open: Open = Box::new(move || {
-        if encrypted {
-            return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
-                .with_message("`encryption` is not built yet, and nothing is sent without it")
-                .with_hint("remove `encryption`, or the tier"));
-        }
-        place.open(&environment, BucketOptions { prefix: prefix.clone(), level, ..BucketOptions::default() })
+        // A key that cannot be used is said, and nothing is sent without it.
+        let packs = PackOptions { level, seal: seal()? };
+        place.open(&environment, BucketOptions { prefix: prefix.clone(), packs, ..BucketOptions::default() })
     });
+    let name = tier.kind.name();
     Configured { name, identity, open, read: true, write: signs }
 }
 
@@ -98,6 +103,7 @@ enum Place {
     Gcs(gcs::GcsConfig),
     Azure(azure::AzureConfig),
     Dir(std::path::PathBuf),
+    Reapi(reapi::ReapiConfig),
     /// Configured and not built yet.
     Later(String),
 }
@@ -117,7 +123,7 @@ fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
         RemoteKind::Dir { path } => (Place::Dir(root.join(path)), None),
         RemoteKind::Oci { reference } => (Place::Later(format!("oci:{reference}")), None),
         RemoteKind::Reapi { endpoint, instance } => {
-            (Place::Later(format!("reapi:{endpoint}/{}", instance.unwrap_or_default())), None)
+            (Place::Reapi(reapi::ReapiConfig { endpoint, instance: instance.unwrap_or_default() }), None)
         }
     };
     (place, prefix.unwrap_or_default())
@@ -130,6 +136,7 @@ impl Place {
             Self::Gcs(config) => gcs::identity(config),
             Self::Azure(config) => azure::identity(config),
             Self::Dir(path) => dir::identity(path),
+            Self::Reapi(config) => reapi::identity(config),
             Self::Later(text) => text.clone(),
         }
     }
@@ -140,6 +147,16 @@ impl Place {
             Self::Gcs(config) => gcs::open(config, environment, options)?,
             Self::Azure(config) => azure::open(config, environment, options)?,
             Self::Dir(path) => dir::open(path, options)?,
+            Self::Reapi(_) if options.packs.seal.is_some() => {
+                return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
+                    .with_message("nothing can be encrypted on a server of this kind")
+                    .with_hint("remove the tier's `encryption`, or the tier: nothing is sent to it"));
+            }
+            Self::Reapi(config) => {
+                let BucketOptions { packs, patience, .. } = options;
+                let options = reapi::ReapiOptions { level: packs.level, patience };
+                return Ok(Arc::new(reapi::open(config, environment, options)?));
+            }
             Self::Later(_) => {
                 return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
                     .with_message("tiers of this kind are not built yet"));

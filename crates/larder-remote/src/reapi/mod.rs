@@ -51,7 +51,8 @@ use tonic::Code;
 
 use crate::Environment;
 use crate::bucket::Patience;
-use crate::tier::{Offer, Publication, Receipt, Tier, Transfer};
+use crate::packed::collect::{CollectOptions, Collected};
+use crate::tier::{Offer, Publication, Receipt, Tier, Transfer, deletes_itself};
 use blobs::{Blobs, message};
 use capabilities::{Terms, number};
 use carried::{Carried, Wrapped};
@@ -228,6 +229,10 @@ impl Tier for ReapiTier {
             publish(&blobs, &key, publication).await?;
         }
         Ok(Receipt { sent: blobs.connection.moved_here(), present })
+    }
+
+    async fn collect(&self, _namespace: &str, _options: &CollectOptions) -> Result<Collected> {
+        Err(deletes_itself(NAME))
     }
 }
 

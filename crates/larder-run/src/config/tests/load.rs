@@ -172,11 +172,11 @@ fn when_false_is_skipped_and_satisfies() {
 fn remotes_parse_and_warn_only_when_enabled() {
     let config = |enabled: &str| {
         format!(
-            "name: demo\nconfig:\n  cache:\n    local: {{path: '{{{{project.root}}}}/c', maxSize: 10G}}\n    remotes:\n      enabled: {enabled}\n      s3: {{bucket: b, region: r, encryption: {{key: hush}}}}\n      reapi: {{endpoint: e}}\n    order: [local, s3]\n"
+            "name: demo\nconfig:\n  cache:\n    local: {{path: '{{{{project.root}}}}/c', maxSize: 10G}}\n    remotes:\n      enabled: {enabled}\n      s3: {{bucket: b, region: r, encryption: {{key: hush}}}}\n      reapi: {{endpoint: e}}\n      oci: {{reference: r}}\n    order: [local, s3]\n"
         )
     };
     let project = Fixture::new(&[("larder.yml", &config("true"))]).load().unwrap();
-    assert!(shows(&project.warnings).contains("not built yet: reapi will not be used"));
+    assert!(shows(&project.warnings).contains("not built yet: oci will not be used"));
     assert!(!format!("{:?}", project.config).contains("hush"));
     assert_eq!(project.config.cache.local.max_size, Some(10_000_000_000));
     assert_eq!(project.config.cache.local.path, Some(project.root.join("c")));
