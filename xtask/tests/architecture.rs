@@ -31,6 +31,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("signal-hook", &["larder-cli"]),
     ("tracing-subscriber", &["larder-cli"]),
     ("object_store", &["larder-remote"]),
+    ("tonic", &["larder-remote"]),
     ("rusqlite", &["larder-store"]),
     ("handlebars", &["larder-run"]),
     ("saphyr-parser", &["larder-run"]),

@@ -9,6 +9,8 @@ use tonic::Code;
 use super::connection::Connection;
 use super::errors::NAME;
 
+/// What fails when a server cannot be asked.
+pub(crate) const OPERATION: &str = "ask a server what it can";
 /// The largest batch: gRPC's usual limit for messages.
 const BATCH: u64 = 4 << 20;
 /// What is left free in a batch for everything besides content.
@@ -41,7 +43,7 @@ impl Terms {
             // Old caches have no such service.
             Err(failure) if failure.code() == Some(Code::Unimplemented) => api::ServerCapabilities::default(),
             Err(failure) => {
-                return Err(failure.explain_first("ask a server what it can", &connection.place().instance));
+                return Err(failure.explain_first(OPERATION, &connection.place().instance));
             }
         };
         let terms = Self::of(&said.cache_capabilities.unwrap_or_default());
@@ -80,7 +82,7 @@ impl Terms {
         let sha256 = (action == DigestFunction::Blake3).then_some(DigestFunction::Sha256);
         let usable = [Some(action), sha256].into_iter().flatten().find(|it| self.functions.contains(it));
         usable.ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, "ask a server what it can")
+            Error::new(ErrorKind::Unavailable, OPERATION)
                 .with_message("the server names content neither by BLAKE3 nor by SHA-256")
                 .with("tier", NAME)
                 .with_hint("let the server use one of them")

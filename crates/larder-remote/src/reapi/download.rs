@@ -17,7 +17,7 @@ use larder_core::{Digest, Error, ErrorKind, Result};
 use larder_store::Store;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
-use tonic::Streaming;
+use tonic::{Code, Streaming};
 
 use super::blobs::{AT_ONCE, Blobs, message};
 use super::capabilities::number;
@@ -92,8 +92,7 @@ impl Blobs {
         let mut blobs = Vec::with_capacity(batch.len());
         for Wanted { digest, address } in batch {
             // The same content may be wanted under two names.
-            let item =
-                found.get(&address).ok_or_else(|| of_blob(5, "", OPERATION).with("digest", address))?;
+            let item = found.get(&address).ok_or_else(|| not_there().with("digest", address))?;
             let status = item.status.clone().unwrap_or_default();
             if status.code != 0 {
                 return Err(of_blob(status.code, &status.message, OPERATION).with("digest", address));
@@ -203,9 +202,13 @@ impl Incoming {
 
 fn explain(failure: Failure) -> Error {
     match failure {
-        Failure::Said(status) if status.code() == tonic::Code::NotFound => of_blob(5, "", OPERATION),
+        Failure::Said(status) if status.code() == Code::NotFound => not_there(),
         failure => failure.explain(OPERATION),
     }
+}
+
+fn not_there() -> Error {
+    of_blob(Code::NotFound as i32, "", OPERATION)
 }
 
 /// The bytes of one of many, not more than its digest says.

@@ -59,6 +59,7 @@ use carried::{Carried, Wrapped};
 use connection::{Connection, LARGEST_MESSAGE};
 use download::Wanted;
 use endpoint::Place;
+use errors::Failure;
 use key::Key;
 use upload::{Content, Upload};
 use view::View;
@@ -127,7 +128,10 @@ impl ReapiTier {
     async fn blobs(&self, action: &ActionDigest) -> Result<Blobs> {
         let connection = self.connection.apart();
         let terms = self.terms.get_or_try_init(|| async { Terms::ask(&connection).await.map(Arc::new) });
-        let terms = terms.await?.clone();
+        // Whoever waits for another's question waits no longer than for one of its own.
+        let limit = connection.patience().answer;
+        let terms = tokio::time::timeout(limit, terms).await;
+        let terms = terms.map_err(|_| Failure::Silent(limit).explain(capabilities::OPERATION))??.clone();
         let function = terms.function(action.function())?;
         Ok(Blobs { connection, terms, function, level: self.level })
     }

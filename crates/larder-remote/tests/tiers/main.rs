@@ -5,6 +5,7 @@
 //! world.rs    stores with content in them, results to publish, another machine
 //! collect.rs  deletion in two phases
 //! sealed.rs   tiers that are encrypted
+//! reapi/      servers of the Remote Execution API
 //! faulty.rs   an object store that counts, and fails, cuts, flips or delays on demand
 //! ```
 
@@ -13,6 +14,7 @@
 mod collect;
 mod faulty;
 mod orchestra;
+mod reapi;
 mod sealed;
 mod suite;
 mod world;
