@@ -86,7 +86,7 @@ impl Connection {
         self.shared.patience
     }
 
-    /// Everything since the tier was opened.
+    /// Everything since the tier was opened, and what was [worked on](Self::count_work).
     pub(crate) fn moved(&self) -> Transfer {
         self.moved[0].read()
     }
@@ -106,6 +106,11 @@ impl Connection {
         for moved in &self.moved {
             moved.1.fetch_add(bytes as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Tells that work goes on where nothing moves.
+    pub(crate) fn count_work(&self, bytes: usize) {
+        self.moved[0].1.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Waits until there is room for so many bytes in memory.

@@ -91,11 +91,11 @@ impl Blobs {
         }
         let mut blobs = Vec::with_capacity(batch.len());
         for Wanted { digest, address } in batch {
-            // The same content may be wanted under two names.
-            let item = found.get(&address).ok_or_else(|| not_there().with("digest", address))?;
-            let status = item.status.clone().unwrap_or_default();
-            if status.code != 0 {
-                return Err(of_blob(status.code, &status.message, OPERATION).with("digest", address));
+            let item = found.remove(&address).ok_or_else(|| not_there().with("digest", address))?;
+            let status = item.status.as_ref().map(|status| (status.code, status.message.as_str()));
+            let (code, message) = status.unwrap_or_default();
+            if code != 0 {
+                return Err(of_blob(code, message, OPERATION).with("digest", address));
             }
             blobs.push((digest, plain(item, &digest)?));
         }
@@ -212,9 +212,9 @@ fn not_there() -> Error {
 }
 
 /// The bytes of one of many, not more than its digest says.
-fn plain(item: &Item, digest: &Digest) -> Result<Vec<u8>> {
+fn plain(item: Item, digest: &Digest) -> Result<Vec<u8>> {
     if item.compressor == api::compressor::Value::Identity as i32 {
-        return Ok(item.data.clone());
+        return Ok(item.data);
     }
     if item.compressor != api::compressor::Value::Zstd as i32 {
         return Err(corrupt(digest));

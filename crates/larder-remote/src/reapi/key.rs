@@ -87,7 +87,13 @@ mod tests {
     fn keys_stay_what_they_are() {
         let action = ActionDigest(Digest::blake3(b"larder"));
         let shown = |namespace, function| Key::new(namespace, &action, function).digest.to_string();
-        assert_eq!(shown("default", DigestFunction::Sha256), "golden1");
-        assert_eq!(shown("team", DigestFunction::Blake3), "golden2");
+        assert_eq!(
+            shown("default", DigestFunction::Sha256),
+            "sha256:eb4361446c6276d5126daca96ab3bdbd71838bbdda0cb51dcde610da259e2cfd/212"
+        );
+        assert_eq!(
+            shown("team", DigestFunction::Blake3),
+            "b3:f4d9832d83db6fc52d5dfca88919163723e7697a531ceeb09a5aa7e8f63f73a6/209"
+        );
     }
 }

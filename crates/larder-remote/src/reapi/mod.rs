@@ -242,7 +242,7 @@ impl Tier for ReapiTier {
 
 /// Content, then trees, then the result.
 async fn publish(blobs: &Blobs, key: &Key, publication: &Publication<'_>) -> Result<()> {
-    let view = View::new(publication, blobs.function)?;
+    let view = View::new(publication, blobs.function, &mut |bytes| blobs.connection.count_work(bytes))?;
     let carried = Carried::new(publication.envelope, publication.trees, view.addresses.as_deref());
     let (any, blob) = carried.wrap(blobs.function)?;
     let mut result = view.result;

@@ -30,8 +30,15 @@ use super::errors::{Failure, NAME, of_blob};
 const OPERATION: &str = "send content";
 /// Bytes of a stream that are sent at once.
 const PIECE: usize = 256 << 10;
-/// What a stream holds in memory, without and with compression.
-const HELD: [u64; 2] = [2 << 20, 8 << 20];
+/// What a stream holds in memory, compressed at `level` or not at all.
+fn held(level: Option<i32>) -> u64 {
+    match level {
+        None => 2 << 20,
+        Some(..=6) => 8 << 20,
+        Some(..=12) => 32 << 20,
+        Some(_) => 64 << 20,
+    }
+}
 
 /// A blob that a server should have.
 #[derive(Clone, Debug)]
@@ -76,8 +83,8 @@ impl Blobs {
 
     async fn write_batch(&self, store: &Store, batch: Vec<Upload>) -> Result<()> {
         let size: u64 = batch.iter().map(|upload| upload.address.size).sum();
-        // Once as it is made, once as it is sent.
-        let _room = self.connection.room(size * 2).await;
+        // As it is kept to be sent again, as it is sent, and on the wire.
+        let _room = self.connection.room(size * 3).await;
         let requests = batch.iter().map(|upload| self.item(store, upload)).collect::<Result<Vec<_>>>()?;
         let question = api::BatchUpdateBlobsRequest {
             instance_name: self.connection.place().instance.clone(),
@@ -124,7 +131,8 @@ impl Blobs {
 
     async fn write_stream(&self, store: &Store, upload: Upload) -> Result<()> {
         let zstd = self.terms.zstd && self.level > 0;
-        let _room = self.connection.room(HELD[usize::from(zstd)]).await;
+        let level = zstd.then_some(self.level);
+        let _room = self.connection.room(held(level)).await;
         let place = self.connection.place();
         let read = self.resource(&upload.address, zstd);
         let below = read.strip_prefix(&place.prefix()).unwrap_or(&read);
@@ -133,11 +141,11 @@ impl Blobs {
         let (pieces, taken) = mpsc::channel(1);
         // The reader ends when this is dropped, whoever still holds the stream.
         let (wanted, unwanted) = watch::channel(());
-        let (size, level, store) = (upload.address.size, self.level, store.clone());
+        let (size, store) = (upload.address.size, store.clone());
         let runtime = Handle::current();
         let reading = tokio::task::spawn_blocking(move || {
             let sender = Sender::new(pieces, unwanted, runtime, resource);
-            let mut sink = Pieces::new(sender, &upload.address, zstd.then_some(level))?;
+            let mut sink = Pieces::new(sender, &upload.address, level)?;
             match &upload.content {
                 Content::Bytes(bytes) => sink.take(bytes)?,
                 Content::Stored(digest) => {

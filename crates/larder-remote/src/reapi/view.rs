@@ -34,7 +34,12 @@ fn malformed(why: &'static str) -> Error {
 }
 
 impl View {
-    pub(crate) fn new(publication: &Publication<'_>, function: DigestFunction) -> Result<Self> {
+    /// `observe` is told how much was hashed.
+    pub(crate) fn new(
+        publication: &Publication<'_>,
+        function: DigestFunction,
+        observe: &mut dyn FnMut(usize),
+    ) -> Result<Self> {
         let payload = envelope::payload_unjudged(publication.envelope)
             .map_err(|error| malformed("its envelope does not decode").caused_by(error))?;
         let result = ActionResult::decode(payload)
@@ -42,7 +47,7 @@ impl View {
         if function == publication.action.function() {
             same(publication, &result)
         } else {
-            other(publication, result, function)
+            other(publication, result, function, observe)
         }
     }
 }
@@ -70,7 +75,12 @@ fn same(publication: &Publication<'_>, result: &ActionResult) -> Result<View> {
 }
 
 /// The result in the digests of `function`.
-fn other(publication: &Publication<'_>, mut result: ActionResult, function: DigestFunction) -> Result<View> {
+fn other(
+    publication: &Publication<'_>,
+    mut result: ActionResult,
+    function: DigestFunction,
+    observe: &mut dyn FnMut(usize),
+) -> Result<View> {
     let from = publication.action.function();
     let carried: HashMap<Digest, &Bytes> =
         publication.trees.iter().map(|tree| (from.digest(tree), tree)).collect();
@@ -81,7 +91,7 @@ fn other(publication: &Publication<'_>, mut result: ActionResult, function: Dige
             addresses.push(function.digest(tree));
             continue;
         }
-        let address = address(publication.store, need, function)?;
+        let address = address(publication.store, need, function, observe)?;
         blobs.push(Upload { address, content: Content::Stored(*need) });
         addresses.push(address);
     }
@@ -109,11 +119,17 @@ fn other(publication: &Publication<'_>, mut result: ActionResult, function: Dige
 }
 
 /// The name of a blob of the store by another function. All of it is read; it is hashed both ways.
-fn address(store: &Store, digest: &Digest, function: DigestFunction) -> Result<Digest> {
+fn address(
+    store: &Store,
+    digest: &Digest,
+    function: DigestFunction,
+    observe: &mut dyn FnMut(usize),
+) -> Result<Digest> {
     let (mut own, mut other) = (digest.function.hasher(), function.hasher());
     store.read(digest, 0..digest.size, &mut |piece| {
         own.update(piece);
         other.update(piece);
+        observe(piece.len());
         Ok(())
     })?;
     if own.finish() != *digest {

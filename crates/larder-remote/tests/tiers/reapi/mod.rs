@@ -60,6 +60,10 @@ fn a_server_that_takes_small_batches_only() {
     assert_eq!(theirs.files(&action).as_ref(), Some(&files));
 }
 
+fn impatient() -> Manner {
+    Manner { answer: Duration::from_millis(500), ..Manner::default() }
+}
+
 /// A server that has a result with a small and a large file.
 fn filled(manner: Manner) -> (Server, ActionDigest, Vec<Vec<u8>>) {
     let server = Server::new(manner);
@@ -254,7 +258,7 @@ fn a_server_that_fails_or_is_silent_is_a_miss_and_one_warning() {
             if stalls && call != "read" {
                 continue;
             }
-            let (server, action, _) = filled(Manner::default());
+            let (server, action, _) = filled(impatient());
             server.fault(call, fault.clone());
             let machine = Machine::new();
             let behind = tiers(&machine, &server);
@@ -276,7 +280,7 @@ fn a_server_that_fails_while_it_is_written_to_is_given_up() {
             if matches!(fault, Fault::Stall) && call != "write" {
                 continue;
             }
-            let server = Server::new(Manner::default());
+            let server = Server::new(impatient());
             server.fault(call, fault.clone());
             let machine = Machine::new();
             let action = machine.build(1, &[noise(1, 30_000_000), b"small".to_vec()]);

@@ -14,12 +14,11 @@ use api::content_addressable_storage_server::ContentAddressableStorageServer;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as api;
 use bazel_remote_apis::google::bytestream::byte_stream_server::ByteStreamServer;
 use larder_core::{Digest, DigestFunction, Hash};
+use larder_remote::bucket::Patience;
 use larder_remote::reapi::{self, ReapiConfig, ReapiOptions, ReapiTier};
 use prost::Message;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Request, Status};
-
-use crate::options;
 
 pub(crate) const INSTANCE: &str = "main/team";
 /// gRPC's usual limit.
@@ -38,6 +37,8 @@ pub(crate) struct Manner {
     pub(crate) largest_blob: i64,
     /// Who has another token is not let in.
     pub(crate) token: Option<&'static str>,
+    /// How long the tier waits for it.
+    pub(crate) answer: Duration,
 }
 
 impl Default for Manner {
@@ -50,6 +51,7 @@ impl Default for Manner {
             batch: 0,
             largest_blob: 0,
             token: None,
+            answer: Duration::from_secs(20),
         }
     }
 }
@@ -251,7 +253,8 @@ impl Server {
         let config = ReapiConfig { endpoint: format!("grpc://{}", self.address), instance: instance.into() };
         let environment: Vec<_> =
             token.map(|token| ("LARDER_REAPI_TOKEN".to_owned(), token.to_owned())).into_iter().collect();
-        let options = ReapiOptions { patience: options().patience, ..ReapiOptions::default() };
+        let patience = Patience { answer: self.state.manner.answer, slowest: 64 << 10 };
+        let options = ReapiOptions { patience, ..ReapiOptions::default() };
         reapi::open(&config, &environment, options).unwrap()
     }
 

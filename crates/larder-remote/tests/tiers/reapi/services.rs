@@ -34,7 +34,7 @@ fn spoil(fault: Option<&Fault>, mut bytes: Vec<u8>) -> Vec<u8> {
     match fault {
         Some(Fault::Flip) if !bytes.is_empty() => bytes[middle] ^= 0x10,
         Some(Fault::Cut) => bytes.truncate(middle),
-        Some(Fault::Bomb) => bytes.resize(bytes.len() + (64 << 20), 0),
+        Some(Fault::Bomb) => bytes.resize(bytes.len() + (20 << 20), 0),
         _ => {}
     }
     bytes
