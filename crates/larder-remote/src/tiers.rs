@@ -463,6 +463,8 @@ impl Shared {
                     ErrorKind::NotFound => {
                         tracing::debug!(%error, "a result is not sent: its content is gone from the store");
                     }
+                    // The tier is well, and this result is not for it.
+                    ErrorKind::Invalid => self.say(slot, "does not take a result", &error),
                     // Whoever may only read goes on reading.
                     ErrorKind::Permission | ErrorKind::ReadOnly | ErrorKind::Full => {
                         slot.takes_nothing.store(true, Ordering::Relaxed);

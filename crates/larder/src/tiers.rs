@@ -9,7 +9,7 @@ use larder_remote::bucket::BucketOptions;
 use larder_remote::packed::PackOptions;
 use larder_remote::packed::seal::Seal;
 use larder_remote::tiers::{Configured, Open, Runtime, Warning};
-use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, oci, s3};
+use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, oci, reapi, s3};
 use larder_run::config::CacheConfig;
 use larder_run::config::settings::{RemoteKind, RemoteTier};
 use larder_store::Store;
@@ -112,8 +112,7 @@ enum Place {
     Azure(azure::AzureConfig),
     Dir(std::path::PathBuf),
     Oci(oci::OciConfig),
-    /// Configured and not built yet.
-    Later(String),
+    Reapi(reapi::ReapiConfig),
 }
 
 fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
@@ -131,7 +130,7 @@ fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
         RemoteKind::Dir { path } => (Place::Dir(root.join(path)), None),
         RemoteKind::Oci { reference } => (Place::Oci(oci::OciConfig { reference }), None),
         RemoteKind::Reapi { endpoint, instance } => {
-            (Place::Later(format!("reapi:{endpoint}/{}", instance.unwrap_or_default())), None)
+            (Place::Reapi(reapi::ReapiConfig { endpoint, instance: instance.unwrap_or_default() }), None)
         }
     };
     (place, prefix.unwrap_or_default())
@@ -145,7 +144,7 @@ impl Place {
             Self::Azure(config) => azure::identity(config),
             Self::Dir(path) => dir::identity(path),
             Self::Oci(config) => oci::identity(config),
-            Self::Later(text) => text.clone(),
+            Self::Reapi(config) => reapi::identity(config),
         }
     }
 
@@ -156,9 +155,15 @@ impl Place {
             Self::Azure(config) => azure::open(config, environment, options)?,
             Self::Dir(path) => dir::open(path, options)?,
             Self::Oci(config) => oci::open(config, environment, options.packs, options.patience)?,
-            Self::Later(_) => {
+            Self::Reapi(_) if options.packs.seal.is_some() => {
                 return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
-                    .with_message("tiers of this kind are not built yet"));
+                    .with_message("nothing can be encrypted on a server of this kind")
+                    .with_hint("remove the tier's `encryption`, or the tier: nothing is sent to it"));
+            }
+            Self::Reapi(config) => {
+                let BucketOptions { packs, patience, .. } = options;
+                let options = reapi::ReapiOptions { level: packs.level, patience };
+                return Ok(Arc::new(reapi::open(config, environment, options)?));
             }
         };
         Ok(Arc::new(tier))

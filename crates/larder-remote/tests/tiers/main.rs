@@ -6,6 +6,7 @@
 //! collect.rs  deletion in two phases
 //! registry.rs a repository of a real registry
 //! sealed.rs   tiers that are encrypted
+//! reapi/      servers of the Remote Execution API
 //! faulty.rs   an object store that counts, and fails, cuts, flips or delays on demand
 //! ```
 
@@ -14,6 +15,7 @@
 mod collect;
 mod faulty;
 mod orchestra;
+mod reapi;
 mod registry;
 mod sealed;
 mod suite;
