@@ -14,7 +14,7 @@
 //! Sections named in the documentation are those of the OCI specifications: *distribution-spec* 1.1 and *image-spec* 1.1.
 
 pub mod digest;
-// pub mod layout;
+pub mod layout;
 pub mod manifest;
 pub mod reference;
 pub mod registry;

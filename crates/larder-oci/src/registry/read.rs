@@ -258,6 +258,8 @@ impl BlobReader {
         match total {
             Some(total) if last < total => self.total(total),
             Some(_) => Err(wrong(self)),
+            // Nothing tells whether there is more; a whole blob is proven by its digest.
+            None if self.end.is_none() && self.hasher.is_none() => Err(wrong(self)),
             None => {
                 self.end = self.end.or(Some(last + 1));
                 Ok(())
