@@ -32,7 +32,12 @@ impl Home {
         self
     }
 
-    fn look_up(&self, more: &[(&str, &str)], host: &str, repository: &str) -> Result<Login, CredentialsError> {
+    fn look_up(
+        &self,
+        more: &[(&str, &str)],
+        host: &str,
+        repository: &str,
+    ) -> Result<Login, CredentialsError> {
         let mut variables = vec![
             ("HOME".to_owned(), self.path().display().to_string()),
             ("PATH".to_owned(), format!("{}:/usr/bin:/bin", self.path().join("bin").display())),
@@ -119,7 +124,10 @@ fn programs_are_asked() {
         ".docker/config.json",
         r#"{"auths":{"r.example":{},"docker.io":{}},"credsStore":"store","credHelpers":{"h.example":"one"}}"#,
     );
-    home.program("store", r#"read server; echo "{\"ServerURL\":\"x\",\"Username\":\"$server\",\"Secret\":\"$1\"}""#);
+    home.program(
+        "store",
+        r#"read server; echo "{\"ServerURL\":\"x\",\"Username\":\"$server\",\"Secret\":\"$1\"}""#,
+    );
     home.program("one", r#"cat >/dev/null; echo '{"Username":"<token>","Secret":"t"}'"#);
     assert_eq!(home.login("r.example", "a"), password("r.example", "get"));
     assert_eq!(home.login("docker.io", "library/a"), password("https://index.docker.io/v1/", "get"));
@@ -131,7 +139,10 @@ fn programs_are_asked() {
 #[test]
 fn programs_that_misbehave_are_told() {
     let home = Home::new();
-    home.file(".docker/config.json", r#"{"credHelpers":{"r.example":"bad","out.example":"../x","none.example":"none"}}"#);
+    home.file(
+        ".docker/config.json",
+        r#"{"credHelpers":{"r.example":"bad","out.example":"../x","none.example":"none"}}"#,
+    );
     for (script, told) in [
         ("echo no keyring >&2; exit 3", "no keyring"),
         ("echo nonsense", "did not answer in the form"),
@@ -149,7 +160,9 @@ fn programs_that_misbehave_are_told() {
 #[test]
 fn files_that_are_broken_are_told_without_what_is_in_them() {
     let home = Home::new();
-    for text in [r#"{"auths":{"r.example":"s3cret"}}"#, r#"{"auths":{"r.example":{"auth":"s3cret?"}}}"#, "s3cret"] {
+    for text in
+        [r#"{"auths":{"r.example":"s3cret"}}"#, r#"{"auths":{"r.example":{"auth":"s3cret?"}}}"#, "s3cret"]
+    {
         home.file(".docker/config.json", text);
         let error = home.look_up(&[], "r.example", "a").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
@@ -161,7 +174,8 @@ fn files_that_are_broken_are_told_without_what_is_in_them() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let shown = format!("{:?} {:?}", password("ann", "s3cret"), Credentials::Login(password("ann", "s3cret")));
+    let shown =
+        format!("{:?} {:?}", password("ann", "s3cret"), Credentials::Login(password("ann", "s3cret")));
     assert!(!shown.contains("s3cret"), "{shown}");
     let environment: Environment = [("TOKEN", "s3cret")].into_iter().collect();
     assert!(!format!("{:?}", Credentials::files(environment)).contains("s3cret"));

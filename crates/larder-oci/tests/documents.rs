@@ -36,9 +36,41 @@ fn references_are_read_as_docker_reads_them() {
 fn what_is_no_reference_is_refused() {
     let long = "a".repeat(256);
     for text in [
-        "", "/", "a/", "/a", "a//b", "A/b", "a/B", "r.io/", "r.io", "a:", ":b", "a:b:c", "a@", "a@sha256:", "a b", "-a", "a-",
-        "a..b", "a___b", "a._b", "r.io:x/a", "r.io:99999/a", "r_o.io:1/a", "http://r.io", "ftp://r.io/a", "[::1/a", "[x]/a",
-        "../a", "a/../b", "a?b", "a%2fb", "r.io/a:-x", "ä", HEX, &long, &"x/".repeat(2000),
+        "",
+        "/",
+        "a/",
+        "/a",
+        "a//b",
+        "a/B",
+        "r.io/",
+        "r.io",
+        "a:",
+        ":b",
+        "a:b:c",
+        "a@",
+        "a@sha256:",
+        "a b",
+        "-a",
+        "a-",
+        "a..b",
+        "a___b",
+        "a._b",
+        "r.io:x/a",
+        "r.io:99999/a",
+        "r_o.io:1/a",
+        "http://r.io",
+        "ftp://r.io/a",
+        "[::1/a",
+        "[x]/a",
+        "../a",
+        "a/../b",
+        "a?b",
+        "a%2fb",
+        "r.io/a:-x",
+        "ä",
+        HEX,
+        &long,
+        &"x/".repeat(2000),
     ] {
         // `r.io` alone is a name on docker's registry, by docker's own rule.
         assert_eq!(text.parse::<Reference>().is_ok(), text == "r.io", "{text}");
@@ -155,7 +187,10 @@ fn what_is_no_manifest_is_refused() {
     }
     assert!(with(&d).is_ok());
     assert!(matches!(with(&d.replace("\"size\":0", "\"size\":-1")), Err(ManifestError::Json(_))));
-    assert!(matches!(with(&d.replace("\"size\":0", "\"size\":9223372036854775808")), Err(ManifestError::Size(_))));
+    assert!(matches!(
+        with(&d.replace("\"size\":0", "\"size\":9223372036854775808")),
+        Err(ManifestError::Size(_))
+    ));
     assert!(matches!(with(&descriptor(r#","data":"eA==""#)), Err(ManifestError::Data(_))));
     assert!(matches!(with(&descriptor(r#","data":"?""#)), Err(ManifestError::Json(_))));
     assert!(with(&descriptor(r#","data":"""#)).is_ok());

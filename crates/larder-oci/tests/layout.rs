@@ -99,7 +99,10 @@ fn sha512_is_written_and_read() {
 
 #[test]
 fn what_is_no_layout_is_told_as_that() {
-    assert!(matches!(LayoutReader::archive(Bytes::from(vec![0; 1024])), Err(LayoutError::Missing("oci-layout"))));
+    assert!(matches!(
+        LayoutReader::archive(Bytes::from(vec![0; 1024])),
+        Err(LayoutError::Missing("oci-layout"))
+    ));
     assert!(LayoutReader::archive(Bytes::from(vec![b'x'; 2048])).is_err());
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(LayoutReader::folder(folder.path()), Err(LayoutError::Missing(_))));

@@ -71,7 +71,7 @@ fn a_body_that_is_cut_is_resumed_by_range() {
     assert_eq!(run(reader.read_all(900_000)).unwrap(), all);
     let ranges: Vec<_> =
         server.seen().iter().map(|request| request.header("range").map(str::to_owned)).collect();
-    assert_eq!(ranges.len(), 3);
+    assert!(ranges.len() >= 3, "{ranges:?}");
     assert_eq!(ranges[0], None);
     assert!(ranges[1].as_deref().unwrap().starts_with("bytes=") && ranges[1].as_deref() != Some("bytes=0-"));
 }
@@ -111,7 +111,10 @@ fn a_redirect_is_asked_for_anew_when_the_connection_breaks() {
     });
     let reader = run(server.repository(options()).read_blob(&digest, ..)).unwrap().unwrap();
     assert_eq!(run(reader.read_all(300_000)).unwrap().len(), 300_000);
-    assert_eq!(other.lines(), ["GET /blob?expires=0", "GET /blob?expires=1"]);
+    // As often as it takes: of a connection that breaks, the last bytes may be lost.
+    let (there, here) = (other.lines(), server.seen().len());
+    assert!(there.len() >= 2 && there.len() == here, "{there:?}");
+    assert_eq!(there[..2], ["GET /blob?expires=0", "GET /blob?expires=1"]);
 }
 
 #[test]

@@ -23,7 +23,8 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 /// Whether the program is there.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn have(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    let found =
+        Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
         assert!(std::env::var_os("REQUIRE_CLIENTS").is_none_or(|v| v != "1"), "`{program}` is not installed");
         eprintln!("SKIPPED: `{program}` is not installed");
@@ -56,7 +57,10 @@ impl Server {
         let mut child = command.spawn().unwrap();
         let until = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(address).is_err() {
-            assert!(child.try_wait().unwrap().is_none() && Instant::now() < until, "docker-registry does not start");
+            assert!(
+                child.try_wait().unwrap().is_none() && Instant::now() < until,
+                "docker-registry does not start"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Some(Self { child, address, _folder: folder })
@@ -136,7 +140,8 @@ fn what_is_pushed_can_be_read() {
         assert_eq!(*over.unwrap_err().kind(), Kind::Corrupt);
         // The empty blob, and bytes that are not of their digest.
         assert!(repository.push_blob(&OciDigest::sha256(b""), Bytes::new()).await.unwrap());
-        let wrong = repository.push_blob(&OciDigest::sha256(b"a"), Bytes::from_static(b"b")).await.unwrap_err();
+        let wrong =
+            repository.push_blob(&OciDigest::sha256(b"a"), Bytes::from_static(b"b")).await.unwrap_err();
         assert_eq!((wrong.kind(), wrong.code()), (&Kind::Refused, Some("DIGEST_INVALID")));
         let moved = repository.registry().moved();
         assert!(moved.sent >= 3_000_000 && moved.received >= 4_000_000 && moved.requests > 10, "{moved:?}");
@@ -226,9 +231,9 @@ fn skopeo_copies_what_the_client_pushed() {
     let from = format!("docker://{}/team/app:v1", server.address);
     let shown = skopeo(&["inspect", "--tls-verify=false", &from], folder.path());
     assert!(shown.contains(&OciDigest::sha256(&manifest.to_bytes()).to_string()), "{shown}");
-    skopeo(&["copy", "--src-tls-verify=false", &from, "oci:copy:v1"], folder.path());
+    skopeo(&["copy", "--preserve-digests", "--src-tls-verify=false", &from, "oci:copy:v1"], folder.path());
     // What skopeo wrote is read here: a folder, and an archive with folders and all.
-    skopeo(&["copy", "oci:copy:v1", "oci-archive:copy.tar:v1"], folder.path());
+    skopeo(&["copy", "--preserve-digests", "oci:copy:v1", "oci-archive:copy.tar:v1"], folder.path());
     let archive = File::open(folder.path().join("copy.tar")).unwrap();
     for reader in [LayoutReader::folder(folder.path().join("copy")), LayoutReader::archive(archive)] {
         let reader = reader.unwrap();
@@ -240,7 +245,7 @@ fn skopeo_copies_what_the_client_pushed() {
     }
     // And what skopeo pushed.
     let to = format!("docker://{}/copied:v2", server.address);
-    skopeo(&["copy", "--dest-tls-verify=false", "oci:copy:v1", &to], folder.path());
+    skopeo(&["copy", "--preserve-digests", "--dest-tls-verify=false", "oci:copy:v1", &to], folder.path());
     let tag: Tag = "v2".parse().unwrap();
     let found = run(server.repository("copied").manifest(tag)).unwrap().unwrap();
     assert_eq!(found.bytes, manifest.to_bytes());
@@ -259,7 +264,7 @@ fn skopeo_copies_a_layout_that_was_written_here() {
     let entry = writer.bytes(media_type::MANIFEST, &manifest.to_bytes()).unwrap();
     writer.list(entry, Some("v1"));
     writer.finish().unwrap();
-    skopeo(&["copy", "oci-archive:image.tar:v1", "oci:copy:v1"], folder.path());
+    skopeo(&["copy", "--preserve-digests", "oci-archive:image.tar:v1", "oci:copy:v1"], folder.path());
     let reader = LayoutReader::folder(folder.path().join("copy")).unwrap();
     assert_eq!(reader.named("v1").unwrap().digest, OciDigest::sha256(&manifest.to_bytes()));
 }
