@@ -1,5 +1,6 @@
 //! Blobs: ranges, broken connections, places to push to, and what registries answer to them.
 
+use std::io::{Read as _, Write as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::TryStreamExt as _;
@@ -223,8 +224,15 @@ fn nobody_there_is_unreachable_and_silence_is_a_time_limit() {
 
 #[test]
 fn no_tls_where_tls_was_expected_is_told_as_that() {
-    let server = Server::start(|_| answer(200));
-    let host = format!("https://{}", server.address()).parse().unwrap();
+    // What servers without TLS say to those who begin with it.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request");
+        }
+    });
     let outcome = run(larder_oci::Registry::open(&host, options()).unwrap().ping());
     assert_eq!(kind(outcome), Kind::Tls);
 }
