@@ -33,6 +33,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tracing-subscriber", &["larder-cli"]),
     ("object_store", &["larder-remote"]),
     ("reqwest", &["larder-oci"]),
+    ("tonic", &["larder-remote"]),
     ("rusqlite", &["larder-store"]),
     ("handlebars", &["larder-run"]),
     ("saphyr-parser", &["larder-run"]),

@@ -1,12 +1,15 @@
 //! Remote tiers, wired from a project's configuration. Nothing is opened before the first question.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use larder_core::{Error, ErrorKind, Result};
 use larder_remote::bucket::BucketOptions;
-use larder_remote::tiers::{Configured, Open, Warning};
-use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, s3};
+use larder_remote::packed::PackOptions;
+use larder_remote::packed::seal::Seal;
+use larder_remote::tiers::{Configured, Open, Runtime, Warning};
+use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, oci, reapi, s3};
 use larder_run::config::CacheConfig;
 use larder_run::config::settings::{RemoteKind, RemoteTier};
 use larder_store::Store;
@@ -42,20 +45,30 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
         });
     }
     let signs = store.signer().signs() || store.trust().policy() == Policy::Off;
-    let environment: Arc<[(String, String)]> = around
-        .environment
-        .iter()
-        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
-        .filter(|(name, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|of| name.starts_with(of)))
-        .collect();
+    let configured = configured(cache, root, around, signs);
+    Opened::Ready(Tiers::new(store.clone(), configured, runtime(), TiersOptions::default()))
+}
+
+/// The tiers that `cache` names, in the order in which they are asked. Nothing is opened yet.
+/// `writes`: whether results may be sent there.
+#[must_use]
+pub fn configured(cache: &CacheConfig, root: &Path, around: &Surroundings, writes: bool) -> Vec<Configured> {
+    let text =
+        |(name, value): (&OsString, &OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    let environment: Arc<[(String, String)]> = around.environment.iter().filter_map(text).collect();
     let mut tiers: Vec<&RemoteTier> = cache.remotes.tiers.iter().collect();
     let place = |tier: &&RemoteTier| {
         cache.order.iter().position(|name| name == tier.kind.name()).unwrap_or(usize::MAX)
     };
     tiers.sort_by_key(place);
-    let configured = tiers.into_iter().map(|tier| configure(tier, root, &environment, signs)).collect();
+    tiers.into_iter().map(|tier| configure(tier, root, &environment, writes)).collect()
+}
+
+/// A runtime for tiers, made when it is first asked for.
+#[must_use]
+pub fn runtime() -> Runtime {
     let runtime: OnceLock<std::io::Result<tokio::runtime::Runtime>> = OnceLock::new();
-    let runtime = move || {
+    Box::new(move || {
         let made = runtime.get_or_init(|| {
             tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -66,8 +79,7 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
         made.as_ref()
             .map(|runtime| runtime.handle().clone())
             .map_err(|error| Error::new(ErrorKind::Io, "start a runtime").with_message(error.to_string()))
-    };
-    Opened::Ready(Tiers::new(store.clone(), configured, Box::new(runtime), TiersOptions::default()))
+    })
 }
 
 fn configure(
@@ -79,16 +91,17 @@ fn configure(
     let environment = environment.clone();
     let (place, prefix) = place(&tier.kind, root);
     let level = tier.compression_level.map_or(3, |level| i32::try_from(level).unwrap_or(19));
-    let encrypted = tier.encryption.is_some();
-    let (name, identity) = (tier.kind.name(), format!("{}#{prefix}", place.identity()));
+    let secret = tier.encryption.clone();
+    let seal = move || secret.as_ref().map(|secret| Seal::new(secret.reveal().as_bytes())).transpose();
+    // What a tier had in plain form, or under another key, it does not have under this one.
+    let sealed_with = seal().ok().flatten().map_or(String::new(), |seal| seal.id());
+    let identity = format!("{}#{prefix}#{sealed_with}", place.identity());
     let open: Open = Box::new(move || {
-        if encrypted {
-            return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
-                .with_message("`encryption` is not built yet, and nothing is sent without it")
-                .with_hint("remove `encryption`, or the tier"));
-        }
-        place.open(&environment, BucketOptions { prefix: prefix.clone(), level, ..BucketOptions::default() })
+        // A key that cannot be used is said, and nothing is sent without it.
+        let packs = PackOptions { level, seal: seal()? };
+        place.open(&environment, BucketOptions { prefix: prefix.clone(), packs, ..BucketOptions::default() })
     });
+    let name = tier.kind.name();
     Configured { name, identity, open, read: true, write: signs }
 }
 
@@ -98,8 +111,8 @@ enum Place {
     Gcs(gcs::GcsConfig),
     Azure(azure::AzureConfig),
     Dir(std::path::PathBuf),
-    /// Configured and not built yet.
-    Later(String),
+    Oci(oci::OciConfig),
+    Reapi(reapi::ReapiConfig),
 }
 
 fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
@@ -115,9 +128,9 @@ fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
             (Place::Azure(azure::AzureConfig { account, container, endpoint }), prefix)
         }
         RemoteKind::Dir { path } => (Place::Dir(root.join(path)), None),
-        RemoteKind::Oci { reference } => (Place::Later(format!("oci:{reference}")), None),
+        RemoteKind::Oci { reference } => (Place::Oci(oci::OciConfig { reference }), None),
         RemoteKind::Reapi { endpoint, instance } => {
-            (Place::Later(format!("reapi:{endpoint}/{}", instance.unwrap_or_default())), None)
+            (Place::Reapi(reapi::ReapiConfig { endpoint, instance: instance.unwrap_or_default() }), None)
         }
     };
     (place, prefix.unwrap_or_default())
@@ -130,7 +143,8 @@ impl Place {
             Self::Gcs(config) => gcs::identity(config),
             Self::Azure(config) => azure::identity(config),
             Self::Dir(path) => dir::identity(path),
-            Self::Later(text) => text.clone(),
+            Self::Oci(config) => oci::identity(config),
+            Self::Reapi(config) => reapi::identity(config),
         }
     }
 
@@ -140,9 +154,16 @@ impl Place {
             Self::Gcs(config) => gcs::open(config, environment, options)?,
             Self::Azure(config) => azure::open(config, environment, options)?,
             Self::Dir(path) => dir::open(path, options)?,
-            Self::Later(_) => {
+            Self::Oci(config) => oci::open(config, environment, options.packs, options.patience)?,
+            Self::Reapi(_) if options.packs.seal.is_some() => {
                 return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
-                    .with_message("tiers of this kind are not built yet"));
+                    .with_message("nothing can be encrypted on a server of this kind")
+                    .with_hint("remove the tier's `encryption`, or the tier: nothing is sent to it"));
+            }
+            Self::Reapi(config) => {
+                let BucketOptions { packs, patience, .. } = options;
+                let options = reapi::ReapiOptions { level: packs.level, patience };
+                return Ok(Arc::new(reapi::open(config, environment, options)?));
             }
         };
         Ok(Arc::new(tier))

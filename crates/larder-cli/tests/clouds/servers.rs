@@ -168,6 +168,16 @@ pub(crate) fn readers() -> Vec<(Server, Server)> {
     pairs
 }
 
+/// Address and instance of a server of the Remote Execution API.
+pub(crate) fn reapi() -> Option<(String, String)> {
+    let Ok(named) = std::env::var("LARDER_TEST_REAPI") else {
+        missing("LARDER_TEST_REAPI");
+        return None;
+    };
+    let (endpoint, instance) = named.rsplit_once('/').expect("grpc://HOST:PORT/INSTANCE");
+    Some((endpoint.to_owned(), instance.to_owned()))
+}
+
 /// Past the test harness, which shows nothing of tests that pass.
 fn missing(variable: &str) {
     let required = std::env::var("REQUIRE_CLIENTS").is_ok_and(|set| set == "1");

@@ -1,0 +1,202 @@
+//! A result as a server sees it.
+//!
+//! Where the server names content as the result does, it is the result. Else it is a copy in which every digest is the
+//! server's own: so that the server can check that a result is whole, and other programs can read it. Of a result with a
+//! `Tree` the copy has the `Tree` alone; an output that is described only by `Directory` blobs is left out of it.
+//! Larder itself reads neither: what it believes is carried beside (see [`carried`](super::carried)).
+
+use std::collections::HashMap;
+
+use bazel_remote_apis::build::bazel::remote::execution::v2 as api;
+use bytes::Bytes;
+use larder_core::{Digest, DigestFunction, Error, ErrorKind, Result};
+use larder_reapi::{ActionResult, Directory, Message, Tree};
+use larder_store::message::{encode, from_message, to_message};
+use larder_store::{Store, envelope};
+
+use super::errors::NAME;
+use super::upload::{Content, Upload};
+use crate::tier::Publication;
+
+/// What is sent of a result.
+#[derive(Debug)]
+pub(crate) struct View {
+    /// For the server.
+    pub(crate) result: api::ActionResult,
+    /// Where each of the result's needs will be, if not under its own name.
+    pub(crate) addresses: Option<Vec<Digest>>,
+    pub(crate) blobs: Vec<Upload>,
+    pub(crate) trees: Vec<Upload>,
+}
+
+fn malformed(why: &'static str) -> Error {
+    Error::new(ErrorKind::NotFound, "publish a result").with("tier", NAME).with_message(why)
+}
+
+impl View {
+    /// `observe` is told how much was hashed.
+    pub(crate) fn new(
+        publication: &Publication<'_>,
+        function: DigestFunction,
+        observe: &mut dyn FnMut(usize),
+    ) -> Result<Self> {
+        let payload = envelope::payload_unjudged(publication.envelope)
+            .map_err(|error| malformed("its envelope does not decode").caused_by(error))?;
+        let result = ActionResult::decode(payload)
+            .map_err(|error| malformed("it does not decode").caused_by(error))?;
+        if function == publication.action.function() {
+            same(publication, &result)
+        } else {
+            other(publication, result, function, observe)
+        }
+    }
+}
+
+fn served(result: &ActionResult) -> Result<api::ActionResult> {
+    api::ActionResult::decode(&result.encode_to_vec()[..])
+        .map_err(|error| malformed("it does not decode").caused_by(error))
+}
+
+/// The result as it is.
+fn same(publication: &Publication<'_>, result: &ActionResult) -> Result<View> {
+    let function = publication.action.function();
+    let trees: HashMap<Digest, &Bytes> =
+        publication.trees.iter().map(|tree| (function.digest(tree), tree)).collect();
+    let mut view = View { result: served(result)?, addresses: None, blobs: Vec::new(), trees: Vec::new() };
+    for address in publication.needs {
+        match trees.get(address) {
+            Some(tree) => {
+                view.trees.push(Upload { address: *address, content: Content::Bytes((*tree).clone()) });
+            }
+            None => view.blobs.push(Upload { address: *address, content: Content::Stored(*address) }),
+        }
+    }
+    Ok(view)
+}
+
+/// The result in the digests of `function`.
+fn other(
+    publication: &Publication<'_>,
+    mut result: ActionResult,
+    function: DigestFunction,
+    observe: &mut dyn FnMut(usize),
+) -> Result<View> {
+    let from = publication.action.function();
+    let carried: HashMap<Digest, &Bytes> =
+        publication.trees.iter().map(|tree| (from.digest(tree), tree)).collect();
+    let mut addresses = Vec::with_capacity(publication.needs.len());
+    let mut blobs = Vec::new();
+    for need in publication.needs {
+        if let Some(tree) = carried.get(need) {
+            addresses.push(function.digest(tree));
+            continue;
+        }
+        let address = address(publication.store, need, function, observe)?;
+        blobs.push(Upload { address, content: Content::Stored(*need) });
+        addresses.push(address);
+    }
+    let names = publication.needs.iter().copied().zip(addresses.iter().copied()).collect();
+    let mut renaming = Renaming { from, function, names, directories: HashMap::new() };
+    let mut trees = Vec::new();
+    for file in &mut result.output_files {
+        renaming.rename(&mut file.digest)?;
+    }
+    renaming.rename(&mut result.stdout_digest)?;
+    renaming.rename(&mut result.stderr_digest)?;
+    result.output_directories.retain(|directory| directory.tree_digest.is_some());
+    for directory in &mut result.output_directories {
+        let digest = directory.tree_digest.as_ref().and_then(|digest| from_message(from, digest));
+        let tree =
+            digest.and_then(|digest| carried.get(&digest)).ok_or_else(|| malformed("it lacks a tree"))?;
+        let tree =
+            Tree::decode(&tree[..]).map_err(|error| malformed("a tree does not decode").caused_by(error))?;
+        let (address, bytes) = encode(function, &renaming.tree(tree)?);
+        directory.tree_digest = Some(to_message(&address));
+        directory.root_directory_digest = None;
+        trees.push(Upload { address, content: Content::Bytes(bytes.into()) });
+    }
+    Ok(View { result: served(&result)?, addresses: Some(addresses), blobs, trees })
+}
+
+/// The name of a blob of the store by another function. All of it is read; it is hashed both ways.
+fn address(
+    store: &Store,
+    digest: &Digest,
+    function: DigestFunction,
+    observe: &mut dyn FnMut(usize),
+) -> Result<Digest> {
+    let (mut own, mut other) = (digest.function.hasher(), function.hasher());
+    store.read(digest, 0..digest.size, &mut |piece| {
+        own.update(piece);
+        other.update(piece);
+        observe(piece.len());
+        Ok(())
+    })?;
+    if own.finish() != *digest {
+        return Err(malformed("its content in the store is another by now").with("digest", digest));
+    }
+    Ok(other.finish())
+}
+
+/// Puts other digests into messages.
+struct Renaming {
+    from: DigestFunction,
+    function: DigestFunction,
+    names: HashMap<Digest, Digest>,
+    /// Directories that were renamed, by their former digests.
+    directories: HashMap<Digest, Digest>,
+}
+
+impl Renaming {
+    fn rename(&self, message: &mut Option<larder_reapi::Digest>) -> Result<()> {
+        let Some(named) = message else { return Ok(()) };
+        let address = from_message(self.from, named).and_then(|digest| self.names.get(&digest));
+        *named = to_message(address.ok_or_else(|| malformed("it names content that it does not have"))?);
+        Ok(())
+    }
+
+    /// Children before parents, in whatever order they came; the order stays.
+    fn tree(&mut self, tree: Tree) -> Result<Tree> {
+        let mut waiting: Vec<Directory> = tree.children;
+        let digests: Vec<Digest> = waiting.iter().map(|child| encode(self.from, child).0).collect();
+        let at: HashMap<Digest, usize> = digests.iter().copied().zip(0..).collect();
+        let mut done = vec![false; waiting.len()];
+        for begin in 0..waiting.len() {
+            let mut stack = vec![begin];
+            while let Some(&top) = stack.last() {
+                let below = waiting[top].directories.iter();
+                let below = below.filter_map(|node| from_message(self.from, node.digest.as_ref()?));
+                let open = below.filter_map(|digest| at.get(&digest)).find(|child| !done[**child]);
+                match open {
+                    _ if done[top] => {}
+                    // A directory cannot be below itself: its digest depends on what is below.
+                    Some(child) => {
+                        stack.push(*child);
+                        continue;
+                    }
+                    None => {
+                        self.directory(&mut waiting[top])?;
+                        self.directories.insert(digests[top], encode(self.function, &waiting[top]).0);
+                        done[top] = true;
+                    }
+                }
+                stack.pop();
+            }
+        }
+        let mut root = tree.root;
+        root.as_mut().map_or(Ok(()), |root| self.directory(root))?;
+        Ok(Tree { root, children: waiting })
+    }
+
+    fn directory(&self, directory: &mut Directory) -> Result<()> {
+        for file in &mut directory.files {
+            self.rename(&mut file.digest)?;
+        }
+        for node in &mut directory.directories {
+            let former = node.digest.as_ref().and_then(|digest| from_message(self.from, digest));
+            let address = former.and_then(|digest| self.directories.get(&digest));
+            node.digest = Some(to_message(address.ok_or_else(|| malformed("a tree lacks a directory"))?));
+        }
+        Ok(())
+    }
+}
