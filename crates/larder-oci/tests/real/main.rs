@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use larder_oci::layout::{LayoutReader, LayoutWriter};
 use larder_oci::manifest::{Descriptor, Manifest, media_type};
-use larder_oci::registry::Kind;
+use larder_oci::registry::{Credentials, Kind, Login, Secret};
 use larder_oci::{Document, OciDigest, Options, Registry, Repository, Tag};
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -32,6 +32,9 @@ fn have(program: &str) -> bool {
     found
 }
 
+/// `ann` with the password `larder`, as `htpasswd -B` writes it.
+const USERS: &str = "ann:$2b$04$zuO879CnsdBAEkiyZu2JlOV5OojWsqUpvTtafhX0X9kQh/AsOCvO6\n";
+
 struct Server {
     child: Child,
     address: SocketAddr,
@@ -40,13 +43,20 @@ struct Server {
 
 impl Server {
     fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// With more lines of configuration; `~` is its folder.
+    fn start_with(more: &str) -> Option<Self> {
         if !have("docker-registry") {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        std::fs::write(folder.path().join("users"), USERS).unwrap();
+        let more = more.replace('~', &folder.path().display().to_string());
         let config = format!(
-            "version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n  secret: test\n",
+            "version: 0.1\nlog:\n  level: warn\nstorage:\n  filesystem:\n    rootdirectory: {}\n  delete:\n    enabled: true\nhttp:\n  addr: {address}\n  secret: test\n{more}",
             folder.path().join("data").display()
         );
         let path = folder.path().join("config.yml");
@@ -188,6 +198,34 @@ fn manifests_tags_mounts_and_deletion() {
         assert!(first.delete_manifest(pushed.digest).await.unwrap());
         assert!(!first.delete_manifest(pushed.digest).await.unwrap());
         assert!(first.manifest(&tag).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_registry_with_users_wants_the_right_password() {
+    let users = "auth:\n  htpasswd:\n    realm: test\n    path: ~/users\n";
+    let Some(server) = Server::start_with(users) else { return };
+    let repository = |password: Option<&str>| {
+        let mut options = Options::default();
+        if let Some(password) = password {
+            let login = Login::Password { user: "ann".to_owned(), password: Secret::new(password) };
+            options.credentials = Credentials::Login(login);
+        }
+        let registry = Registry::open(&server.address.to_string().parse().unwrap(), options).unwrap();
+        registry.repository(&"a".parse().unwrap())
+    };
+    run(async {
+        for wrong in [None, Some("wrong")] {
+            let error = repository(wrong).registry().ping().await.unwrap_err();
+            assert_eq!(*error.kind(), Kind::Unauthorized, "{error}");
+            let error = repository(wrong).push_blob(&OciDigest::sha256(b"x"), "x".into()).await.unwrap_err();
+            assert_eq!(*error.kind(), Kind::Unauthorized, "{error}");
+            assert!(error.hint().contains("docker login"), "{}", error.hint());
+        }
+        let right = repository(Some("larder"));
+        right.registry().ping().await.unwrap();
+        assert!(right.push_blob(&OciDigest::sha256(b"x"), "x".into()).await.unwrap());
+        assert!(right.has_blob(&OciDigest::sha256(b"x")).await.unwrap());
     });
 }
 
