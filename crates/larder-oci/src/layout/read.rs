@@ -236,7 +236,9 @@ impl Read for Checked<'_> {
                 hasher.update(&into[..count]);
             }
         }
-        if left == 0 && self.hasher.take().is_some_and(|hasher| hasher.finish() != self.blob.digest) {
+        // With the last bytes, not after them: who knows the size may never ask again.
+        let ended = self.at == self.blob.size;
+        if ended && self.hasher.take().is_some_and(|hasher| hasher.finish() != self.blob.digest) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, LayoutError::Corrupt(self.blob.digest)));
         }
         Ok(count)

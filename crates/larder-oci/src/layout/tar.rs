@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn pax_records() {
-        let pax = Pax::parse(b"12 path=a/b\n20 size=12345678901\n14 comment=x\n", 0).unwrap();
+        let pax = Pax::parse(b"12 path=a/b\n20 size=12345678901\n13 comment=x\n", 0).unwrap();
         assert_eq!((pax.path.as_deref(), pax.size), (Some("a/b"), Some(12_345_678_901)));
         for wrong in [
             &b"x"[..],
