@@ -7,6 +7,7 @@
 //! | [`packed`] | packs and results, wherever they lie; encryption |
 //! | [`bucket`] | packs and results in an object store |
 //! | [`s3`], [`gcs`], [`azure`], [`dir`] | buckets, and a shared folder: how each is opened, and what its errors mean |
+//! | [`oci`] | a repository of a registry |
 //! | [`reapi`] | servers of the Remote Execution API |
 //! | [`connection`] | retries and limits of time that clouds share |
 //! | [`seen`] | what a tier is known to have, so that nothing is uploaded twice |
@@ -24,6 +25,7 @@ pub mod bucket;
 mod connection;
 pub mod dir;
 pub mod gcs;
+pub mod oci;
 pub mod packed;
 pub mod reapi;
 pub mod s3;
@@ -33,7 +35,7 @@ pub mod tiers;
 
 pub use packed::PackedTier;
 pub use reapi::ReapiTier;
-pub use tier::{Offer, Publication, Receipt, Tier, Transfer};
+pub use tier::{Examination, Offer, Publication, Rate, Receipt, Tier, Transfer};
 pub use tiers::{Tiers, TiersOptions};
 
 /// Environment variables as whoever opens a tier hands them over: name and value.

@@ -5,11 +5,13 @@
 //! | [`conformance`] | the one suite that every backend and wrapper of the store's seam runs |
 //! | [`flaky`] | a backend that fails, truncates and flips bits |
 //! | [`strict`] | a backend that is stricter than reality |
+//! | [`registry`] | a real OCI registry |
 //! | [`project`] | a project in a temporary folder, and the `larder` command run in it |
 
 pub mod conformance;
 pub mod flaky;
 pub mod project;
+pub mod registry;
 pub mod strict;
 
 pub use project::{Output, Project};

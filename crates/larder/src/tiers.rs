@@ -1,5 +1,6 @@
 //! Remote tiers, wired from a project's configuration. Nothing is opened before the first question.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -7,8 +8,8 @@ use larder_core::{Error, ErrorKind, Result};
 use larder_remote::bucket::BucketOptions;
 use larder_remote::packed::PackOptions;
 use larder_remote::packed::seal::Seal;
-use larder_remote::tiers::{Configured, Open, Warning};
-use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, reapi, s3};
+use larder_remote::tiers::{Configured, Open, Runtime, Warning};
+use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, oci, reapi, s3};
 use larder_run::config::CacheConfig;
 use larder_run::config::settings::{RemoteKind, RemoteTier};
 use larder_store::Store;
@@ -44,22 +45,30 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
         });
     }
     let signs = store.signer().signs() || store.trust().policy() == Policy::Off;
-    let environment: Arc<[(String, String)]> = around
-        .environment
-        .iter()
-        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
-        .filter(|(name, _)| {
-            ["AWS_", "AZURE_", "GOOGLE_", "LARDER_REAPI_"].iter().any(|of| name.starts_with(of))
-        })
-        .collect();
+    let configured = configured(cache, root, around, signs);
+    Opened::Ready(Tiers::new(store.clone(), configured, runtime(), TiersOptions::default()))
+}
+
+/// The tiers that `cache` names, in the order in which they are asked. Nothing is opened yet.
+/// `writes`: whether results may be sent there.
+#[must_use]
+pub fn configured(cache: &CacheConfig, root: &Path, around: &Surroundings, writes: bool) -> Vec<Configured> {
+    let text =
+        |(name, value): (&OsString, &OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    let environment: Arc<[(String, String)]> = around.environment.iter().filter_map(text).collect();
     let mut tiers: Vec<&RemoteTier> = cache.remotes.tiers.iter().collect();
     let place = |tier: &&RemoteTier| {
         cache.order.iter().position(|name| name == tier.kind.name()).unwrap_or(usize::MAX)
     };
     tiers.sort_by_key(place);
-    let configured = tiers.into_iter().map(|tier| configure(tier, root, &environment, signs)).collect();
+    tiers.into_iter().map(|tier| configure(tier, root, &environment, writes)).collect()
+}
+
+/// A runtime for tiers, made when it is first asked for.
+#[must_use]
+pub fn runtime() -> Runtime {
     let runtime: OnceLock<std::io::Result<tokio::runtime::Runtime>> = OnceLock::new();
-    let runtime = move || {
+    Box::new(move || {
         let made = runtime.get_or_init(|| {
             tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -70,8 +79,7 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
         made.as_ref()
             .map(|runtime| runtime.handle().clone())
             .map_err(|error| Error::new(ErrorKind::Io, "start a runtime").with_message(error.to_string()))
-    };
-    Opened::Ready(Tiers::new(store.clone(), configured, Box::new(runtime), TiersOptions::default()))
+    })
 }
 
 fn configure(
@@ -103,9 +111,8 @@ enum Place {
     Gcs(gcs::GcsConfig),
     Azure(azure::AzureConfig),
     Dir(std::path::PathBuf),
+    Oci(oci::OciConfig),
     Reapi(reapi::ReapiConfig),
-    /// Configured and not built yet.
-    Later(String),
 }
 
 fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
@@ -121,7 +128,7 @@ fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
             (Place::Azure(azure::AzureConfig { account, container, endpoint }), prefix)
         }
         RemoteKind::Dir { path } => (Place::Dir(root.join(path)), None),
-        RemoteKind::Oci { reference } => (Place::Later(format!("oci:{reference}")), None),
+        RemoteKind::Oci { reference } => (Place::Oci(oci::OciConfig { reference }), None),
         RemoteKind::Reapi { endpoint, instance } => {
             (Place::Reapi(reapi::ReapiConfig { endpoint, instance: instance.unwrap_or_default() }), None)
         }
@@ -136,8 +143,8 @@ impl Place {
             Self::Gcs(config) => gcs::identity(config),
             Self::Azure(config) => azure::identity(config),
             Self::Dir(path) => dir::identity(path),
+            Self::Oci(config) => oci::identity(config),
             Self::Reapi(config) => reapi::identity(config),
-            Self::Later(text) => text.clone(),
         }
     }
 
@@ -147,6 +154,7 @@ impl Place {
             Self::Gcs(config) => gcs::open(config, environment, options)?,
             Self::Azure(config) => azure::open(config, environment, options)?,
             Self::Dir(path) => dir::open(path, options)?,
+            Self::Oci(config) => oci::open(config, environment, options.packs, options.patience)?,
             Self::Reapi(_) if options.packs.seal.is_some() => {
                 return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
                     .with_message("nothing can be encrypted on a server of this kind")
@@ -156,10 +164,6 @@ impl Place {
                 let BucketOptions { packs, patience, .. } = options;
                 let options = reapi::ReapiOptions { level: packs.level, patience };
                 return Ok(Arc::new(reapi::open(config, environment, options)?));
-            }
-            Self::Later(_) => {
-                return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
-                    .with_message("tiers of this kind are not built yet"));
             }
         };
         Ok(Arc::new(tier))

@@ -10,7 +10,8 @@
 //! owning.rs        what may be removed                 store_damage.rs  stores that are broken, hostile, full
 //! escape.rs        nothing outside the project         trust.rs         whose results are believed
 //! memory.rs        bounded, whatever the outputs       config.rs        commands, templates, exit codes
-//! odd.rs           files and folders that are rare  remote.rs        shared through a folder
+//! odd.rs           files and folders that are rare     remote.rs        shared through a folder
+//! tiers.rs         registries, encryption, doctor, warm, collections in tiers
 //! ```
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -29,5 +30,6 @@ mod processes;
 mod remote;
 mod stat;
 mod store_damage;
+mod tiers;
 mod trust;
 mod world;

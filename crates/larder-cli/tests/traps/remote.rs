@@ -10,7 +10,7 @@ const SECRET: &str = "the secret of a team, which is long enough to be used";
 const OTHER: &str = "the secret of another team, which is long enough too";
 
 /// A project with outputs of every kind, and a folder that is shared.
-fn project() -> Project {
+pub(crate) fn project() -> Project {
     let project = Project::new(
         "  make:
     cache: {inputs: [in], outputs: [out, many]}
@@ -38,7 +38,7 @@ fn project() -> Project {
 }
 
 /// Another machine: another clone at another path, another store.
-fn machine(project: &Project, name: &str) -> Project {
+pub(crate) fn machine(project: &Project, name: &str) -> Project {
     let clone = project.copy(name);
     for made in ["out", "many", "used"] {
         if clone.has(made) {
@@ -48,7 +48,7 @@ fn machine(project: &Project, name: &str) -> Project {
     clone.with("LARDER_HOME", project.base().join(format!("home of {name}")).display().to_string())
 }
 
-fn same(one: &Project, two: &Project) {
+pub(crate) fn same(one: &Project, two: &Project) {
     for made in ["out", "many", "used"] {
         one.shell(&format!("diff -r --no-dereference {made} '{}'", two.path(made).display()));
     }
@@ -56,7 +56,7 @@ fn same(one: &Project, two: &Project) {
     assert_eq!(fs::read_link(two.path("many/link")).unwrap(), PathBuf::from("../out"));
 }
 
-fn objects(project: &Project, part: &str) -> Vec<PathBuf> {
+pub(crate) fn objects(project: &Project, part: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![project.base().join("share")];
     while let Some(folder) = open.pop() {

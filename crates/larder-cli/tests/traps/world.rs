@@ -190,6 +190,11 @@ impl Project {
         command
     }
 
+    /// `larder ARGS`.
+    pub(crate) fn larder(&self, args: &[&str]) -> Ran {
+        finish(self.larder_by(&[], args), &self.base())
+    }
+
     /// `larder run ARGS`.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
         self.run_by(&[], args)

@@ -37,12 +37,13 @@ mod view;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use api::action_cache_client::ActionCacheClient;
 use async_trait::async_trait;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as api;
 use bytes::Bytes;
-use larder_core::{Digest, Error, ErrorKind, Result};
+use larder_core::{Digest, DigestFunction, Error, ErrorKind, Result};
 use larder_reapi::{ActionResult, Message};
 use larder_store::action::needs;
 use larder_store::{ActionDigest, Store, envelope};
@@ -52,7 +53,7 @@ use tonic::Code;
 use crate::Environment;
 use crate::bucket::Patience;
 use crate::packed::collect::{CollectOptions, Collected};
-use crate::tier::{Offer, Publication, Receipt, Tier, Transfer, deletes_itself};
+use crate::tier::{Examination, Offer, Publication, Receipt, TRIES, Tier, Transfer, deletes_itself};
 use blobs::{Blobs, message};
 use capabilities::{Terms, number};
 use carried::{Carried, Wrapped};
@@ -237,6 +238,31 @@ impl Tier for ReapiTier {
 
     async fn collect(&self, _namespace: &str, _options: &CollectOptions) -> Result<Collected> {
         Err(deletes_itself(NAME))
+    }
+
+    /// Looks up what is not there, and asks whether results are taken. Content is not written: no server takes it away again.
+    async fn examine(&self, namespace: &str) -> Examination {
+        let mut found = Examination::default();
+        let absent = ActionDigest::of(DigestFunction::Blake3, &larder_reapi::Action::default());
+        let look_up = async {
+            let blobs = self.blobs(&absent).await?;
+            let key = Key::new(namespace, &absent, blobs.function);
+            let mut took = Vec::new();
+            for _ in 0..TRIES {
+                let begun = Instant::now();
+                find(&blobs, &key).await?;
+                took.push(begun.elapsed());
+            }
+            Ok::<_, Error>((took, blobs.terms.writable))
+        };
+        match look_up.await {
+            Ok((took, writable)) => {
+                found.look_up = Some(Ok(took));
+                found.write = (!writable).then(|| Err(errors::read_only("publish a result")));
+            }
+            Err(error) => found.look_up = Some(Err(error)),
+        }
+        found
     }
 }
 

@@ -4,6 +4,7 @@
 //! suite.rs    the checks, each given a way to open the tier anew
 //! world.rs    stores with content in them, results to publish, another machine
 //! collect.rs  deletion in two phases
+//! registry.rs a repository of a real registry
 //! sealed.rs   tiers that are encrypted
 //! reapi/      servers of the Remote Execution API
 //! faulty.rs   an object store that counts, and fails, cuts, flips or delays on demand
@@ -15,6 +16,7 @@ mod collect;
 mod faulty;
 mod orchestra;
 mod reapi;
+mod registry;
 mod sealed;
 mod suite;
 mod world;

@@ -299,16 +299,6 @@ fn remotes(reader: &mut Reader<'_>, node: &Node) -> Remotes {
         }
     }
     found.enabled &= !found.tiers.is_empty();
-    let later = |tier: &&RemoteTier| matches!(tier.kind, RemoteKind::Oci { .. });
-    let names: Vec<_> = found.tiers.iter().filter(later).map(|tier| tier.kind.name()).collect();
-    if found.enabled && !names.is_empty() {
-        let warning = Diagnostic::warning(format!(
-            "tiers of these kinds are not built yet: {} will not be used",
-            names.join(", ")
-        ));
-        let warning = reader.source.locate(warning, node.span);
-        reader.out.push(warning);
-    }
     found
 }
 

@@ -1,0 +1,156 @@
+//! Tiers as a person uses them: registries, encryption, and the commands that look after tiers.
+
+use std::fs;
+
+use larder_testing::registry::DockerRegistry;
+
+use crate::remote::{machine, objects, project, same};
+use crate::world::Project;
+
+/// A project whose tier is a repository of a registry that runs.
+fn with_registry() -> Option<(DockerRegistry, Project)> {
+    let Some(registry) = DockerRegistry::start() else {
+        eprintln!("SKIPPED: docker-registry is not installed");
+        return None;
+    };
+    let project = project();
+    tier(&project, &format!("oci: {{reference: {}/team/cache}}", registry.host()));
+    Some((registry, project))
+}
+
+fn tier(project: &Project, text: &str) {
+    project.file("larder.yml", format!("name: demo\nconfig: {{cache: {{remotes: {{{text}}}}}}}\n"));
+}
+
+/// Two clones at different paths, two stores, one registry.
+#[test]
+fn machines_share_through_a_registry() {
+    let Some((registry, ours)) = with_registry() else { return };
+    let ran = ours.good(&[]);
+    assert_eq!((ran.executed(), ran.warnings()), (2, 0), "{ran:#?}");
+    let theirs = machine(&ours, "theirs");
+    let ran = theirs.good(&[]);
+    assert!(ran.out.contains("2 cached (2 oci)"), "{ran:#?}");
+    same(&ours, &theirs);
+    drop(registry);
+    assert_eq!(theirs.good(&[]).warnings(), 0, "a run without changes asks nobody");
+    theirs.file("in", "changed\n");
+    let ran = theirs.good(&[]);
+    assert_eq!((ran.executed(), ran.warnings()), (2, 1), "{ran:#?}");
+    assert!(ran.err.contains("oci") && ran.err.contains("hint:"), "{ran:#?}");
+}
+
+/// Damage in a registry is a miss, and who builds again makes it whole.
+#[test]
+fn damage_in_a_registry_heals() {
+    let Some((registry, ours)) = with_registry() else { return };
+    ours.good(&[]);
+    let mut damaged = 0;
+    for path in registry.files().iter().filter(|path| path.ends_with("data") && path.is_file()) {
+        let mut bytes = fs::read(path).unwrap();
+        // Manifests are left: the registry itself would not serve them.
+        if bytes.len() > 8 && bytes[0] != b'{' {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(path, bytes).unwrap();
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 0);
+    let theirs = machine(&ours, "theirs");
+    assert_eq!(theirs.good(&[]).executed(), 2);
+    same(&ours, &theirs);
+}
+
+/// Whoever owns the bucket reads nothing; who has another key has nothing.
+#[test]
+fn an_encrypted_tier_shows_nothing() {
+    let ours = project();
+    let share = ours.base().join("share");
+    let sealed = |key: &str| format!("dir: {{path: {}, encryption: {{key: {key}}}}}", share.display());
+    tier(&ours, &sealed("a key that the whole team has"));
+    ours.good(&[]);
+    let all: Vec<_> = objects(&ours, "").iter().map(|path| fs::read(path).unwrap()).collect();
+    assert!(!all.is_empty());
+    for bytes in &all {
+        for told in ["app:make", "xxxxxxxx", "one\n", "many/large"] {
+            assert!(!bytes.windows(told.len()).any(|window| window == told.as_bytes()), "it shows `{told}`");
+        }
+    }
+    let theirs = machine(&ours, "theirs");
+    assert!(theirs.good(&[]).out.contains("2 cached (2 dir)"));
+    same(&ours, &theirs);
+    let strangers = machine(&ours, "strangers");
+    tier(&strangers, &sealed("a key that nobody else has"));
+    assert_eq!(strangers.good(&[]).executed(), 2);
+}
+
+/// With a key that cannot be used nothing is sent, and it is said how to make one.
+#[test]
+fn a_short_encryption_key_is_one_warning() {
+    let ours = project();
+    let share = ours.base().join("share");
+    tier(&ours, &format!("dir: {{path: {}, encryption: {{key: short}}}}", share.display()));
+    let ran = ours.good(&[]);
+    assert_eq!((ran.executed(), ran.warnings()), (2, 1), "{ran:#?}");
+    assert!(ran.err.contains("at least 16") && ran.err.contains("urandom"), "{ran:#?}");
+    assert!(objects(&ours, "").is_empty());
+}
+
+#[test]
+fn doctor_says_what_is_well_and_what_is_not() {
+    let ours = project();
+    let ran = ours.larder(&["doctor"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(ran.out.contains("may read, write, list, delete") && ran.out.contains("signs with"), "{ran:#?}");
+    assert!(objects(&ours, "").is_empty(), "it leaves nothing behind");
+
+    let ran = ours.larder(&["doctor", "--json"]);
+    let lines: Vec<serde_json::Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let dir = lines.iter().find(|line| line["part"] == "dir").unwrap();
+    assert_eq!((&dir["ok"], &dir["creates"]), (&true.into(), &true.into()), "{dir}");
+
+    fs::remove_dir_all(ours.base().join("share")).unwrap();
+    let ran = ours.larder(&["doctor"]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.out.contains("there is no such folder") && ran.out.contains("make it"), "{ran:#?}");
+    let ran = ours.larder(&["doctor", "s3"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.err.contains("no tier `s3`") && ran.err.contains("it has: dir"), "{ran:#?}");
+}
+
+/// What tiers have comes into the store without a single command run, and then the tiers may be gone.
+#[test]
+fn warm_brings_everything_and_runs_nothing() {
+    let ours = project();
+    ours.good(&[]);
+    let theirs = machine(&ours, "theirs");
+    let ran = theirs.larder(&["cache", "warm"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(ran.out.contains("2 recipes: 2 in the cache, 2 of them brought now"), "{ran:#?}");
+    assert!(!theirs.has("out") && !theirs.has("used"), "nothing is placed");
+    fs::remove_dir_all(ours.base().join("share")).unwrap();
+    let ran = theirs.good(&[]);
+    assert_eq!(ran.executed(), 0, "{ran:#?}");
+    same(&ours, &theirs);
+}
+
+#[test]
+fn collecting_in_a_tier_plans_and_keeps_what_is_needed() {
+    let ours = project();
+    ours.good(&[]);
+    let before = objects(&ours, "");
+    let ran = ours.larder(&["cache", "gc", "--tier", "dir", "--dry-run"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(ran.out.contains("2 kept, 0 would be deleted"), "{ran:#?}");
+    let ran = ours.larder(&["cache", "gc", "--tier", "dir", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(told["results"]["kept"], 2, "{told}");
+    let mut after = objects(&ours, "");
+    after.retain(|path| path.exists());
+    assert_eq!(after.len(), before.len());
+    let ran = ours.larder(&["cache", "gc", "--tier", "dir", "--grace", "1m"]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.err.contains("shorter than an hour"), "{ran:#?}");
+    assert_eq!(machine(&ours, "theirs").good(&[]).executed(), 0);
+}

@@ -1,0 +1,26 @@
+//! OCI: what images and registries are made of, and a client for registries.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`reference`](mod@reference) | `host/repository:tag@digest`, as docker reads it |
+//! | [`digest`] | `sha256:…`, the name of every blob |
+//! | [`manifest`] | descriptors, manifests, indexes; parsed with bounds, written always the same |
+//! | [`registry`] | the client: manifests, blobs, tags, referrers; tokens; credentials from docker's and podman's files |
+//! | [`layout`] | an image layout in one tar file, written and read; in a folder, read |
+//!
+//! The crate knows no store and no tier. It reads no environment and no home folder (both are handed in), prints nothing,
+//! and makes no runtime: the client runs on the caller's (tokio, with timers and network).
+//!
+//! Sections named in the documentation are those of the OCI specifications: *distribution-spec* 1.1 and *image-spec* 1.1.
+
+pub mod digest;
+pub mod layout;
+pub mod manifest;
+pub mod reference;
+pub mod registry;
+mod said;
+
+pub use digest::{Algorithm, OciDigest};
+pub use manifest::{Descriptor, Document, Index, Manifest, Platform};
+pub use reference::{Host, Reference, RepositoryName, Tag, TagOrDigest};
+pub use registry::{Options, Registry, Repository};
