@@ -106,7 +106,8 @@ fn doctor_says_what_is_well_and_what_is_not() {
     assert!(objects(&ours, "").is_empty(), "it leaves nothing behind");
 
     let ran = ours.larder(&["doctor", "--json"]);
-    let lines: Vec<serde_json::Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let dir = lines.iter().find(|line| line["part"] == "dir").unwrap();
     assert_eq!((&dir["ok"], &dir["creates"]), (&true.into(), &true.into()), "{dir}");
 
