@@ -2,6 +2,7 @@
 
     cloud-servers.py moto|azurite|gcs PORT BUCKET
     cloud-servers.py serve-gcs PORT                   runs gcp-storage-emulator, see below
+    cloud-servers.py serve-tls PORT PLAIN FOLDER      speaks TLS before a gRPC server at PLAIN; its root is FOLDER/root.pem
 """
 
 import base64
@@ -98,9 +99,42 @@ def serve_gcs(port):
     create_server("127.0.0.1", int(port), True).run()
 
 
+def serve_tls(port, plain, folder):
+    import asyncio
+    import ssl
+
+    import trustme
+
+    root = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    root.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    context.set_alpn_protocols(["h2"])
+    root.cert_pem.write_to_path(f"{folder}/root.pem")
+
+    async def pump(reader, writer):
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def serve(reader, writer):
+        there, here = await asyncio.open_connection("127.0.0.1", int(plain))
+        await asyncio.gather(pump(reader, here), pump(there, writer))
+
+    async def run():
+        server = await asyncio.start_server(serve, "127.0.0.1", int(port), ssl=context)
+        await server.serve_forever()
+
+    asyncio.run(run())
+
+
 def main():
-    if sys.argv[1] == "serve-gcs":
-        serve_gcs(sys.argv[2])
+    if sys.argv[1] in ("serve-gcs", "serve-tls"):
+        {"serve-gcs": serve_gcs, "serve-tls": serve_tls}[sys.argv[1]](*sys.argv[2:])
         return
     kind, port, bucket = sys.argv[1:]
     {"moto": moto, "azurite": azurite, "gcs": gcs}[kind](f"http://127.0.0.1:{port}", bucket)

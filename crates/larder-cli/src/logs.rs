@@ -12,12 +12,15 @@ use std::sync::{Mutex, PoisonError};
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::printer::Printer;
 use crate::units::printable;
+
+/// Libraries that log every frame.
+const WIRE: &[&str] = &["h2", "hyper", "hyper_util", "rustls", "tonic", "tower"];
 
 /// Begins to show logs on standard error.
 pub(crate) fn start(verbose: u8, printer: &Printer) {
@@ -33,7 +36,17 @@ pub(crate) fn start(verbose: u8, printer: &Printer) {
     };
     let printer = printer.clone();
     let lines = move || Lines(printer.clone());
-    let _ = tracing_subscriber::fmt().with_max_level(level).with_writer(lines).without_time().try_init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(lines).without_time();
+    let _ = tracing_subscriber::registry().with(lines.with_filter(shown(level))).try_init();
+}
+
+/// What is shown up to `level`: of single frames on the wire only with the last.
+fn shown(level: Level) -> Targets {
+    let all = Targets::new().with_default(level);
+    match level {
+        Level::TRACE => all,
+        _ => WIRE.iter().fold(all, |all, name| all.with_target(*name, LevelFilter::WARN)),
+    }
 }
 
 /// Whole lines of a log.

@@ -57,6 +57,36 @@ fn a_server_without_tls_is_one_warning() {
     let Some((endpoint, instance)) = servers::reapi() else { return };
     let output = run(&at(&endpoint.replace("grpc://", "grpcs://"), &instance, &prefix()));
     assert_cached(&output, None);
+    assert_one_warning(&output, &["no TLS connection comes about", "hint: a server without TLS is `grpc://"]);
+}
+
+#[test]
+fn with_tls_results_are_shared_with_a_token_too() {
+    let Some(((endpoint, instance), root)) = servers::reapi_with_tls() else { return };
+    let project = prefix();
+    let mut machines = [(); 2].map(|()| at(&endpoint, &instance, &project));
+    for machine in &mut machines {
+        machine.env("SSL_CERT_FILE", &root);
+        machine.env("LARDER_REAPI_TOKEN", "swordfish");
+    }
+    assert_cached(&run(&machines[0]), None);
+    assert_cached(&run(&machines[1]), Some("reapi"));
+    assert_eq!(tree(&machines[0]), tree(&machines[1]));
+}
+
+#[test]
+fn a_certificate_that_nobody_vouches_for_is_one_warning() {
+    let Some(((endpoint, instance), _)) = servers::reapi_with_tls() else { return };
+    let output = run(&at(&endpoint, &instance, &prefix()));
+    assert_cached(&output, None);
+    assert_one_warning(&output, &["no TLS connection comes about", "SSL_CERT_FILE"]);
+}
+
+#[test]
+fn a_server_with_tls_that_is_spoken_to_without_is_one_warning() {
+    let Some(((endpoint, instance), _)) = servers::reapi_with_tls() else { return };
+    let output = run(&at(&endpoint.replace("grpcs://", "grpc://"), &instance, &prefix()));
+    assert_cached(&output, None);
     assert_one_warning(&output, &["cannot be used", "hint:", "speaks TLS"]);
 }
 

@@ -170,8 +170,18 @@ pub(crate) fn readers() -> Vec<(Server, Server)> {
 
 /// Address and instance of a server of the Remote Execution API.
 pub(crate) fn reapi() -> Option<(String, String)> {
-    let Ok(named) = std::env::var("LARDER_TEST_REAPI") else {
-        missing("LARDER_TEST_REAPI");
+    reapi_named("LARDER_TEST_REAPI")
+}
+
+/// The same behind TLS, and the file of its root certificate.
+pub(crate) fn reapi_with_tls() -> Option<((String, String), String)> {
+    let place = reapi_named("LARDER_TEST_REAPI_TLS")?;
+    Some((place, std::env::var("LARDER_TEST_REAPI_ROOT").expect("it comes with the server")))
+}
+
+fn reapi_named(variable: &str) -> Option<(String, String)> {
+    let Ok(named) = std::env::var(variable) else {
+        missing(variable);
         return None;
     };
     let (endpoint, instance) = named.rsplit_once('/').expect("grpc://HOST:PORT/INSTANCE");

@@ -1,5 +1,5 @@
 //! What a server says that it can: asked once, read liberally. What is left out is taken for what the protocol's first
-//! version had: SHA-256, no compression, batches of 4 MiB.
+//! version had: SHA-256, no compression, batches as large as they are made here.
 
 use api::capabilities_client::CapabilitiesClient;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as api;
@@ -11,8 +11,8 @@ use super::errors::NAME;
 
 /// What fails when a server cannot be asked.
 pub(crate) const OPERATION: &str = "ask a server what it can";
-/// The largest batch: gRPC's usual limit for messages.
-const BATCH: u64 = 4 << 20;
+/// The largest batch: half of gRPC's usual limit for messages, so that several fit into memory.
+const BATCH: u64 = 2 << 20;
 /// What is left free in a batch for everything besides content.
 const SPARE: u64 = 64 << 10;
 

@@ -22,7 +22,7 @@ use crate::bucket::Patience;
 use crate::tier::Transfer;
 
 /// Mebibytes of content that all transfers of a tier hold at once.
-const ROOM: u32 = 64;
+const ROOM: u32 = 40;
 /// The largest message that is read.
 pub(crate) const LARGEST_MESSAGE: usize = 16 << 20;
 
@@ -128,7 +128,7 @@ impl Connection {
             let mut endpoint = Endpoint::from(place.uri.clone())
                 .connect_timeout(patience.answer)
                 .initial_stream_window_size(1 << 20)
-                .initial_connection_window_size(8 << 20)
+                .initial_connection_window_size(4 << 20)
                 .tcp_nodelay(true);
             if place.tls {
                 endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots()).map_err(failed)?;

@@ -25,8 +25,8 @@ use super::connection::{Connection, LARGEST_MESSAGE};
 use super::errors::{Failure, NAME, of_blob};
 
 const OPERATION: &str = "read content";
-/// What a stream holds in memory, without and with compression.
-const HELD: [u64; 2] = [4 << 20, 12 << 20];
+/// What a stream holds in memory, with what writes it into the store; without and with compression.
+const HELD: [u64; 2] = [10 << 20, 18 << 20];
 /// The largest window of a compressed stream, as a power of two: 8 MiB, as the format recommends.
 const WINDOW_LOG: u32 = 23;
 
@@ -69,7 +69,8 @@ impl Blobs {
 
     async fn read_batch(&self, batch: Vec<Wanted>) -> Result<Batch> {
         let size: u64 = batch.iter().map(|wanted| wanted.address.size).sum();
-        let room = self.connection.room(size * 2).await;
+        // On the wire, as a message, and decompressed.
+        let room = self.connection.room(size * 3).await;
         let zstd = [api::compressor::Value::Zstd as i32];
         let question = api::BatchReadBlobsRequest {
             instance_name: self.connection.place().instance.clone(),

@@ -12,6 +12,7 @@ pub(crate) const NAME: &str = "reapi";
 
 const REACHABLE: &str = "is the server running, and does the tier's `endpoint` say where?";
 const SCHEME: &str = "`grpcs://` in the tier's `endpoint` speaks TLS, `grpc://` does not: does the server?";
+const TLS: &str = "a server without TLS is `grpc://…`; whose certificates to trust beside the machine's, SSL_CERT_FILE says";
 const INSTANCE: &str = "mend the tier's `instance`";
 // The name is that of `endpoint::TOKEN`.
 const TOKEN_HINT: &str = "see LARDER_REAPI_TOKEN";
@@ -154,13 +155,16 @@ fn unreachable(status: &Status) -> Option<(ErrorKind, String, Option<&'static st
         return None;
     }
     let why = short(&deepest.unwrap_or_default());
-    Some(match spoken {
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) => {
-            (ErrorKind::Unavailable, format!("no TLS connection comes about: {why}"), Some(SCHEME))
+    use io::ErrorKind as Of;
+    let (message, hint) = match spoken {
+        Some(Of::InvalidData) => ("no TLS connection comes about", TLS),
+        // It was there, and the other side closed it.
+        Some(Of::UnexpectedEof | Of::BrokenPipe | Of::ConnectionReset | Of::ConnectionAborted) | None => {
+            ("the connection does not hold", SCHEME)
         }
-        Some(_) => (ErrorKind::Unavailable, format!("the server cannot be reached: {why}"), Some(REACHABLE)),
-        None => (ErrorKind::Unavailable, format!("the connection does not hold: {why}"), Some(SCHEME)),
-    })
+        Some(_) => ("the server cannot be reached", REACHABLE),
+    };
+    Some((ErrorKind::Unavailable, format!("{message}: {why}"), Some(hint)))
 }
 
 /// In one line of bounded length: servers say what they like.

@@ -35,8 +35,8 @@ fn held(level: Option<i32>) -> u64 {
     match level {
         None => 2 << 20,
         Some(..=6) => 8 << 20,
-        Some(..=12) => 32 << 20,
-        Some(_) => 64 << 20,
+        Some(..=12) => 20 << 20,
+        Some(_) => 40 << 20,
     }
 }
 

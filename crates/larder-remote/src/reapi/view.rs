@@ -5,7 +5,7 @@
 //! `Tree` the copy has the `Tree` alone; an output that is described only by `Directory` blobs is left out of it.
 //! Larder itself reads neither: what it believes is carried beside (see [`carried`](super::carried)).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as api;
 use bytes::Bytes;
@@ -26,6 +26,7 @@ pub(crate) struct View {
     /// Where each of the result's needs will be, if not under its own name.
     pub(crate) addresses: Option<Vec<Digest>>,
     pub(crate) blobs: Vec<Upload>,
+    /// Trees, and the directories in them.
     pub(crate) trees: Vec<Upload>,
 }
 
@@ -63,9 +64,15 @@ fn same(publication: &Publication<'_>, result: &ActionResult) -> Result<View> {
     let trees: HashMap<Digest, &Bytes> =
         publication.trees.iter().map(|tree| (function.digest(tree), tree)).collect();
     let mut view = View { result: served(result)?, addresses: None, blobs: Vec::new(), trees: Vec::new() };
+    let named = result.output_directories.iter().filter_map(|directory| directory.tree_digest.as_ref());
+    let named: HashSet<Digest> = named.filter_map(|digest| from_message(function, digest)).collect();
     for address in publication.needs {
         match trees.get(address) {
             Some(tree) => {
+                // Of an output without a `Tree` they are directories themselves.
+                if named.contains(address) {
+                    directories(&decode(tree)?, function, &mut view.trees);
+                }
                 view.trees.push(Upload { address: *address, content: Content::Bytes((*tree).clone()) });
             }
             None => view.blobs.push(Upload { address: *address, content: Content::Stored(*address) }),
@@ -108,14 +115,26 @@ fn other(
         let digest = directory.tree_digest.as_ref().and_then(|digest| from_message(from, digest));
         let tree =
             digest.and_then(|digest| carried.get(&digest)).ok_or_else(|| malformed("it lacks a tree"))?;
-        let tree =
-            Tree::decode(&tree[..]).map_err(|error| malformed("a tree does not decode").caused_by(error))?;
-        let (address, bytes) = encode(function, &renaming.tree(tree)?);
+        let tree = renaming.tree(decode(tree)?)?;
+        directories(&tree, function, &mut trees);
+        let (address, bytes) = encode(function, &tree);
         directory.tree_digest = Some(to_message(&address));
         directory.root_directory_digest = None;
         trees.push(Upload { address, content: Content::Bytes(bytes.into()) });
     }
     Ok(View { result: served(&result)?, addresses: Some(addresses), blobs, trees })
+}
+
+fn decode(tree: &Bytes) -> Result<Tree> {
+    Tree::decode(&tree[..]).map_err(|error| malformed("a tree does not decode").caused_by(error))
+}
+
+/// The directories of a tree as blobs of their own: some servers take no result for whole without them.
+fn directories(tree: &Tree, function: DigestFunction, uploads: &mut Vec<Upload>) {
+    for directory in tree.root.iter().chain(&tree.children) {
+        let (address, bytes) = encode(function, directory);
+        uploads.push(Upload { address, content: Content::Bytes(bytes.into()) });
+    }
 }
 
 /// The name of a blob of the store by another function. All of it is read; it is hashed both ways.

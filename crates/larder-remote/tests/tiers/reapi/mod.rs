@@ -153,8 +153,7 @@ fn a_blob_that_the_server_has_meanwhile_is_fine_and_one_that_it_took_in_part_is_
     for zstd in [false, true] {
         let server = Server::new(Manner { zstd, ..Manner::default() });
         let ours = Machine::new();
-        let content = noise(1, 40_000_000);
-        let action = ours.build(1, std::slice::from_ref(&content));
+        let action = ours.build(1, &[noise(1, 40_000_000)]);
         server.fault("write", Fault::Flip);
         let refused = publish(&server.open(), &ours, &action, false).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Unavailable, "{refused}");
