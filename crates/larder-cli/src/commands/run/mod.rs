@@ -86,7 +86,7 @@ fn instead(context: &Context, args: &RunArgs, open: &OpenProject) -> Option<Resu
 
 fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Option<&Store>) -> Options {
     let config = &open.project.config;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = open.worktree.cores();
     let reserved = usize::try_from(config.reserved_threads).unwrap_or(0);
     let configured = config
         .max_parallel
