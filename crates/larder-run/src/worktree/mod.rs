@@ -121,6 +121,12 @@ impl Worktree {
         self.disk.cores()
     }
 
+    /// How many paths are known: about as many are looked at when a project is run whole.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.lock().0.table.nodes.len()
+    }
+
     /// Digest of a set of paths; remembered.
     ///
     /// # Errors
