@@ -272,6 +272,12 @@ impl Upstream for Tiers {
                     tracing::debug!(%error, tier = slot.configured.name, "a result cannot be used");
                     why = Some(format!("the result in `{}` cannot be used: {error}", slot.configured.name));
                 }
+                // A tier that is read takes nothing: it is this machine's store that has no room.
+                Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::ReadOnly) => {
+                    let message = format!("what tiers have cannot be kept here: {error}");
+                    shared.warn(message.clone(), error.hint().map(str::to_owned));
+                    return Fetched::Miss(Some(message));
+                }
                 Err(error) => {
                     shared.failed(slot, &error);
                     why = Some(format!("`{}` cannot be asked", slot.configured.name));

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use larder_core::chunk_list::Root;
-use larder_core::{Digest, Error, ErrorKind, Result};
+use larder_core::{Digest, Error, ErrorKind, Hash, Result};
 use larder_store::{ActionDigest, Store};
 use tokio::sync::Semaphore;
 
@@ -159,6 +159,31 @@ impl Tier for PackedTier {
     async fn examine(&self, namespace: &str) -> Examination {
         self.shelf.examine(namespace).await
     }
+}
+
+/// What a stored result says of itself, for whoever looks into a bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// The recipe.
+    pub label: String,
+    /// Packs that hold its content.
+    pub packs: Vec<Hash>,
+    /// Frames of them that it names.
+    pub frames: u64,
+    /// Chunks in these.
+    pub chunks: u64,
+}
+
+/// Reads the object of a result, which may come from anywhere; nothing if it is none, or encrypted.
+#[must_use]
+pub fn describe(object: &[u8]) -> Option<Described> {
+    let stored = Stored::decode_object(object)?;
+    let (mut frames, mut chunks) = (0, 0);
+    stored.frames(&mut |_, prints| {
+        frames += 1;
+        chunks += prints.len() as u64;
+    });
+    Some(Described { packs: stored.pack_names(), label: stored.label, frames, chunks })
 }
 
 /// A stored result.
