@@ -181,25 +181,22 @@ impl Renaming {
         let at: HashMap<Digest, usize> = digests.iter().copied().zip(0..).collect();
         let mut done = vec![false; waiting.len()];
         for begin in 0..waiting.len() {
-            let mut stack = vec![begin];
-            while let Some(&top) = stack.last() {
-                let below = waiting[top].directories.iter();
-                let below = below.filter_map(|node| from_message(self.from, node.digest.as_ref()?));
-                let open = below.filter_map(|digest| at.get(&digest)).find(|child| !done[**child]);
-                match open {
-                    _ if done[top] => {}
-                    // A directory cannot be below itself: its digest depends on what is below.
-                    Some(child) => {
-                        stack.push(*child);
-                        continue;
-                    }
-                    None => {
-                        self.directory(&mut waiting[top])?;
-                        self.directories.insert(digests[top], encode(self.function, &waiting[top]).0);
-                        done[top] = true;
-                    }
+            // A directory, and how many of those below it were looked at.
+            let mut stack = vec![(begin, 0)];
+            while let Some((top, looked_at)) = stack.pop() {
+                if done[top] {
+                    continue;
                 }
-                stack.pop();
+                if let Some(node) = waiting[top].directories.get(looked_at) {
+                    stack.push((top, looked_at + 1));
+                    let below = node.digest.as_ref().and_then(|digest| from_message(self.from, digest));
+                    // A directory cannot be below itself: its digest depends on what is below.
+                    stack.extend(below.and_then(|digest| at.get(&digest)).map(|child| (*child, 0)));
+                    continue;
+                }
+                self.directory(&mut waiting[top])?;
+                self.directories.insert(digests[top], encode(self.function, &waiting[top]).0);
+                done[top] = true;
             }
         }
         let mut root = tree.root;
