@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use cache::{
-    CacheCommand, GcArgs, LsArgs, Order, PinArgs, StatsArgs, UnpinArgs, VerifyArgs, WarmArgs,
+    CacheCommand, ExportArgs, GcArgs, ImportArgs, LsArgs, Order, PinArgs, StatsArgs, UnpinArgs, VerifyArgs,
+    WarmArgs,
 };
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};

@@ -155,8 +155,8 @@ impl FromStr for Host {
         let port = match port {
             None => None,
             Some(port) if port.bytes().all(|c| c.is_ascii_digit()) => {
-                let port: u16 = port.parse().map_err(|_| wrong("the port is not one of 1 to 65535"))?;
-                Some(port).filter(|port| *port != 0)
+                let port = port.parse().ok().filter(|port| *port != 0);
+                Some(port.ok_or_else(|| wrong("the port is not one of 1 to 65535"))?)
             }
             Some(_) => return Err(wrong("a port is a number")),
         };
@@ -467,7 +467,7 @@ impl FromStr for Reference {
     }
 }
 
-/// Docker's rule for the part before the first slash.
+/// Docker's rule for the part before the first slash, save that upper case alone makes no host: it is more often a mistake.
 fn is_host(part: &str) -> bool {
-    part == "localhost" || part.contains(['.', ':', '[']) || part.bytes().any(|c| c.is_ascii_uppercase())
+    part == "localhost" || part.contains(['.', ':', '['])
 }

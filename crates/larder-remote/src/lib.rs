@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`tier`] | what a tier does: [`Tier`], and what travels: [`Offer`], [`Publication`] |
 //! | [`tiers`] | several tiers behind a local store: order, promotion, write-back, circuit breakers |
+//! | [`exchange`] | one result between a store and one tier |
+//! | [`archive`] | results in one file: an image layout |
 //! | [`packed`] | packs and results, wherever they lie; encryption |
 //! | [`bucket`] | packs and results in an object store |
 //! | [`s3`], [`gcs`], [`azure`], [`dir`] | buckets, and a shared folder: how each is opened, and what its errors mean |
@@ -20,10 +22,12 @@
 //! Needs a tokio runtime that the caller owns. Nothing here reads the environment, save that the clouds' usual
 //! variables are handed over by whoever opens a tier ([`Environment`]).
 
+pub mod archive;
 pub mod azure;
 pub mod bucket;
 mod connection;
 pub mod dir;
+mod exchange;
 pub mod gcs;
 pub mod oci;
 pub mod packed;

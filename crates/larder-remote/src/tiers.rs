@@ -14,16 +14,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use larder_core::{Digest, Error, ErrorKind, Result};
-use larder_reapi::{ActionResult, Message};
-use larder_store::action::needs;
+use larder_core::{Error, ErrorKind, Result};
 use larder_store::store::{Fetched, Upstream};
-use larder_store::{ActionDigest, Store, envelope};
+use larder_store::{ActionDigest, Store};
 use tokio::runtime::Handle;
 
+use crate::exchange::{Brought, bring, publish};
 use crate::seen::Seen;
-use crate::tier::{Offer, Publication, Receipt, Tier, Transfer};
+use crate::tier::{Receipt, Tier, Transfer};
 
 /// How long a tier that failed is left alone.
 const REST: Duration = Duration::from_secs(30);
@@ -240,7 +238,9 @@ impl Upstream for Tiers {
                 continue;
             }
             let Some(tier) = shared.tier(slot) else { continue };
-            match (shared.runtime)().and_then(|runtime| runtime.block_on(shared.bring(&*tier, action))) {
+            match (shared.runtime)()
+                .and_then(|runtime| runtime.block_on(bring(&shared.store, &*tier, action)))
+            {
                 Ok(Brought::Absent) => slot.seen.forget(action),
                 Ok(Brought::Whole(moved)) => {
                     slot.note(action);
@@ -311,13 +311,6 @@ impl Tiers {
     }
 }
 
-/// What came of asking one tier.
-enum Brought {
-    Absent,
-    Whole(Transfer),
-    Refused(envelope::Rejected),
-}
-
 impl Slot {
     fn note(&self, action: &ActionDigest) {
         if let Err(error) = self.seen.note(action) {
@@ -380,43 +373,6 @@ impl Shared {
         tiers.map(|tier| tier.moved()).map(|moved| moved.bytes + moved.requests).sum()
     }
 
-    async fn bring(&self, tier: &dyn Tier, action: &ActionDigest) -> Result<Brought> {
-        let Some(offer) = tier.look_up(self.store.namespace(), action).await? else {
-            return Ok(Brought::Absent);
-        };
-        let payload = match self.store.judge_remote(action, offer.envelope()) {
-            Ok(payload) => payload,
-            Err(rejected) => return Ok(Brought::Refused(rejected)),
-        };
-        let malformed = || Error::new(ErrorKind::Corrupt, "read a result").with("tier", tier.name());
-        let result = ActionResult::decode(payload).map_err(|error| malformed().caused_by(error))?;
-        let needs = self.needs(action, &result, &*offer)?;
-        let missing = self.store.find_missing(&needs)?;
-        let moved = if missing.is_empty() {
-            Transfer::default()
-        } else {
-            offer.fetch(&self.store, &needs, &missing).await?
-        };
-        self.store.promote(action, offer.envelope())?;
-        Ok(Brought::Whole(moved))
-    }
-
-    /// All that a result names; the trees that came with it are kept on the way.
-    fn needs(&self, action: &ActionDigest, result: &ActionResult, offer: &dyn Offer) -> Result<Vec<Digest>> {
-        let function = action.function();
-        let mut writer = self.store.writer()?;
-        let needs = needs(function, result, &mut |digest| {
-            let carried = offer.trees().iter().find(|tree| function.digest(tree) == *digest);
-            let Some(tree) = carried else {
-                return self.store.get(digest, larder_store::action::LARGEST_TREE);
-            };
-            writer.put_verified(digest, &mut &tree[..])?;
-            Ok(tree.to_vec())
-        })?;
-        writer.commit()?;
-        Ok(needs)
-    }
-
     /// A thread that sends.
     fn work(&self) {
         let mut queue = lock(&self.queue);
@@ -476,30 +432,8 @@ impl Shared {
         }
     }
 
-    /// Sends one result; nothing if it may not be published.
     fn publish(&self, slot: &Slot, tier: &dyn Tier, job: &Job) -> Result<Option<Receipt>> {
-        let Some(envelope) = self.store.publishable(&job.action)? else {
-            return Ok(None);
-        };
-        let malformed = |why: String| Error::new(ErrorKind::NotFound, "publish a result").with_message(why);
-        let payload = envelope::payload_unjudged(&envelope).map_err(|error| malformed(error.to_string()))?;
-        let result = ActionResult::decode(payload).map_err(|error| malformed(error.to_string()))?;
-        let mut trees = Vec::new();
-        let needs = needs(job.action.function(), &result, &mut |digest| {
-            let tree = self.store.get(digest, larder_store::action::LARGEST_TREE)?;
-            trees.push(Bytes::from(tree.clone()));
-            Ok(tree)
-        })?;
-        let envelope = Bytes::from(envelope);
-        let publication = Publication {
-            store: &self.store,
-            action: &job.action,
-            envelope: &envelope,
-            needs: &needs,
-            trees: &trees,
-            label: &job.label,
-            replace: lock(&slot.bad).contains(&job.action),
-        };
-        (self.runtime)()?.block_on(tier.publish(&publication)).map(Some)
+        let replace = lock(&slot.bad).contains(&job.action);
+        (self.runtime)()?.block_on(publish(&self.store, tier, &job.action, &job.label, replace))
     }
 }

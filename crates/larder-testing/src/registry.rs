@@ -3,8 +3,7 @@
 //! Stopped, by its process id, when it is dropped. Where it is not installed, tests say so and pass; with `REQUIRE_CLIENTS=1`
 //! they fail.
 
-use std::fmt::Write as _;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -31,15 +30,12 @@ impl DockerRegistry {
             let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
             let port = free.expect("a free port").port();
             let config = folder.path().join("config.yml");
-            let mut text = String::from("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n");
-            let root = folder.path().join("data");
-            write!(
-                text,
-                "storage:\n  filesystem: {{rootdirectory: '{}'}}\n  delete: {{enabled: true}}\n\
+            let text = format!(
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+                 storage:\n  filesystem: {{rootdirectory: '{}'}}\n  delete: {{enabled: true}}\n\
                  http: {{addr: '127.0.0.1:{port}'}}\n",
-                root.display()
-            )
-            .expect("a string takes everything");
+                folder.path().join("data").display()
+            );
             std::fs::write(&config, text).expect("a file in a temporary folder");
             let started = Command::new("docker-registry")
                 .arg("serve")
@@ -51,10 +47,7 @@ impl DockerRegistry {
             let mut child = match started {
                 Ok(child) => child,
                 Err(error) => {
-                    assert!(
-                        std::env::var_os("REQUIRE_CLIENTS").is_none_or(|value| value != "1"),
-                        "docker-registry is required and cannot be started: {error}"
-                    );
+                    skip("docker-registry", &error);
                     return None;
                 }
             };
@@ -96,6 +89,22 @@ impl DockerRegistry {
         walk(self.folder.path(), &mut found);
         found
     }
+}
+
+/// Whether a program can be started; if not, as for the registry.
+///
+/// # Panics
+/// With `REQUIRE_CLIENTS=1` when it is not installed.
+#[must_use]
+pub fn is_installed(program: &str) -> bool {
+    let started = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    started.map_err(|error| skip(program, &error)).is_ok()
+}
+
+fn skip(program: &str, error: &std::io::Error) {
+    let required = std::env::var_os("REQUIRE_CLIENTS").is_some_and(|value| value == "1");
+    assert!(!required, "{program} is required and cannot be started: {error}");
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {program} cannot be started: {error}");
 }
 
 impl Drop for DockerRegistry {

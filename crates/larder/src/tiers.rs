@@ -64,7 +64,7 @@ pub fn configured(cache: &CacheConfig, root: &Path, around: &Surroundings, write
     tiers.into_iter().map(|tier| configure(tier, root, &environment, writes)).collect()
 }
 
-/// A runtime for tiers, made when it is first asked for.
+/// A runtime for tiers, made when it is first asked for; it ends when this is dropped.
 #[must_use]
 pub fn runtime() -> Runtime {
     let runtime: OnceLock<std::io::Result<tokio::runtime::Runtime>> = OnceLock::new();

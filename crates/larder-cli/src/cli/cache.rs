@@ -18,6 +18,10 @@ pub(crate) enum CacheCommand {
     Pin(PinArgs),
     /// Let go what was pinned
     Unpin(UnpinArgs),
+    /// Write results into one file: an OCI image layout
+    Export(ExportArgs),
+    /// Take results from a file that was exported
+    Import(ImportArgs),
     /// Bring what remote tiers have of recipes into this machine's store, and run nothing
     Warm(WarmArgs),
 }
@@ -73,6 +77,38 @@ pub(crate) struct GcArgs {
     /// Show the plan, remove nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// The file; it is replaced only when all is written
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) file: std::path::PathBuf,
+    /// Only results whose label contains this: `app:build`, `compile`
+    #[arg(value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// Only results that were used in this time: `1h`, `7d`
+    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_span)]
+    pub(crate) used_within: Option<Duration>,
+    /// zstd level, 0 to 19
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(0..=19))]
+    pub(crate) level: i32,
+    /// Say what would be written, write nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The file, or a folder that holds an image layout
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::AnyPath)]
+    pub(crate) file: std::path::PathBuf,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

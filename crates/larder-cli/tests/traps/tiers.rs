@@ -9,10 +9,7 @@ use crate::world::Project;
 
 /// A project whose tier is a repository of a registry that runs.
 fn with_registry() -> Option<(DockerRegistry, Project)> {
-    let Some(registry) = DockerRegistry::start() else {
-        eprintln!("SKIPPED: docker-registry is not installed");
-        return None;
-    };
+    let registry = DockerRegistry::start()?;
     let project = project();
     tier(&project, &format!("oci: {{reference: {}/team/cache}}", registry.host()));
     Some((registry, project))
@@ -154,4 +151,72 @@ fn collecting_in_a_tier_plans_and_keeps_what_is_needed() {
     assert_eq!(ran.code, Some(1), "{ran:#?}");
     assert!(ran.err.contains("shorter than an hour"), "{ran:#?}");
     assert_eq!(machine(&ours, "theirs").good(&[]).executed(), 0);
+}
+
+/// One file carries results to a machine without a network, and only to who believes them.
+#[test]
+fn an_exported_file_is_imported_elsewhere() {
+    let ours = project();
+    ours.good(&[]);
+    let file = ours.base().join("cache.tar").display().to_string();
+    let ran = ours.larder(&["cache", "export", &file]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(ran.out.contains("2 results"), "{ran:#?}");
+    fs::remove_dir_all(ours.base().join("share")).unwrap();
+
+    let theirs = machine(&ours, "theirs");
+    theirs.file("larder.yml", "name: demo\n");
+    let ran = theirs.larder(&["cache", "import", &file, "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&told["imported"], &told["refused"]), (&2.into(), &0.into()), "{told}");
+    assert_eq!(theirs.good(&[]).executed(), 0);
+    same(&ours, &theirs);
+
+    let strangers =
+        machine(&ours, "strangers").with("LARDER_CACHE_SECRET", "a secret of other people, long enough");
+    let ran = strangers.larder(&["cache", "import", &file]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.err.contains("2 results are not believed"), "{ran:#?}");
+    strangers.file("larder.yml", "name: demo\n");
+    assert_eq!(strangers.good(&[]).executed(), 2);
+}
+
+/// What nobody can believe is not exported, and it is said why.
+#[test]
+fn what_is_not_signed_is_not_exported() {
+    let ours = Project::copying("one");
+    ours.good(&[]);
+    let file = ours.base().join("cache.tar").display().to_string();
+    let ran = ours.larder(&["cache", "export", &file]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.err.contains("not signed") && ran.err.contains("larder key generate"), "{ran:#?}");
+    assert!(!std::path::Path::new(&file).exists(), "no file that holds nothing");
+}
+
+/// A damaged file is misses, never wrong content; what is no archive is refused with a hint.
+#[test]
+fn a_damaged_archive_is_refused_or_gives_less() {
+    let ours = project();
+    ours.good(&[]);
+    let file = ours.base().join("cache.tar");
+    let path = file.display().to_string();
+    ours.larder(&["cache", "export", &path]);
+    let whole = fs::read(&file).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 23) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        fs::write(&file, bytes).unwrap();
+        let theirs = machine(&ours, &format!("theirs{at}"));
+        theirs.file("larder.yml", "name: demo\n");
+        let ran = theirs.larder(&["cache", "import", &path]);
+        assert!(matches!(ran.code, Some(0..=2)), "{ran:#?}");
+        theirs.good(&[]);
+        same(&ours, &theirs);
+    }
+    fs::write(&file, b"no archive at all").unwrap();
+    let ran = ours.larder(&["cache", "import", &path]);
+    assert!(ran.code != Some(0) && ran.err.contains("hint:"), "{ran:#?}");
+    fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let ran = ours.larder(&["cache", "import", &path]);
+    assert!(ran.code != Some(0) && ran.err.contains("hint:"), "{ran:#?}");
 }

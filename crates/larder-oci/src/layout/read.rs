@@ -171,7 +171,10 @@ pub struct BlobFile<'a> {
 
 impl std::fmt::Debug for BlobFile<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BlobFile").field("digest", &self.digest).field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("BlobFile")
+            .field("digest", &self.digest)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -233,7 +236,9 @@ impl Read for Checked<'_> {
                 hasher.update(&into[..count]);
             }
         }
-        if left == 0 && self.hasher.take().is_some_and(|hasher| hasher.finish() != self.blob.digest) {
+        // With the last bytes, not after them: who knows the size may never ask again.
+        let ended = self.at == self.blob.size;
+        if ended && self.hasher.take().is_some_and(|hasher| hasher.finish() != self.blob.digest) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, LayoutError::Corrupt(self.blob.digest)));
         }
         Ok(count)
@@ -244,8 +249,12 @@ impl Read for Checked<'_> {
 fn open(path: &std::path::Path) -> Result<Option<File>, LayoutError> {
     match std::fs::symlink_metadata(path) {
         Ok(status) if status.is_file() => Ok(Some(File::open(path)?)),
-        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "a part of the layout is no plain file").into()),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Ok(_) => {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "a part of the layout is no plain file").into())
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -318,7 +327,8 @@ fn scan(file: &impl ReadAt) -> Result<Found, LayoutError> {
         let content = at + tar::BLOCK;
         let plain = matches!(header.kind, Kind::File | Kind::Folder);
         let length = if plain { pax.size.unwrap_or(header.size) } else { header.size };
-        let end = content.checked_add(length).filter(|end| *end <= size).ok_or_else(|| wrong("it is cut off"))?;
+        let end =
+            content.checked_add(length).filter(|end| *end <= size).ok_or_else(|| wrong("it is cut off"))?;
         match header.kind {
             Kind::File | Kind::Folder => {
                 let pax = std::mem::take(&mut pax);
@@ -342,6 +352,9 @@ fn scan(file: &impl ReadAt) -> Result<Found, LayoutError> {
             }
         }
         // The last member's padding may be missing; the mark of the end then is too.
-        at = end.checked_add(tar::padding(length)).filter(|next| *next <= size).ok_or_else(|| wrong("it is cut off"))?;
+        at = end
+            .checked_add(tar::padding(length))
+            .filter(|next| *next <= size)
+            .ok_or_else(|| wrong("it is cut off"))?;
     }
 }

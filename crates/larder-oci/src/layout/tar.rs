@@ -141,8 +141,10 @@ impl Pax {
         let mut found = Self::default();
         while !rest.is_empty() {
             let space = rest.iter().position(|byte| *byte == b' ').ok_or_else(wrong)?;
-            let length: usize =
-                std::str::from_utf8(&rest[..space]).ok().and_then(|text| text.parse().ok()).ok_or_else(wrong)?;
+            let length: usize = std::str::from_utf8(&rest[..space])
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(wrong)?;
             if length > rest.len() || length <= space + 1 {
                 return Err(wrong());
             }
@@ -209,9 +211,17 @@ mod tests {
 
     #[test]
     fn pax_records() {
-        let pax = Pax::parse(b"12 path=a/b\n20 size=12345678901\n14 comment=x\n", 0).unwrap();
+        let pax = Pax::parse(b"12 path=a/b\n20 size=12345678901\n13 comment=x\n", 0).unwrap();
         assert_eq!((pax.path.as_deref(), pax.size), (Some("a/b"), Some(12_345_678_901)));
-        for wrong in [&b"x"[..], b"5 a=b", b"99 path=a\n", b"0 path=a\n", b"1 ", b"9 size=-\n", b"22 GNU.sparse.major=1\n"] {
+        for wrong in [
+            &b"x"[..],
+            b"5 a=b",
+            b"99 path=a\n",
+            b"0 path=a\n",
+            b"1 ",
+            b"9 size=-\n",
+            b"22 GNU.sparse.major=1\n",
+        ] {
             assert!(Pax::parse(wrong, 0).is_err(), "{wrong:?}");
         }
     }

@@ -167,10 +167,7 @@ impl<W: Write> LayoutWriter<W> {
     }
 
     /// Once something failed, nothing more is written.
-    fn guard(
-        &mut self,
-        write: impl FnOnce(&mut Self) -> Result<(), LayoutError>,
-    ) -> Result<(), LayoutError> {
+    fn guard(&mut self, write: impl FnOnce(&mut Self) -> Result<(), LayoutError>) -> Result<(), LayoutError> {
         if std::mem::replace(&mut self.broken, true) {
             return Err(LayoutError::Abandoned);
         }

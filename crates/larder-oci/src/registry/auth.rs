@@ -382,3 +382,28 @@ fn secret(text: &str) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::super::Options;
+    use super::*;
+
+    #[test]
+    fn secrets_go_to_realms_with_tls_unless_the_registry_has_none() {
+        let trusted = |host: &str, realm: &str| {
+            let host: Host = host.parse().unwrap();
+            let wire = Wire::open(&host, Options::default()).unwrap();
+            Authorizer::new(host, Credentials::Anonymous).realm(&wire, "test", realm).is_ok()
+        };
+        assert!(trusted("r.example", "https://auth.other.example/token"));
+        assert!(trusted("r.example", "http://127.0.0.1:5001/token"));
+        assert!(trusted("http://r.example", "http://auth.example/token"));
+        assert!(trusted("localhost:5000", "http://auth.example/token"));
+        assert!(!trusted("r.example", "http://r.example/token"));
+        assert!(!trusted("r.example", "http://169.254.169.254/latest"));
+        assert!(!trusted("localhost:5000", "file:///etc/passwd"));
+        assert!(!trusted("r.example", "/token"));
+    }
+}

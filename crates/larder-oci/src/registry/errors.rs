@@ -95,6 +95,12 @@ impl RegistryError {
         self
     }
 
+    /// It is a thing that the registry does not do, by whatever code it says so.
+    pub(super) fn unsupported(mut self) -> Self {
+        self.0.kind = Kind::Unsupported;
+        self
+    }
+
     /// A token server said no: that is about who asks, whatever its status.
     pub(super) fn refused_token(mut self, anonymous: bool) -> Self {
         self.0.kind = if anonymous || self.0.status != Some(403) { Kind::Unauthorized } else { Kind::Denied };
@@ -228,7 +234,6 @@ impl RegistryError {
         let mut tls = false;
         while let Some(cause) = next {
             let text = cause.to_string();
-            // The TLS library's own type is not ours to name; its errors come wrapped in those of I/O.
             tls |= cause.downcast_ref::<std::io::Error>().is_some_and(is_tls)
                 || text.contains("invalid peer certificate");
             chain.push(text);
@@ -263,14 +268,17 @@ pub(super) fn deepest(error: &dyn std::error::Error) -> String {
     deepest.to_string()
 }
 
+/// Whether a TLS library's error is in it. That library's own type is not ours to name, and I/O errors hide what they wrap from
+/// [`source`](std::error::Error::source).
 fn is_tls(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::InvalidData
-        && error.get_ref().is_some_and(|inner| {
-            let text = format!("{inner:?}");
-            ["InvalidCertificate", "AlertReceived", "InvalidMessage", "PeerIncompatible", "PeerMisbehaved"]
-                .iter()
-                .any(|name| text.starts_with(name))
-        })
+    let Some(inner) = error.get_ref() else { return false };
+    if let Some(wrapped) = inner.downcast_ref::<std::io::Error>() {
+        return is_tls(wrapped);
+    }
+    let text = format!("{inner:?}");
+    let names =
+        ["InvalidCertificate", "AlertReceived", "InvalidMessage", "PeerIncompatible", "PeerMisbehaved"];
+    names.iter().any(|name| text.starts_with(name))
 }
 
 impl fmt::Display for RegistryError {

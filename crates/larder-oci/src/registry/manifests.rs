@@ -160,6 +160,8 @@ impl Repository {
         match response.status().as_u16() {
             200 | 202 | 204 => Ok(true),
             404 => Ok(false),
+            // Before tags could be deleted, registries took them for broken digests.
+            400 if which.digest().is_none() => Err(self.wire.fail(&ask, response).await.unsupported()),
             _ => Err(self.wire.fail(&ask, response).await),
         }
     }

@@ -129,3 +129,26 @@ fn find(environment: &Environment, program: &str) -> Option<PathBuf> {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_program_that_does_not_answer_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("docker-credential-slow");
+        std::fs::write(&path, "#!/bin/sh\nsleep 20\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let environment: Environment = [("PATH", path)].into_iter().collect();
+        let started = Instant::now();
+        let error = run(&environment, "slow", "r.example", Duration::from_millis(200)).unwrap_err();
+        assert!(error.to_string().contains("gave no answer"), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(10));
+    }
+}

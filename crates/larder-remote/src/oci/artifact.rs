@@ -10,6 +10,7 @@
 use bytes::Bytes;
 use larder_core::Hash;
 use larder_oci::{Descriptor, Manifest, Tag};
+use larder_store::ActionDigest;
 
 use crate::packed::shelf::{Kind, Place};
 
@@ -21,6 +22,8 @@ pub(crate) const NOTE: &str = "application/vnd.larder.note.v1";
 pub(crate) const PACK: &str = "application/vnd.larder.pack.v1";
 /// Annotation of a manifest: the recipe, for people.
 pub(crate) const RECIPE: &str = "dev.larder.recipe";
+/// Annotation of a manifest: the digest of the action that it is the result of.
+pub(crate) const ACTION: &str = "dev.larder.action";
 /// Annotation of a manifest: the namespace.
 pub(crate) const NAMESPACE: &str = "dev.larder.namespace";
 /// Annotation of a layer: a file name, for tools that write layers to files.
@@ -47,7 +50,12 @@ pub(crate) fn tag(place: &Place) -> Tag {
 }
 
 /// The manifest of an object with packs.
-pub(crate) fn manifest(place: &Place, object: &Bytes, packs: &[(Hash, u64)], recipe: &str) -> Manifest {
+pub(crate) fn manifest(
+    place: &Place,
+    object: &Bytes,
+    packs: &[(Hash, u64)],
+    of: Option<(&str, &ActionDigest)>,
+) -> Manifest {
     let kind = kind_of(place.kind);
     let mut first = Descriptor::of(kind, object).annotated(TITLE, "result");
     if object.len() <= INLINE {
@@ -60,8 +68,9 @@ pub(crate) fn manifest(place: &Place, object: &Bytes, packs: &[(Hash, u64)], rec
     }));
     let mut manifest = Manifest::artifact(kind, layers);
     manifest.annotations.insert(NAMESPACE.into(), place.namespace.clone());
-    if !recipe.is_empty() {
+    if let Some((recipe, action)) = of {
         manifest.annotations.insert(RECIPE.into(), recipe.to_owned());
+        manifest.annotations.insert(ACTION.into(), action.to_string());
     }
     manifest
 }

@@ -148,7 +148,7 @@ impl Shelf for OciShelf {
 
     async fn write(&self, place: &Place, object: Bytes, about: &About<'_>) -> Result<Written> {
         let packs = self.sized(about.packs)?;
-        let manifest = artifact::manifest(place, &object, &packs, about.label);
+        let manifest = artifact::manifest(place, &object, &packs, about.of);
         let empty = OciDigest::sha256(EMPTY_CONFIG);
         self.configured.get_or_try_init(|| self.put(&empty, Bytes::from_static(EMPTY_CONFIG), true)).await?;
         self.put(&manifest.layers[0].digest, object, false).await?;

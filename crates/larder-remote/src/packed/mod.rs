@@ -94,9 +94,9 @@ impl PackedTier {
         }
     }
 
-    /// What a place may show of a recipe's name.
-    fn shown<'a>(&self, label: &'a str) -> &'a str {
-        if self.seal.is_some() { "" } else { label }
+    /// What a place may show of a result.
+    fn shown<'a>(&self, label: &'a str, action: &'a ActionDigest) -> Option<(&'a str, &'a ActionDigest)> {
+        self.seal.is_none().then_some((label, action))
     }
 
     /// Reads what is at `place`, decrypted.

@@ -41,7 +41,7 @@ pub(super) async fn publish(tier: &PackedTier, publication: &Publication<'_>) ->
             Presence::Absent => {}
             Presence::Present => return Ok(receipt(true)),
             // It is in use: so that nobody deletes it for its age.
-            Presence::Old => return refresh(tier, &place, publication.label).await.map(|()| receipt(true)),
+            Presence::Old => return refresh(tier, &place, publication).await.map(|()| receipt(true)),
         }
     }
     let recent = recent(tier, namespace, publication.label).await;
@@ -65,7 +65,7 @@ pub(super) async fn publish(tier: &PackedTier, publication: &Publication<'_>) ->
 }
 
 /// Writes an old result anew, as it is.
-async fn refresh(tier: &PackedTier, place: &Place, label: &str) -> Result<()> {
+async fn refresh(tier: &PackedTier, place: &Place, publication: &Publication<'_>) -> Result<()> {
     let Some(object) = tier.shelf.read(place).await? else { return Ok(()) };
     let packs = tier.decode(place, object.clone())?.pack_names();
     let doomed = tier.shelf.doomed(&place.namespace).await?;
@@ -73,7 +73,8 @@ async fn refresh(tier: &PackedTier, place: &Place, label: &str) -> Result<()> {
         // Its content is about to go: it is a miss soon, and written whole then.
         return Ok(());
     }
-    let about = About { packs: &packs, label: tier.shown(label), replace: true };
+    let of = tier.shown(publication.label, publication.action);
+    let about = About { packs: &packs, of, replace: true };
     tier.shelf.write(place, object, &about).await.map(drop)
 }
 
@@ -118,7 +119,8 @@ async fn write(
     }
     let object = stored.encode_object().map_err(|error| Error::from_io(error, "write a result"))?;
     let packs = stored.pack_names();
-    let about = About { packs: &packs, label: tier.shown(publication.label), replace: publication.replace };
+    let of = tier.shown(publication.label, publication.action);
+    let about = About { packs: &packs, of, replace: publication.replace };
     tier.shelf.write(place, tier.sealed(place, object), &about).await
 }
 
@@ -163,7 +165,8 @@ async fn note(tier: &PackedTier, publication: &Publication<'_>, recent: Vec<Acti
     lines.push(String::new());
     let place = Place::note(publication.store.namespace(), publication.label, tier.seal.as_ref());
     let object = tier.sealed(&place, lines.join("\n").into());
-    let about = About { replace: true, label: tier.shown(publication.label), ..About::default() };
+    let of = tier.shown(publication.label, publication.action);
+    let about = About { replace: true, of, ..About::default() };
     if let Err(error) = tier.shelf.write(&place, object, &about).await {
         tracing::debug!(%error, "the note of a recipe cannot be written");
     }

@@ -88,8 +88,8 @@ pub(crate) enum Kind {
 pub(crate) struct About<'a> {
     /// Packs that it names.
     pub(crate) packs: &'a [Hash],
-    /// What it is of, for people; empty when that is nobody's business.
-    pub(crate) label: &'a str,
+    /// What it is of, for people and for tools that copy; nothing when that is nobody's business.
+    pub(crate) of: Option<(&'a str, &'a ActionDigest)>,
     /// Take the place of what is there.
     pub(crate) replace: bool,
 }

@@ -9,7 +9,7 @@ use larder_remote::oci::{self, OciConfig};
 use larder_remote::packed::PackOptions;
 use larder_remote::packed::collect::CollectOptions;
 use larder_remote::packed::seal::Seal;
-use larder_testing::registry::DockerRegistry;
+use larder_testing::registry::{DockerRegistry, is_installed};
 
 use crate::options;
 use crate::suite::{self, bring, publish, wait};
@@ -23,23 +23,15 @@ fn open(registry: &DockerRegistry, repository: &str, packs: PackOptions) -> Arc<
     Arc::new(oci::open(&config, &environment, packs, patience).unwrap())
 }
 
-fn registry() -> Option<DockerRegistry> {
-    let registry = DockerRegistry::start();
-    if registry.is_none() {
-        eprintln!("SKIPPED: docker-registry is not installed");
-    }
-    registry
-}
-
 #[test]
 fn the_suite_holds() {
-    let Some(registry) = registry() else { return };
+    let Some(registry) = DockerRegistry::start() else { return };
     suite::run(&|| open(&registry, "team/cache", PackOptions::default()), 100 << 20);
 }
 
 #[test]
 fn the_suite_holds_encrypted() {
-    let Some(registry) = registry() else { return };
+    let Some(registry) = DockerRegistry::start() else { return };
     let packs =
         PackOptions { seal: Some(Seal::new(b"sixteen bytes at least").unwrap()), ..PackOptions::default() };
     suite::run(&|| open(&registry, "team/sealed", packs.clone()), 8 << 20);
@@ -48,10 +40,8 @@ fn the_suite_holds_encrypted() {
 /// A repository is copied by a tool that knows nothing of Larder, and serves results from where it was copied to.
 #[test]
 fn skopeo_lists_and_copies_results() {
-    let Some(registry) = registry() else { return };
-    if Command::new("skopeo").arg("--version").output().is_err() {
-        assert!(std::env::var_os("REQUIRE_CLIENTS").is_none_or(|value| value != "1"), "skopeo is required");
-        eprintln!("SKIPPED: skopeo is not installed");
+    let Some(registry) = DockerRegistry::start() else { return };
+    if !is_installed("skopeo") {
         return;
     }
     let tier = open(&registry, "team/cache", PackOptions::default());
@@ -83,7 +73,7 @@ fn skopeo_lists_and_copies_results() {
 
 #[test]
 fn larder_deletes_nothing_in_a_registry() {
-    let Some(registry) = registry() else { return };
+    let Some(registry) = DockerRegistry::start() else { return };
     let tier = open(&registry, "team/cache", PackOptions::default());
     let rules =
         CollectOptions { older_than: None, grace: std::time::Duration::from_secs(7200), dry_run: false };
@@ -94,7 +84,7 @@ fn larder_deletes_nothing_in_a_registry() {
 
 #[test]
 fn it_can_be_tried() {
-    let Some(registry) = registry() else { return };
+    let Some(registry) = DockerRegistry::start() else { return };
     let found = wait(open(&registry, "team/cache", PackOptions::default()).examine("default"));
     assert_eq!(found.failures().count(), 0, "{found:?}");
     assert!(found.read.unwrap().unwrap().per_second() > 0);

@@ -179,6 +179,12 @@ impl<'a> Cache<'a> {
 }
 
 impl Source for Cache<'_> {
+    fn expect(&self, digests: &[Digest]) {
+        if let Some(store) = self.store {
+            store.expect(digests);
+        }
+    }
+
     fn write_to(&self, digest: &Digest, out: &File) -> Result<(), BoxError> {
         let store = self.store.ok_or_else(|| Error::new(ErrorKind::NotFound, "restore a file"))?;
         Ok(store.write_to(digest, out)?)

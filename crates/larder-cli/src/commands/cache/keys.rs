@@ -3,11 +3,11 @@
 //! A result's key is shown as the hash and size of its action, `91c0…/142`. To name a result, 6 digits are enough if they fit only
 //! one, or the recipe's label (`app:build`), which means the result that was used last. A blob is named by its digest.
 
-use larder::core::{Digest, Error, ErrorKind, Hash, Result};
+use larder::core::{Digest, DigestFunction, Error, ErrorKind, Hash, Result};
 use larder::run::engine::label_of;
-use larder::store::Store;
 use larder::store::envelope::payload_unjudged;
 use larder::store::local::index::{Index, Listed};
+use larder::store::{ActionDigest, Store};
 
 /// Results listed at a time.
 const PAGE: usize = 1000;
@@ -16,11 +16,18 @@ const SHORTEST: usize = 6;
 
 /// The key as text.
 pub(super) fn text(key: &[u8]) -> String {
-    let parts = key.split_at_checked(32).and_then(|(hash, size)| {
-        let (hash, size): ([u8; 32], [u8; 8]) = (hash.try_into().ok()?, size.try_into().ok()?);
-        Some(format!("{}/{}", Hash(hash).to_hex(), u64::from_le_bytes(size)))
-    });
-    parts.unwrap_or_else(|| key.iter().map(|byte| format!("{byte:02x}")).collect())
+    match action(key) {
+        Some(action) => format!("{}/{}", action.0.hash.to_hex(), action.0.size),
+        None => key.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// The action of a key, if it is one of a recipe.
+pub(super) fn action(key: &[u8]) -> Option<ActionDigest> {
+    let (hash, size) = key.split_at_checked(32)?;
+    let (hash, size): ([u8; 32], [u8; 8]) = (hash.try_into().ok()?, size.try_into().ok()?);
+    let size = u64::from_le_bytes(size);
+    Some(ActionDigest(Digest { function: DigestFunction::Blake3, hash: Hash(hash), size }))
 }
 
 /// The recipe that a result is of, as whoever recorded it said.

@@ -1,5 +1,6 @@
 //! `larder cache`: one file per subcommand.
 
+mod archive;
 pub(super) mod gc;
 mod keys;
 mod ls;
@@ -28,6 +29,8 @@ pub(super) fn cache(context: &Context, command: &CacheCommand) -> Result<Exit, E
         CacheCommand::Verify(args) => verify::verify(context, args),
         CacheCommand::Pin(args) => pin::pin(context, args),
         CacheCommand::Unpin(args) => pin::unpin(context, args),
+        CacheCommand::Export(args) => archive::export(context, args),
+        CacheCommand::Import(args) => archive::import(context, args),
         CacheCommand::Warm(args) => warm::warm(context, args),
     }
 }

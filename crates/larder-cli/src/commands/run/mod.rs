@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use larder::project::{OpenProject, Surroundings};
 use larder::remote::Tiers;
-use larder::run::engine::{Options, Order, Report, Session};
+use larder::run::engine::{Options, Order, Report, Session, look_ahead};
 use larder::run::event::Event;
 use larder::run::plan::Plan;
 use larder::run::process::CancelToken;
@@ -37,6 +37,9 @@ use crate::printer::Printer;
 use crate::signals::Watch;
 
 pub(super) use summary::tiers as tiers_of;
+
+/// Looking at so many paths takes longer than starting a thread.
+const WORTH_A_THREAD: usize = 1_000;
 
 /// What was asked for.
 pub(super) fn selection(selecting: &Selecting) -> Selection {
@@ -88,7 +91,7 @@ fn instead(context: &Context, args: &RunArgs, open: &OpenProject) -> Option<Resu
 
 fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Option<&Store>) -> Options {
     let config = &open.project.config;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = open.worktree.cores();
     let reserved = usize::try_from(config.reserved_threads).unwrap_or(0);
     let configured = config
         .max_parallel
@@ -116,6 +119,27 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
     }
 }
 
+/// Opens the store, unless none is wanted. In a large project files are looked at meanwhile.
+fn store(
+    context: &Context,
+    args: &RunArgs,
+    around: &Surroundings,
+    open: &OpenProject,
+    plan: &Plan,
+) -> Result<Option<Store>, Exit> {
+    if args.cache == CacheStrategy::Disabled {
+        return Ok(None);
+    }
+    if open.worktree.known() < WORTH_A_THREAD || open.worktree.cores() < 2 {
+        return project::store(context, around, open);
+    }
+    std::thread::scope(|threads| {
+        let store = threads.spawn(|| project::store(context, around, open));
+        look_ahead(&open.project.root, &open.worktree, plan);
+        store.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 /// Plans and runs.
 fn execute(
     context: &Context,
@@ -128,8 +152,7 @@ fn execute(
     let plan = Plan::build(&open.project, &selection(&args.selecting), &open.listing())
         .map_err(|error| project::refuse(printer, &error))?;
     project::warn(printer, &plan.warnings);
-    let store =
-        if args.cache == CacheStrategy::Disabled { None } else { project::store(context, around, open)? };
+    let store = store(context, args, around, open, &plan)?;
     let failed = |error: &dyn std::error::Error| project::fail(printer, error, None);
     let cancel = CancelToken::new().map_err(|error| failed(&error))?;
     let watch = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
