@@ -6,10 +6,12 @@
 //! | [`flaky`] | a backend that fails, truncates and flips bits |
 //! | [`strict`] | a backend that is stricter than reality |
 //! | [`project`] | a project in a temporary folder, and the `larder` command run in it |
+//! | [`proxy`] | a server as seen through a bad network, with requests and bytes counted |
 
 pub mod conformance;
 pub mod flaky;
 pub mod project;
+pub mod proxy;
 pub mod strict;
 
 pub use project::{Output, Project};
