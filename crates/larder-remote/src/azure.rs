@@ -8,8 +8,9 @@ use larder_core::{Error, ErrorKind, Result};
 use object_store::azure::MicrosoftAzureBuilder;
 
 use crate::Environment;
-use crate::bucket::{BucketOptions, BucketTier};
+use crate::bucket::{self, BucketOptions};
 use crate::connection;
+use crate::packed::PackedTier;
 
 /// Its name in the configuration.
 pub const NAME: &str = "azure";
@@ -51,7 +52,7 @@ const SET_CREDENTIALS: &str =
 ///
 /// # Errors
 /// `Invalid` when the configuration makes no sense.
-pub fn open(config: &AzureConfig, environment: &Environment, options: BucketOptions) -> Result<BucketTier> {
+pub fn open(config: &AzureConfig, environment: &Environment, options: BucketOptions) -> Result<PackedTier> {
     let given = environment.iter().any(|(name, _)| CREDENTIALS.contains(&name.as_str()));
     let options = BucketOptions { silent: (!given).then_some(SET_CREDENTIALS), ..options };
     let mut builder =
@@ -76,5 +77,5 @@ pub fn open(config: &AzureConfig, environment: &Environment, options: BucketOpti
             .with_hint(SET_CREDENTIALS)
             .caused_by(error)
     })?;
-    Ok(BucketTier::new(Arc::new(store), NAME, &identity(config), options))
+    Ok(bucket::tier(Arc::new(store), NAME, &identity(config), options))
 }

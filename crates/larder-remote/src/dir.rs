@@ -9,7 +9,8 @@ use std::sync::Arc;
 use larder_core::{Error, ErrorKind, Result};
 use object_store::local::LocalFileSystem;
 
-use crate::bucket::{BucketOptions, BucketTier};
+use crate::bucket::{self, BucketOptions};
+use crate::packed::PackedTier;
 
 /// Its name in the configuration.
 pub const NAME: &str = "dir";
@@ -24,7 +25,7 @@ pub fn identity(path: &Path) -> String {
 ///
 /// # Errors
 /// `Invalid` when there is no such folder.
-pub fn open(path: &Path, options: BucketOptions) -> Result<BucketTier> {
+pub fn open(path: &Path, options: BucketOptions) -> Result<PackedTier> {
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| {
         Error::new(ErrorKind::Invalid, "open a cache tier")
             .with("path", path.display())
@@ -33,5 +34,5 @@ pub fn open(path: &Path, options: BucketOptions) -> Result<BucketTier> {
             .caused_by(error)
     })?;
     let store = store.with_automatic_cleanup(false);
-    Ok(BucketTier::new(Arc::new(store), NAME, &identity(path), options))
+    Ok(bucket::tier(Arc::new(store), NAME, &identity(path), options))
 }

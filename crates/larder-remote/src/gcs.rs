@@ -9,8 +9,9 @@ use larder_core::{Error, ErrorKind, Result};
 use object_store::gcp::GoogleCloudStorageBuilder;
 
 use crate::Environment;
-use crate::bucket::{BucketOptions, BucketTier};
+use crate::bucket::{self, BucketOptions};
 use crate::connection;
+use crate::packed::PackedTier;
 
 /// Its name in the configuration.
 pub const NAME: &str = "gcs";
@@ -36,7 +37,7 @@ const SET_CREDENTIALS: &str = "set GOOGLE_APPLICATION_CREDENTIALS to a file of c
 ///
 /// # Errors
 /// `Invalid` when the configuration makes no sense, or a file of credentials cannot be read.
-pub fn open(config: &GcsConfig, environment: &Environment, options: BucketOptions) -> Result<BucketTier> {
+pub fn open(config: &GcsConfig, environment: &Environment, options: BucketOptions) -> Result<PackedTier> {
     let given = config.endpoint.is_some() || environment.iter().any(|(name, _)| name.starts_with("GOOGLE_"));
     let options = BucketOptions { silent: (!given).then_some(SET_CREDENTIALS), ..options };
     let mut builder =
@@ -61,7 +62,7 @@ pub fn open(config: &GcsConfig, environment: &Environment, options: BucketOption
             .with_hint(SET_CREDENTIALS)
             .caused_by(error)
     })?;
-    Ok(BucketTier::new(Arc::new(store), NAME, &identity(config), options))
+    Ok(bucket::tier(Arc::new(store), NAME, &identity(config), options))
 }
 
 /// The account that names another server and needs no token.

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`tier`] | what a tier does: [`Tier`], and what travels: [`Offer`], [`Publication`] |
 //! | [`tiers`] | several tiers behind a local store: order, promotion, write-back, circuit breakers |
-//! | [`bucket`] | the layout of packs and results over any object store |
+//! | [`packed`] | packs and results, wherever they lie; encryption |
+//! | [`bucket`] | packs and results in an object store |
 //! | [`s3`], [`gcs`], [`azure`], [`dir`] | buckets, and a shared folder: how each is opened, and what its errors mean |
 //! | [`connection`] | retries and limits of time that clouds share |
 //! | [`seen`] | what a tier is known to have, so that nothing is uploaded twice |
@@ -22,12 +23,13 @@ pub mod bucket;
 mod connection;
 pub mod dir;
 pub mod gcs;
+pub mod packed;
 pub mod s3;
 pub mod seen;
 pub mod tier;
 pub mod tiers;
 
-pub use bucket::BucketTier;
+pub use packed::PackedTier;
 pub use tier::{Offer, Publication, Receipt, Tier, Transfer};
 pub use tiers::{Tiers, TiersOptions};
 

@@ -8,8 +8,9 @@ use larder_core::{Error, ErrorKind, Result};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 
 use crate::Environment;
-use crate::bucket::{BucketOptions, BucketTier};
+use crate::bucket::{self, BucketOptions};
 use crate::connection;
+use crate::packed::PackedTier;
 
 /// Its name in the configuration.
 pub const NAME: &str = "s3";
@@ -47,7 +48,7 @@ const SET_CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 /// # Errors
 /// `Invalid` when the configuration makes no sense; `Permission` when a server other than Amazon's is named and no
 /// credentials are.
-pub fn open(config: &S3Config, environment: &Environment, options: BucketOptions) -> Result<BucketTier> {
+pub fn open(config: &S3Config, environment: &Environment, options: BucketOptions) -> Result<PackedTier> {
     let set =
         |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let endpoint =
@@ -81,5 +82,5 @@ pub fn open(config: &S3Config, environment: &Environment, options: BucketOptions
     let store = builder.build().map_err(|error| {
         Error::new(ErrorKind::Invalid, "open a cache tier").with("bucket", &config.bucket).caused_by(error)
     })?;
-    Ok(BucketTier::new(Arc::new(store), NAME, &identity(config), options))
+    Ok(bucket::tier(Arc::new(store), NAME, &identity(config), options))
 }

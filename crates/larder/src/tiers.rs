@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use larder_core::{Error, ErrorKind, Result};
 use larder_remote::bucket::BucketOptions;
+use larder_remote::packed::PackOptions;
+use larder_remote::packed::seal::Seal;
 use larder_remote::tiers::{Configured, Open, Warning};
 use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, s3};
 use larder_run::config::CacheConfig;
@@ -79,16 +81,17 @@ fn configure(
     let environment = environment.clone();
     let (place, prefix) = place(&tier.kind, root);
     let level = tier.compression_level.map_or(3, |level| i32::try_from(level).unwrap_or(19));
-    let encrypted = tier.encryption.is_some();
-    let (name, identity) = (tier.kind.name(), format!("{}#{prefix}", place.identity()));
+    let secret = tier.encryption.clone();
+    let seal = move || secret.as_ref().map(|secret| Seal::new(secret.reveal().as_bytes())).transpose();
+    // What a tier had in plain form, or under another key, it does not have under this one.
+    let sealed_with = seal().ok().flatten().map_or(String::new(), |seal| seal.id());
+    let identity = format!("{}#{prefix}#{sealed_with}", place.identity());
     let open: Open = Box::new(move || {
-        if encrypted {
-            return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
-                .with_message("`encryption` is not built yet, and nothing is sent without it")
-                .with_hint("remove `encryption`, or the tier"));
-        }
-        place.open(&environment, BucketOptions { prefix: prefix.clone(), level, ..BucketOptions::default() })
+        // A key that cannot be used is said, and nothing is sent without it.
+        let packs = PackOptions { level, seal: seal()? };
+        place.open(&environment, BucketOptions { prefix: prefix.clone(), packs, ..BucketOptions::default() })
     });
+    let name = tier.kind.name();
     Configured { name, identity, open, read: true, write: signs }
 }
 

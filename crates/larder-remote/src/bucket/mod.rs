@@ -1,102 +1,88 @@
-//! A tier in an object store: packs and results. The layout is `docs/formats/bucket.md`.
+//! A shelf in an object store. The layout is `docs/formats/bucket.md`.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`names`] | names of objects |
 //! | [`objects`] | requests: limits of time, counts |
 //! | [`errors`] | what their failures mean, and what to do |
-//! | [`stored`] | what a result object holds |
-//! | [`fetch`] | content from packs into the store |
-//! | [`publish`] | a result and its content into the bucket |
 //!
-//! Nothing in a bucket is ever changed in place, save the notes of recipes and results that proved bad. A pack's name is
-//! the hash of its bytes. A result is written after its packs, so whoever finds it finds them; it is found by its key
-//! alone: there is no index to download.
-//!
-//! Works from many machines at once with no server between. Two who publish one result write the same packs, and one of
-//! the two results stays.
+//! Works from many machines at once with no server between. Two who publish one result write the same packs, whose name is
+//! the hash of their bytes, and one of the two results stays.
 
 mod errors;
-mod fetch;
 mod names;
 mod objects;
-mod publish;
-mod stored;
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use larder_core::chunk_list::Root;
-use larder_core::{Digest, Error, ErrorKind, Hash, Result};
-use larder_store::{ActionDigest, Store};
+use larder_core::{Error, Hash, Result};
 use object_store::ObjectStore;
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::tier::{Offer, Publication, Receipt, Tier, Transfer};
+use crate::packed::shelf::{About, Kind, Place, Presence, Shelf, Written};
+use crate::packed::stored::LARGEST;
+use crate::packed::{PackOptions, PackedTier};
+use crate::tier::Transfer;
 use errors::Speaker;
-use fetch::Content;
 use names::Names;
+use objects::Objects;
 pub use objects::Patience;
-use objects::{Created, Objects};
-use stored::{LARGEST, Stored};
 
 /// How long marks are believed before they are read again. Far less than the time between mark and deletion.
 const MARKS_FRESH: Duration = Duration::from_secs(600);
+/// A result that is in use is written anew when it is older, so that its age says when it was last used.
+const OLD: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Bytes of the note of a recipe at most.
+const LARGEST_NOTE: u64 = 4096;
 
-/// A tier in an object store.
-#[derive(Clone, Debug)]
-pub struct BucketTier {
-    objects: Objects,
-    identity: String,
-    prefix: String,
-    level: i32,
-    creates: Arc<OnceCell<bool>>,
-    marked: Arc<Mutex<Option<Marks>>>,
-}
-
-type Marks = (Instant, String, Arc<HashSet<Hash>>);
-
-/// How a [`BucketTier`] is used.
-#[derive(Clone, Debug)]
+/// How a bucket is used.
+#[derive(Clone, Debug, Default)]
 pub struct BucketOptions {
     /// What stands before all names.
     pub prefix: String,
-    /// zstd level of packs; 0 stores raw.
-    pub level: i32,
+    /// How packs are written.
+    pub packs: PackOptions,
     /// How long answers are waited for.
     pub patience: Patience,
     /// What to do when nobody answers.
     pub silent: Option<&'static str>,
 }
 
-impl Default for BucketOptions {
-    fn default() -> Self {
-        Self { prefix: String::new(), level: 3, patience: Patience::default(), silent: None }
-    }
+/// A tier over `store`. `name` is the tier's in the configuration; `identity` tells the bucket from all others.
+#[must_use]
+pub fn tier(
+    store: Arc<dyn ObjectStore>,
+    name: &'static str,
+    identity: &str,
+    options: BucketOptions,
+) -> PackedTier {
+    let bucket = Bucket {
+        objects: Objects::new(store, Speaker { tier: name, silent: options.silent }, options.patience),
+        identity: format!("{identity}#{}", options.prefix),
+        prefix: options.prefix,
+        creates: Arc::default(),
+        marked: Arc::default(),
+    };
+    PackedTier::new(Arc::new(bucket), options.packs)
 }
 
-impl BucketTier {
-    /// A tier over `store`. `name` is the tier's in the configuration; `identity` tells the bucket from all others.
-    #[must_use]
-    pub fn new(
-        store: Arc<dyn ObjectStore>,
-        name: &'static str,
-        identity: &str,
-        options: BucketOptions,
-    ) -> Self {
-        Self {
-            objects: Objects::new(store, Speaker { tier: name, silent: options.silent }, options.patience),
-            identity: format!("{identity}#{}", options.prefix),
-            prefix: options.prefix,
-            level: options.level.clamp(0, 19),
-            creates: Arc::default(),
-            marked: Arc::default(),
-        }
-    }
+#[derive(Clone, Debug)]
+struct Bucket {
+    objects: Objects,
+    identity: String,
+    prefix: String,
+    creates: Arc<OnceCell<bool>>,
+    marked: Arc<Mutex<Option<Marks>>>,
+}
 
+type Marks = (Instant, String, Arc<HashSet<Hash>>);
+
+impl Bucket {
     fn names(&self, namespace: &str) -> Names {
         Names::new(&self.prefix, namespace)
     }
@@ -111,7 +97,7 @@ impl BucketTier {
                 let tried = async {
                     let first = self.objects.create(&path, Bytes::from_static(b"1")).await?;
                     let second = self.objects.create(&path, Bytes::from_static(b"2")).await?;
-                    Ok::<_, Error>(first == Created::Yes && second == Created::Present)
+                    Ok::<_, Error>(first == Written::Yes && second == Written::Present)
                 };
                 let honours = tried.await.unwrap_or(false);
                 if let Err(error) = self.objects.delete(&path).await {
@@ -122,23 +108,6 @@ impl BucketTier {
             })
             .await
     }
-
-    /// Packs that will be deleted.
-    async fn marked(&self, names: &Names) -> Result<Arc<HashSet<Hash>>> {
-        let mut marked = self.marked.lock().await;
-        let folder = names.marked();
-        if let Some((read, of, marks)) = &*marked
-            && read.elapsed() < MARKS_FRESH
-            && *of == folder.as_ref()
-        {
-            return Ok(marks.clone());
-        }
-        let found = self.objects.list(&folder).await?;
-        let marks: Arc<HashSet<Hash>> =
-            Arc::new(found.iter().filter_map(|object| names::pack_of(&object.location)).collect());
-        *marked = Some((Instant::now(), folder.to_string(), marks.clone()));
-        Ok(marks)
-    }
 }
 
 fn rand_id() -> u64 {
@@ -147,8 +116,8 @@ fn rand_id() -> u64 {
 }
 
 #[async_trait]
-impl Tier for BucketTier {
-    fn name(&self) -> &str {
+impl Shelf for Bucket {
+    fn name(&self) -> &'static str {
         self.objects.name()
     }
 
@@ -160,46 +129,61 @@ impl Tier for BucketTier {
         self.objects.moved()
     }
 
-    async fn look_up(&self, namespace: &str, action: &ActionDigest) -> Result<Option<Box<dyn Offer>>> {
-        let names = self.names(namespace);
-        let Some(object) = self.objects.get(&names.result(action), LARGEST as u64).await? else {
-            return Ok(None);
+    fn moved_here(&self) -> Transfer {
+        self.objects.moved_here()
+    }
+
+    fn apart(&self) -> Arc<dyn Shelf> {
+        Arc::new(Self { objects: self.objects.apart(), ..self.clone() })
+    }
+
+    async fn presence(&self, place: &Place) -> Result<Presence> {
+        let age = self.objects.age(&self.names(&place.namespace).place(place)).await?;
+        Ok(match age {
+            None => Presence::Absent,
+            Some(age) if age > OLD => Presence::Old,
+            Some(_) => Presence::Present,
+        })
+    }
+
+    async fn read(&self, place: &Place) -> Result<Option<Bytes>> {
+        let limit = match place.kind {
+            Kind::Result => LARGEST as u64,
+            Kind::Note => LARGEST_NOTE,
         };
-        let Some(stored) = Stored::decode_object(&object) else {
-            return Err(Error::new(ErrorKind::Corrupt, "read a result")
-                .with_message("it does not decode")
-                .with("tier", self.objects.name()));
-        };
-        Ok(Some(Box::new(BucketOffer { objects: self.objects.apart(), names, stored })))
+        self.objects.get(&self.names(&place.namespace).place(place), limit).await
     }
 
-    async fn publish(&self, publication: &Publication<'_>) -> Result<Receipt> {
-        let apart = Self { objects: self.objects.apart(), ..self.clone() };
-        publish::publish(&apart, publication).await
-    }
-}
-
-/// A result object.
-#[derive(Debug)]
-struct BucketOffer {
-    objects: Objects,
-    names: Names,
-    stored: Stored,
-}
-
-#[async_trait]
-impl Offer for BucketOffer {
-    fn envelope(&self) -> &Bytes {
-        &self.stored.envelope
+    async fn write(&self, place: &Place, object: Bytes, about: &About<'_>) -> Result<Written> {
+        let path = self.names(&place.namespace).place(place);
+        if about.replace || !self.honours_create().await {
+            return self.objects.put(&path, object).await.map(|()| Written::Yes);
+        }
+        self.objects.create(&path, object).await
     }
 
-    fn trees(&self) -> &[Bytes] {
-        &self.stored.trees
+    async fn read_pack(&self, namespace: &str, pack: &Hash, range: Range<u64>) -> Result<Bytes> {
+        self.objects.range(&self.names(namespace).pack(pack), range).await
     }
 
-    async fn fetch(&self, store: &Store, needs: &[Digest], missing: &[Digest]) -> Result<Transfer> {
-        let roots: Vec<Root> = self.stored.roots(needs);
-        Content::new(&self.objects, &self.names, &self.stored).bring(store, needs, &roots, missing).await?;
-        Ok(self.objects.moved_here())
+    async fn write_pack(&self, namespace: &str, bytes: Bytes) -> Result<Hash> {
+        let pack = Hash::blake3(&bytes);
+        self.objects.put(&self.names(namespace).pack(&pack), bytes).await.map(|()| pack)
+    }
+
+    async fn doomed(&self, namespace: &str) -> Result<Arc<HashSet<Hash>>> {
+        let mut marked = self.marked.lock().await;
+        let folder = self.names(namespace).marked();
+        if let Some((read, of, marks)) = &*marked
+            && read.elapsed() < MARKS_FRESH
+            && *of == folder.as_ref()
+        {
+            return Ok(marks.clone());
+        }
+        let found = self.objects.list(&folder).await?;
+        let marks: Arc<HashSet<Hash>> =
+            Arc::new(found.iter().filter_map(|object| names::pack_of(&object.location)).collect());
+        *marked = Some((Instant::now(), folder.to_string(), marks.clone()));
+        Ok(marks)
     }
 }

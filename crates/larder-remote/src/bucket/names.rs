@@ -7,9 +7,10 @@
 //! PREFIX/larder1/NAMESPACE/marked/<64 hex>
 //! ```
 
-use larder_core::{DigestFunction, Hash};
-use larder_store::ActionDigest;
+use larder_core::Hash;
 use object_store::path::Path;
+
+use crate::packed::shelf::{Kind, Place};
 
 /// Names below one prefix, of one namespace.
 #[derive(Clone, Debug)]
@@ -41,26 +42,22 @@ impl Names {
         Path::from(format!("{}/{rest}", self.root))
     }
 
-    /// The result of an action.
-    pub(crate) fn result(&self, action: &ActionDigest) -> Path {
-        let function = match action.function() {
-            DigestFunction::Blake3 => "b3",
-            _ => "sha256",
-        };
-        let hex = action.0.hash.to_hex();
-        self.path(&format!("results/{}/{function}-{hex}-{}", &hex[..2], action.0.size))
+    /// A result, or the note of a recipe.
+    pub(crate) fn place(&self, place: &Place) -> Path {
+        let name = &place.name;
+        match place.kind {
+            Kind::Note => self.path(&format!("recipes/{name}")),
+            Kind::Result => {
+                let fan = name.split('-').nth(1).and_then(|hex| hex.get(..2)).unwrap_or("00");
+                self.path(&format!("results/{fan}/{name}"))
+            }
+        }
     }
 
     /// A pack.
     pub(crate) fn pack(&self, pack: &Hash) -> Path {
         let hex = pack.to_hex();
         self.path(&format!("packs/{}/{hex}", &hex[..2]))
-    }
-
-    /// What is known of the recent results of a recipe.
-    pub(crate) fn recipe(&self, label: &str) -> Path {
-        let hex = Hash::blake3(label.as_bytes()).to_hex();
-        self.path(&format!("recipes/{}", &hex[..32]))
     }
 
     /// The folder of packs that will be deleted.

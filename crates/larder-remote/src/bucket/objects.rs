@@ -6,20 +6,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use larder_core::{Error, ErrorKind, Result};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::errors::Speaker;
+use crate::packed::shelf::Written;
 use crate::tier::Transfer;
-
-/// Mebibytes of content that all who read a tier hold at once.
-const ROOM: u32 = 32;
 
 /// How long is waited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +49,6 @@ pub(crate) struct Objects {
     patience: Patience,
     /// Of the tier, and of this operation.
     moved: [Arc<Moved>; 2],
-    /// Mebibytes of content that may be in memory at once, whoever reads them.
-    room: Arc<Semaphore>,
 }
 
 /// Requests and bytes.
@@ -66,30 +61,9 @@ impl Moved {
     }
 }
 
-/// Content that was read, and its place in memory.
-pub(crate) struct Body {
-    pub(crate) bytes: Bytes,
-    _room: OwnedSemaphorePermit,
-}
-
-/// What a conditional write did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Created {
-    /// It is there now.
-    Yes,
-    /// Something was there, and stayed.
-    Present,
-}
-
 impl Objects {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, speaker: Speaker, patience: Patience) -> Self {
-        Self {
-            store,
-            speaker,
-            patience,
-            moved: Default::default(),
-            room: Arc::new(Semaphore::new(ROOM as usize)),
-        }
+        Self { store, speaker, patience, moved: Default::default() }
     }
 
     /// The same objects, with a count of their own for one operation: several run at once.
@@ -169,39 +143,37 @@ impl Objects {
         Ok(Some(bytes.into()))
     }
 
-    /// Whether there is such an object. Asked for by its first byte: a `HEAD` costs the same, and its answer has no body
-    /// that could say what is wrong.
-    pub(crate) async fn exists(&self, path: &Path) -> Result<bool> {
+    /// How long ago an object was written, if there is one. Asked for by its first byte: a `HEAD` costs the same, and its
+    /// answer has no body that could say what is wrong.
+    pub(crate) async fn age(&self, path: &Path) -> Result<Option<Duration>> {
         match self.first_byte(path, GetOptions::default().with_range(Some(0..1))).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             // An empty object has no first byte.
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 let head = GetOptions { head: true, ..GetOptions::default() };
-                self.first_byte(path, head).await.map(|()| true).map_err(|_| error)
+                self.first_byte(path, head).await.map(Some).map_err(|_| error)
             }
-            found => found.map(|()| true),
+            found => found.map(Some),
         }
     }
 
-    async fn first_byte(&self, path: &Path, options: GetOptions) -> Result<()> {
+    async fn first_byte(&self, path: &Path, options: GetOptions) -> Result<Duration> {
         let found =
             self.in_time("look up a result", self.patience.answer, self.store.get_opts(path, options)).await;
         self.count(0);
-        found.map(drop)
+        let written = SystemTime::from(found?.meta.last_modified);
+        Ok(SystemTime::now().duration_since(written).unwrap_or_default())
     }
 
     /// The bytes `range` of an object, all of them.
-    pub(crate) async fn range(&self, path: &Path, range: Range<u64>) -> Result<Body> {
+    pub(crate) async fn range(&self, path: &Path, range: Range<u64>) -> Result<Bytes> {
         let length = range.end - range.start;
-        let wanted = u32::try_from(length.div_ceil(1 << 20)).unwrap_or(ROOM).clamp(1, ROOM);
-        let room = self.room.clone().acquire_many_owned(wanted).await;
-        let room = room.expect("nobody closes it");
         let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
         let read = async { self.store.get_opts(path, options).await?.bytes().await };
         let bytes = self.in_time("read content", self.patience.body(length), read).await?;
         self.count(bytes.len());
         if bytes.len() as u64 == length {
-            return Ok(Body { bytes, _room: room });
+            return Ok(bytes);
         }
         Err(Error::new(ErrorKind::Unavailable, "read content")
             .with_message(format!("{} bytes came instead of {length}", bytes.len()))
@@ -214,10 +186,10 @@ impl Objects {
     }
 
     /// Writes an object if there is none.
-    pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> Result<Created> {
+    pub(crate) async fn create(&self, path: &Path, bytes: Bytes) -> Result<Written> {
         match self.write(path, bytes, PutMode::Create).await {
-            Ok(()) => Ok(Created::Yes),
-            Err(error) if error.kind() == ErrorKind::Busy => Ok(Created::Present),
+            Ok(()) => Ok(Written::Yes),
+            Err(error) if error.kind() == ErrorKind::Busy => Ok(Written::Present),
             Err(error) => Err(error),
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! suite.rs    the checks, each given a way to open the tier anew
 //! world.rs    stores with content in them, results to publish, another machine
+//! sealed.rs   tiers that are encrypted
 //! faulty.rs   an object store that counts, and fails, cuts, flips or delays on demand
 //! ```
 
@@ -10,13 +11,14 @@
 
 mod faulty;
 mod orchestra;
+mod sealed;
 mod suite;
 mod world;
 
 use std::sync::Arc;
 
+use larder_remote::Tier;
 use larder_remote::bucket::{BucketOptions, Patience};
-use larder_remote::{BucketTier, Tier};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 
@@ -24,12 +26,12 @@ use faulty::Faulty;
 
 fn options() -> BucketOptions {
     let patience = Patience { answer: std::time::Duration::from_millis(500), slowest: 64 << 10 };
-    BucketOptions { prefix: "team/cache".into(), level: 3, patience, ..BucketOptions::default() }
+    BucketOptions { prefix: "team/cache".into(), patience, ..BucketOptions::default() }
 }
 
 /// A tier over an object store that can be told to fail.
 fn bucket(store: &Arc<Faulty>) -> Arc<dyn Tier> {
-    Arc::new(BucketTier::new(store.clone(), "s3", "test", options()))
+    Arc::new(larder_remote::bucket::tier(store.clone(), "s3", "test", options()))
 }
 
 #[test]

@@ -158,6 +158,11 @@ impl Stored {
         }
     }
 
+    /// Packs that hold the content.
+    pub(crate) fn pack_names(&self) -> Vec<Hash> {
+        self.packs.iter().map(|pack| Hash(pack[..].try_into().expect("judged at decoding"))).collect()
+    }
+
     /// What each of `needs` is rebuilt from, in their order.
     pub(crate) fn roots(&self, needs: &[Digest]) -> Vec<Root> {
         let simple = |digest: &Digest| Root::Chunk(Chunk { hash: digest.hash, length: digest.size });

@@ -1,4 +1,4 @@
-//! A result and its content into a bucket: packs first, then the result, then the note of its recipe.
+//! A result and its content onto a shelf: packs first, then the result, then the note of its recipe.
 //!
 //! What the recent results of the same recipe hold is not written again: their frames are named by the new result. How
 //! the new result differs is known from chunk lists, which this machine has when it made or fetched the old one, and
@@ -10,52 +10,83 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use futures::stream::{FuturesUnordered, StreamExt};
 use larder_core::chunk_list::Root;
 use larder_core::{Digest, Error, ErrorKind, Hash, Result};
 use larder_reapi::{ActionResult, Message};
 use larder_store::action::needs;
 use larder_store::local::LocalStore;
-use larder_store::local::transfer::{FrameBuilder, FrameSpan, Part};
+use larder_store::local::transfer::Part;
 use larder_store::{ActionDigest, Store, envelope};
 
-use super::BucketTier;
+use super::PackedTier;
 use super::fetch::{Content, neighbours};
-use super::names::Names;
-use super::objects::Created;
-use super::stored::{FrameRef, LARGEST, Stored, fingerprint};
+use super::packer::Packer;
+use super::shelf::{About, Place, Presence, Written};
+use super::stored::{FrameRef, Stored, fingerprint};
 use crate::tier::{Publication, Receipt};
 
-/// A pack is written when it has this much.
-const PACK: usize = 8 << 20;
-/// Packs of one result that are being written while the next is filled.
-const PACKS_AT_ONCE: usize = 1;
 /// Places of earlier packs that one result names at most.
 const MOST_PLACES: usize = 32;
 /// Recent results of a recipe that are remembered.
 const RECENT: usize = 4;
 /// Of those, how many a new result is compared with.
 const COMPARED: usize = 2;
-/// Bytes of the note of a recipe at most.
-const LARGEST_NOTE: u64 = 4096;
 
-pub(super) async fn publish(tier: &BucketTier, publication: &Publication<'_>) -> Result<Receipt> {
-    let names = tier.names(publication.store.namespace());
-    let path = names.result(publication.action);
-    let receipt = |present| Receipt { sent: tier.objects.moved_here(), present };
-    if !publication.replace && tier.objects.exists(&path).await? {
-        return Ok(receipt(true));
+pub(super) async fn publish(tier: &PackedTier, publication: &Publication<'_>) -> Result<Receipt> {
+    let namespace = publication.store.namespace();
+    let place = tier.result_place(namespace, publication.action);
+    let receipt = |present| Receipt { sent: tier.shelf.moved_here(), present };
+    if !publication.replace {
+        match tier.shelf.presence(&place).await? {
+            Presence::Absent => {}
+            Presence::Present => return Ok(receipt(true)),
+            // It is in use: so that nobody deletes it for its age.
+            Presence::Old => return refresh(tier, &place, publication.label).await.map(|()| receipt(true)),
+        }
     }
-    let local = publication.store.local_store();
-    let roots = roots(publication)?;
-    let recent = recent(tier, &names, publication.label).await;
+    let recent = recent(tier, namespace, publication.label).await;
     // Where something proved bad, nothing that lies there is relied on.
     let known = match publication.replace {
         true => HashMap::new(),
-        false => known(tier, &names, publication.store, &recent, publication.action).await,
+        false => known(tier, publication.store, &recent, publication.action).await,
     };
-    let known = affordable(local, &roots, known)?;
+    let written = match write(tier, &place, publication, known).await {
+        // What an earlier result named is gone meanwhile: all is written.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            write(tier, &place, publication, HashMap::new()).await?
+        }
+        written => written?,
+    };
+    if written == Written::Present {
+        return Ok(receipt(true));
+    }
+    note(tier, publication, recent).await;
+    Ok(receipt(false))
+}
 
+/// Writes an old result anew, as it is.
+async fn refresh(tier: &PackedTier, place: &Place, label: &str) -> Result<()> {
+    let Some(object) = tier.shelf.read(place).await? else { return Ok(()) };
+    let packs = tier.decode(place, object.clone())?.pack_names();
+    let doomed = tier.shelf.doomed(&place.namespace).await?;
+    if packs.iter().any(|pack| doomed.contains(pack)) {
+        // Its content is about to go: it is a miss soon, and written whole then.
+        return Ok(());
+    }
+    let about = About { packs: &packs, label: tier.shown(label), replace: true };
+    tier.shelf.write(place, object, &about).await.map(drop)
+}
+
+/// Writes what of the content is not `known`, then the result.
+async fn write(
+    tier: &PackedTier,
+    place: &Place,
+    publication: &Publication<'_>,
+    known: HashMap<Hash, FrameRef>,
+) -> Result<Written> {
+    let local = publication.store.local_store();
+    let roots = roots(publication)?;
+    let known = affordable(local, &roots, known)?;
     let mut stored = Stored {
         envelope: publication.envelope.clone(),
         trees: publication.trees.to_vec(),
@@ -63,7 +94,7 @@ pub(super) async fn publish(tier: &BucketTier, publication: &Publication<'_>) ->
         ..Stored::default()
     };
     stored.set_roots(publication.needs, &roots);
-    let mut packer = Packer::new(tier, &names, tier.level)?;
+    let mut packer = Packer::new(tier, &place.namespace)?;
     // Lists first, and by themselves: they are read first, and alone.
     for lists in [true, false] {
         for root in roots.iter().flatten() {
@@ -86,13 +117,9 @@ pub(super) async fn publish(tier: &BucketTier, publication: &Publication<'_>) ->
         stored.add_frame(&frame, chunks.iter().map(fingerprint));
     }
     let object = stored.encode_object().map_err(|error| Error::from_io(error, "write a result"))?;
-    if publication.replace || !tier.honours_create().await {
-        tier.objects.put(&path, object.into()).await?;
-    } else if tier.objects.create(&path, object.into()).await? == Created::Present {
-        return Ok(receipt(true));
-    }
-    note(tier, &names, publication, recent).await;
-    Ok(receipt(false))
+    let packs = stored.pack_names();
+    let about = About { packs: &packs, label: tier.shown(publication.label), replace: publication.replace };
+    tier.shelf.write(place, tier.sealed(place, object), &about).await
 }
 
 /// What each blob is rebuilt from; nothing for trees, which the result carries.
@@ -111,33 +138,40 @@ fn roots(publication: &Publication<'_>) -> Result<Vec<Option<Root>>> {
 }
 
 /// The recent results of a recipe, newest first. None if they cannot be read: then all is written.
-async fn recent(tier: &BucketTier, names: &Names, label: &str) -> Vec<ActionDigest> {
-    let note = match tier.objects.get(&names.recipe(label), LARGEST_NOTE).await {
+async fn recent(tier: &PackedTier, namespace: &str, label: &str) -> Vec<ActionDigest> {
+    let place = Place::note(namespace, label, tier.seal.as_ref());
+    let note = match tier.shelf.read(&place).await {
         Ok(note) => note.unwrap_or_default(),
         Err(error) => {
             tracing::debug!(%error, "the note of a recipe cannot be read");
             Bytes::new()
         }
     };
+    let note = match &tier.seal {
+        Some(seal) => seal.open_object(&place, &note).unwrap_or_default().into(),
+        None => note,
+    };
     let lines = str::from_utf8(&note).unwrap_or_default().lines();
     lines.filter_map(|line| line.parse().ok()).map(ActionDigest).take(RECENT).collect()
 }
 
 /// Notes this result as its recipe's newest. Without the note the next one is only larger.
-async fn note(tier: &BucketTier, names: &Names, publication: &Publication<'_>, recent: Vec<ActionDigest>) {
+async fn note(tier: &PackedTier, publication: &Publication<'_>, recent: Vec<ActionDigest>) {
     let mut lines = vec![publication.action.to_string()];
     lines.extend(recent.iter().filter(|action| *action != publication.action).map(ActionDigest::to_string));
     lines.truncate(RECENT);
     lines.push(String::new());
-    if let Err(error) = tier.objects.put(&names.recipe(publication.label), lines.join("\n").into()).await {
+    let place = Place::note(publication.store.namespace(), publication.label, tier.seal.as_ref());
+    let object = tier.sealed(&place, lines.join("\n").into());
+    let about = About { replace: true, label: tier.shown(publication.label), ..About::default() };
+    if let Err(error) = tier.shelf.write(&place, object, &about).await {
         tracing::debug!(%error, "the note of a recipe cannot be written");
     }
 }
 
 /// Where the chunks of recent results are.
 async fn known(
-    tier: &BucketTier,
-    names: &Names,
+    tier: &PackedTier,
     store: &Store,
     recent: &[ActionDigest],
     this: &ActionDigest,
@@ -147,7 +181,7 @@ async fn known(
     if others.is_empty() {
         return known;
     }
-    let marked = match tier.marked(names).await {
+    let marked = match tier.shelf.doomed(store.namespace()).await {
         Ok(marked) => marked,
         Err(error) => {
             tracing::debug!(%error, "marks cannot be read; everything is written");
@@ -155,7 +189,7 @@ async fn known(
         }
     };
     for action in others {
-        match chunks_of(tier, names, store, action).await {
+        match chunks_of(tier, store, action).await {
             Ok(chunks) => {
                 for (hash, frame) in chunks {
                     if !marked.contains(&frame.pack) {
@@ -170,17 +204,11 @@ async fn known(
 }
 
 /// Where the chunks of one result are, by their whole hashes.
-async fn chunks_of(
-    tier: &BucketTier,
-    names: &Names,
-    store: &Store,
-    action: &ActionDigest,
-) -> Result<Vec<(Hash, FrameRef)>> {
-    let Some(object) = tier.objects.get(&names.result(action), LARGEST as u64).await? else {
+async fn chunks_of(tier: &PackedTier, store: &Store, action: &ActionDigest) -> Result<Vec<(Hash, FrameRef)>> {
+    let Some(stored) = tier.stored(&tier.result_place(store.namespace(), action)).await? else {
         return Ok(Vec::new());
     };
     let malformed = || Error::new(ErrorKind::Corrupt, "read a result");
-    let stored = Stored::decode_object(&object).ok_or_else(malformed)?;
     // Who signed it does not matter here: nothing of it is given to anybody.
     let payload = envelope::payload_unjudged(&stored.envelope).map_err(|_| malformed())?;
     let result = ActionResult::decode(payload).map_err(|error| malformed().caused_by(error))?;
@@ -193,7 +221,7 @@ async fn chunks_of(
         trees.get(digest).map(|tree| tree.to_vec()).ok_or_else(malformed)
     })?;
     let roots = stored.roots(&needs);
-    let mut content = Content::new(&tier.objects, names, &stored);
+    let mut content = Content::new(tier, store.namespace(), &stored);
     let local = store.local_store();
     let mut writer = local.writer(store.namespace())?;
     let listed = needs.iter().zip(&roots).filter(|(digest, _)| !trees.contains_key(digest));
@@ -247,90 +275,4 @@ fn by_frame(known: HashMap<Hash, FrameRef>) -> Vec<(FrameRef, Vec<Hash>)> {
     let mut frames: Vec<_> = frames.into_iter().collect();
     frames.sort_by_key(|(frame, _)| (frame.pack, frame.offset));
     frames
-}
-
-type Writing<'a> = std::pin::Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
-
-/// Writes chunks into packs, which are written to the bucket while others are filled.
-struct Packer<'a> {
-    tier: &'a BucketTier,
-    names: &'a Names,
-    frame: FrameBuilder,
-    pack: Vec<u8>,
-    spans: Vec<FrameSpan>,
-    done: Vec<(FrameRef, Vec<Hash>)>,
-    seen: HashSet<u64>,
-    buffer: Vec<u8>,
-    writing: FuturesUnordered<Writing<'a>>,
-}
-
-impl<'a> Packer<'a> {
-    fn new(tier: &'a BucketTier, names: &'a Names, level: i32) -> Result<Self> {
-        let frame = FrameBuilder::new(level).map_err(|error| Error::from_io(error, "compress"))?;
-        Ok(Self {
-            tier,
-            names,
-            frame,
-            pack: Vec::new(),
-            spans: Vec::new(),
-            done: Vec::new(),
-            seen: HashSet::new(),
-            buffer: Vec::new(),
-            writing: FuturesUnordered::new(),
-        })
-    }
-
-    /// Adds a chunk of the store, once.
-    async fn add(&mut self, local: &LocalStore, hash: Hash) -> Result<()> {
-        // Eight bytes tell chunks apart; if they ever fail to, the result lacks one and is a miss.
-        let short = u64::from_le_bytes(*hash.0.first_chunk().expect("a hash has 32 bytes"));
-        if !self.seen.insert(short) {
-            return Ok(());
-        }
-        self.buffer.clear();
-        local.read_chunk(&hash, &mut self.buffer)?;
-        if self.frame.is_full_for(self.buffer.len()) {
-            self.end_frame()?;
-            if self.pack.len() >= PACK {
-                self.end_pack().await?;
-            }
-        }
-        self.frame.push(hash, &self.buffer);
-        Ok(())
-    }
-
-    fn end_frame(&mut self) -> Result<()> {
-        let ended = self.frame.finish(&mut self.pack).map_err(|error| Error::from_io(error, "compress"))?;
-        self.spans.extend(ended);
-        Ok(())
-    }
-
-    async fn end_pack(&mut self) -> Result<()> {
-        if self.pack.is_empty() {
-            return Ok(());
-        }
-        let bytes = Bytes::from(std::mem::take(&mut self.pack));
-        let pack = Hash::blake3(&bytes);
-        let mut offset = 0;
-        for span in self.spans.drain(..) {
-            self.done.push((FrameRef { pack, offset, length: span.length }, span.chunks));
-            offset += u64::from(span.length);
-        }
-        while self.writing.len() >= PACKS_AT_ONCE {
-            self.writing.next().await.transpose()?;
-        }
-        let (objects, path) = (&self.tier.objects, self.names.pack(&pack));
-        self.writing.push(Box::pin(async move { objects.put(&path, bytes).await }));
-        Ok(())
-    }
-
-    /// Waits until everything is written; answers the frames in their order.
-    async fn finish(mut self) -> Result<Vec<(FrameRef, Vec<Hash>)>> {
-        self.end_frame()?;
-        self.end_pack().await?;
-        while let Some(written) = self.writing.next().await {
-            written?;
-        }
-        Ok(self.done)
-    }
 }

@@ -13,9 +13,8 @@ use larder_core::{Chunk, Digest, Error, ErrorKind, Hash, Result};
 use larder_store::Store;
 use larder_store::local::{LocalStore, Writer};
 
-use super::names::Names;
-use super::objects::Objects;
 use super::stored::{Fingerprint, FrameRef, Stored, fingerprint};
+use super::{PackedTier, ROOM};
 
 /// Frames with at most this between them come with one request.
 const GAP: u64 = 64 << 10;
@@ -28,15 +27,15 @@ const BATCH: u64 = 64 << 20;
 
 /// Where the chunks of a result are.
 pub(crate) struct Content<'a> {
-    objects: &'a Objects,
-    names: &'a Names,
+    tier: &'a PackedTier,
+    namespace: &'a str,
     frames: Vec<FrameRef>,
     by_print: HashMap<Fingerprint, Vec<u32>>,
     fetched: Vec<bool>,
 }
 
 impl<'a> Content<'a> {
-    pub(crate) fn new(objects: &'a Objects, names: &'a Names, stored: &Stored) -> Self {
+    pub(crate) fn new(tier: &'a PackedTier, namespace: &'a str, stored: &Stored) -> Self {
         let mut frames = Vec::new();
         let mut by_print: HashMap<Fingerprint, Vec<u32>> = HashMap::new();
         stored.frames(&mut |frame, prints| {
@@ -49,7 +48,7 @@ impl<'a> Content<'a> {
             frames.push(frame);
         });
         let fetched = vec![false; frames.len()];
-        Self { objects, names, frames, by_print, fetched }
+        Self { tier, namespace, frames, by_print, fetched }
     }
 
     /// The only frame that a chunk can be in; nothing if there are several.
@@ -143,7 +142,7 @@ impl<'a> Content<'a> {
                 let next = next.ok_or_else(|| {
                     Error::new(ErrorKind::NotFound, "read content")
                         .with_message("the result does not say where a chunk of it is")
-                        .with("tier", self.objects.name())
+                        .with("tier", self.tier.shelf.name())
                 })?;
                 frames.insert(*next);
             }
@@ -157,31 +156,46 @@ impl<'a> Content<'a> {
     /// Fetches frames and keeps their chunks.
     async fn frames(&mut self, writer: &mut Writer<'_>, frames: &BTreeSet<u32>) -> Result<()> {
         let spans = spans(frames.iter().map(|at| (*at, self.frames[*at as usize])));
-        let (objects, names) = (self.objects, self.names);
+        let (tier, namespace) = (self.tier, self.namespace);
         let reads = spans.into_iter().map(|span| async move {
-            let read = objects.range(&names.pack(&span.pack), span.start..span.end).await;
+            let wanted =
+                u32::try_from((span.end - span.start).div_ceil(1 << 20)).unwrap_or(ROOM).clamp(1, ROOM);
+            let room = tier.room.clone().acquire_many_owned(wanted).await.expect("nobody closes it");
+            let read = tier.shelf.read_pack(namespace, &span.pack, span.start..span.end).await;
             let read = read.map_err(|error| match error.kind() {
                 ErrorKind::NotFound => error.with_hint("the tier has the result, and not its content"),
                 _ => error,
             });
-            read.map(|body| (span, body))
+            read.map(|bytes| (span, bytes, room))
         });
         let mut reads = stream::iter(reads).buffer_unordered(AT_ONCE);
         while let Some(read) = reads.next().await {
-            let (span, body) = read?;
+            let (span, bytes, _room) = read?;
             for at in &span.frames {
                 let frame = self.frames[*at as usize];
                 let start = (frame.offset - span.start) as usize;
-                let end = writer.put_frame(&body.bytes[start..start + frame.length as usize])?;
-                if end != frame.length as usize {
+                let stored = bytes.get(start..start + frame.length as usize);
+                let put = stored.map(|stored| put_frame(tier, writer, stored)).transpose()?.unwrap_or(false);
+                if !put {
                     return Err(Error::new(ErrorKind::Corrupt, "read content")
-                        .with_message("a frame is not as long as the result says")
-                        .with("tier", objects.name()));
+                        .with_message("a frame is not what the result says")
+                        .with("tier", tier.shelf.name()));
                 }
                 self.fetched[*at as usize] = true;
             }
         }
         Ok(())
+    }
+}
+
+/// Keeps the chunks of a frame as it lies in a pack; whether it was one, and of this length.
+fn put_frame(tier: &PackedTier, writer: &mut Writer<'_>, stored: &[u8]) -> Result<bool> {
+    match &tier.seal {
+        None => Ok(writer.put_frame(stored)? == stored.len()),
+        Some(seal) => match seal.open_frame(stored) {
+            Some(frame) => Ok(writer.put_frame(&frame)? == frame.len()),
+            None => Ok(false),
+        },
     }
 }
 

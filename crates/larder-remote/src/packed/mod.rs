@@ -1,0 +1,174 @@
+//! A tier of packs and results, wherever these lie: what buckets, registries and archives have in common.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`shelf`] | what a place must do to hold packs and results: [`Shelf`] |
+//! | [`stored`] | what a stored result says: the sealed result, its trees, where its content lies |
+//! | [`fetch`] | content from packs into the store |
+//! | [`publish`] | a result and its content onto a shelf; what earlier results hold is not written again |
+//! | [`packer`] | chunks into frames into packs |
+//! | [`seal`] | encryption on this side, so that whoever owns the place reads nothing |
+//!
+//! A result is written after its packs, so whoever finds it finds them; it is found by its key alone: there is no index
+//! to download. Nothing is changed in place, save notes of recipes and results that proved bad.
+
+mod fetch;
+mod packer;
+mod publish;
+pub mod seal;
+pub(crate) mod shelf;
+pub(crate) mod stored;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use larder_core::chunk_list::Root;
+use larder_core::{Digest, Error, ErrorKind, Result};
+use larder_store::{ActionDigest, Store};
+use tokio::sync::Semaphore;
+
+use crate::tier::{Offer, Publication, Receipt, Tier, Transfer};
+use fetch::Content;
+use seal::Seal;
+use shelf::{Place, Shelf};
+use stored::Stored;
+
+/// Mebibytes of content that all who read a tier hold at once.
+const ROOM: u32 = 32;
+
+/// A tier of packs and results. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct PackedTier {
+    shelf: Arc<dyn Shelf>,
+    level: i32,
+    seal: Option<Seal>,
+    /// Mebibytes of content that may be in memory at once, whoever reads them.
+    room: Arc<Semaphore>,
+}
+
+/// How packs are written.
+#[derive(Clone, Debug)]
+pub struct PackOptions {
+    /// zstd level, 0 to 19; 0 stores raw.
+    pub level: i32,
+    /// Encrypts everything that is written, and reads nothing else.
+    pub seal: Option<Seal>,
+}
+
+impl Default for PackOptions {
+    fn default() -> Self {
+        Self { level: 3, seal: None }
+    }
+}
+
+impl PackedTier {
+    /// A tier whose packs and results lie on `shelf`.
+    pub(crate) fn new(shelf: Arc<dyn Shelf>, options: PackOptions) -> Self {
+        Self {
+            shelf,
+            level: options.level.clamp(0, 19),
+            seal: options.seal,
+            room: Arc::new(Semaphore::new(ROOM as usize)),
+        }
+    }
+
+    /// The same tier, with a count of its own for one operation: several run at once.
+    fn apart(&self) -> Self {
+        Self { shelf: self.shelf.apart(), ..self.clone() }
+    }
+
+    /// Where the result of an action lies.
+    fn result_place(&self, namespace: &str, action: &ActionDigest) -> Place {
+        Place::result(namespace, action, self.seal.as_ref())
+    }
+
+    /// An object as it lies at `place`.
+    fn sealed(&self, place: &Place, object: Vec<u8>) -> Bytes {
+        match &self.seal {
+            Some(seal) => seal.seal_object(place, &object).into(),
+            None => object.into(),
+        }
+    }
+
+    /// What a place may show of a recipe's name.
+    fn shown<'a>(&self, label: &'a str) -> &'a str {
+        if self.seal.is_some() { "" } else { label }
+    }
+
+    /// Reads what is at `place`, decrypted.
+    async fn stored(&self, place: &Place) -> Result<Option<Stored>> {
+        let Some(object) = self.shelf.read(place).await? else { return Ok(None) };
+        self.decode(place, object).map(Some)
+    }
+
+    fn decode(&self, place: &Place, object: Bytes) -> Result<Stored> {
+        let malformed = |why: &'static str| {
+            Error::new(ErrorKind::Corrupt, "read a result").with_message(why).with("tier", self.shelf.name())
+        };
+        let object = match &self.seal {
+            Some(seal) => {
+                let opened = seal.open_object(place, &object);
+                opened.ok_or_else(|| malformed("it cannot be decrypted with this tier's key"))?.into()
+            }
+            None => object,
+        };
+        Stored::decode_object(&object).ok_or_else(|| malformed("it does not decode"))
+    }
+}
+
+#[async_trait]
+impl Tier for PackedTier {
+    fn name(&self) -> &str {
+        self.shelf.name()
+    }
+
+    fn identity(&self) -> String {
+        match &self.seal {
+            Some(seal) => format!("{}#{}", self.shelf.identity(), seal.id()),
+            None => self.shelf.identity(),
+        }
+    }
+
+    fn moved(&self) -> Transfer {
+        self.shelf.moved()
+    }
+
+    async fn look_up(&self, namespace: &str, action: &ActionDigest) -> Result<Option<Box<dyn Offer>>> {
+        let place = self.result_place(namespace, action);
+        let stored = self.stored(&place).await?;
+        Ok(stored.map(|stored| -> Box<dyn Offer> {
+            Box::new(PackedOffer { tier: self.apart(), namespace: namespace.to_owned(), stored })
+        }))
+    }
+
+    async fn publish(&self, publication: &Publication<'_>) -> Result<Receipt> {
+        publish::publish(&self.apart(), publication).await
+    }
+}
+
+/// A stored result.
+#[derive(Debug)]
+struct PackedOffer {
+    tier: PackedTier,
+    namespace: String,
+    stored: Stored,
+}
+
+#[async_trait]
+impl Offer for PackedOffer {
+    fn envelope(&self) -> &Bytes {
+        &self.stored.envelope
+    }
+
+    fn trees(&self) -> &[Bytes] {
+        &self.stored.trees
+    }
+
+    async fn fetch(&self, store: &Store, needs: &[Digest], missing: &[Digest]) -> Result<Transfer> {
+        let roots: Vec<Root> = self.stored.roots(needs);
+        let mut content = Content::new(&self.tier, &self.namespace, &self.stored);
+        content.bring(store, needs, &roots, missing).await?;
+        Ok(self.tier.shelf.moved_here())
+    }
+}

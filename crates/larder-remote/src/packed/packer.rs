@@ -1,0 +1,125 @@
+//! Chunks into frames, frames into packs, packs onto a shelf while the next is filled.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use larder_core::{Error, ErrorKind, Hash, Result};
+use larder_store::local::LocalStore;
+use larder_store::local::transfer::{FrameBuilder, FrameSpan};
+use tokio::task::JoinSet;
+
+use super::PackedTier;
+use super::seal::Seal;
+use super::stored::FrameRef;
+
+/// A pack is written when it has this much.
+const PACK: usize = 8 << 20;
+
+/// A frame that was written, and its chunks.
+type Framed = (FrameRef, Vec<Hash>);
+
+/// Writes chunks into packs. One is written to the shelf while the next is filled.
+pub(super) struct Packer<'a> {
+    tier: &'a PackedTier,
+    namespace: &'a str,
+    frame: FrameBuilder,
+    pack: Vec<u8>,
+    spans: Vec<FrameSpan>,
+    done: Vec<Framed>,
+    seen: HashSet<u64>,
+    buffer: Vec<u8>,
+    /// At most one. Ends when this is dropped.
+    writing: JoinSet<Result<Vec<Framed>>>,
+}
+
+impl<'a> Packer<'a> {
+    /// A packer for packs of `namespace`.
+    pub(super) fn new(tier: &'a PackedTier, namespace: &'a str) -> Result<Self> {
+        let frame = FrameBuilder::new(tier.level).map_err(|error| Error::from_io(error, "compress"))?;
+        Ok(Self {
+            tier,
+            namespace,
+            frame,
+            pack: Vec::new(),
+            spans: Vec::new(),
+            done: Vec::new(),
+            seen: HashSet::new(),
+            buffer: Vec::new(),
+            writing: JoinSet::new(),
+        })
+    }
+
+    /// Adds a chunk of the store, once.
+    pub(super) async fn add(&mut self, local: &LocalStore, hash: Hash) -> Result<()> {
+        // Eight bytes tell chunks apart; if they ever fail to, the result lacks one and is a miss.
+        let short = u64::from_le_bytes(*hash.0.first_chunk().expect("a hash has 32 bytes"));
+        if !self.seen.insert(short) {
+            return Ok(());
+        }
+        self.buffer.clear();
+        local.read_chunk(&hash, &mut self.buffer)?;
+        if self.frame.is_full_for(self.buffer.len()) {
+            self.end_frame()?;
+            if self.pack.len() >= PACK {
+                self.end_pack().await?;
+            }
+        }
+        self.frame.push(hash, &self.buffer);
+        Ok(())
+    }
+
+    /// What comes next begins a frame.
+    pub(super) fn end_frame(&mut self) -> Result<()> {
+        let compress = |error| Error::from_io(error, "compress");
+        let Some(seal) = &self.tier.seal else {
+            self.spans.extend(self.frame.finish(&mut self.pack).map_err(compress)?);
+            return Ok(());
+        };
+        let mut plain = Vec::new();
+        if let Some(span) = self.frame.finish(&mut plain).map_err(compress)? {
+            seal.seal_frame(&plain, &mut self.pack);
+            self.spans.push(FrameSpan { length: span.length + Seal::FRAME_ADDS as u32, ..span });
+        }
+        Ok(())
+    }
+
+    async fn end_pack(&mut self) -> Result<()> {
+        if self.pack.is_empty() {
+            return Ok(());
+        }
+        self.settle().await?;
+        let bytes = Bytes::from(std::mem::take(&mut self.pack));
+        let spans = std::mem::take(&mut self.spans);
+        let (shelf, namespace) = (self.tier.shelf.clone(), self.namespace.to_owned());
+        self.writing.spawn(async move {
+            let pack = shelf.write_pack(&namespace, bytes).await?;
+            let mut offset = 0;
+            let frames = spans.into_iter().map(|span| {
+                let frame = FrameRef { pack, offset, length: span.length };
+                offset += u64::from(span.length);
+                (frame, span.chunks)
+            });
+            Ok(frames.collect())
+        });
+        Ok(())
+    }
+
+    /// Waits for what is being written.
+    async fn settle(&mut self) -> Result<()> {
+        while let Some(written) = self.writing.join_next().await {
+            let lost = |error: tokio::task::JoinError| {
+                Error::new(ErrorKind::Unavailable, "write a pack").with_message(error.to_string())
+            };
+            self.done.extend(written.map_err(lost)??);
+        }
+        Ok(())
+    }
+
+    /// Waits until everything is written; answers the frames in their order.
+    pub(super) async fn finish(mut self) -> Result<Vec<Framed>> {
+        self.end_frame()?;
+        self.end_pack().await?;
+        self.settle().await?;
+        Ok(self.done)
+    }
+}
