@@ -129,6 +129,12 @@ impl Proxy {
     pub fn seen(&self) -> Vec<Seen> {
         lock(&self.shared.seen).clone()
     }
+
+    /// The requests so far, a line each: for messages of tests.
+    #[must_use]
+    pub fn told(&self) -> String {
+        lock(&self.shared.seen).iter().map(|seen| format!("{seen}\n")).collect()
+    }
 }
 
 impl Drop for Proxy {

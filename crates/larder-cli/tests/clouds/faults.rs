@@ -62,8 +62,12 @@ fn spoiled_run(name: &str, proxy: &Proxy, project: &Project, then: Then) -> Outp
         Then::Said => said,
         Then::Bounded => warnings == 0 || said,
     };
-    assert!(right, "{name}: {warnings} warnings, not {then:?}\n{}\n{:#?}", output.stderr, proxy.seen());
-    eprintln!("{name}: {took:.2?}, {moved:?}\n{}{}", output.stdout.lines().last().unwrap_or_default(), output.stderr);
+    assert!(right, "{name}: {warnings} warnings, not {then:?}\n{}\n{}", output.stderr, proxy.told());
+    eprintln!(
+        "{name}: {took:.2?}, {moved:?}\n{}{}",
+        output.stdout.lines().last().unwrap_or_default(),
+        output.stderr
+    );
     output
 }
 
@@ -157,10 +161,7 @@ fn look_ups() {
 #[test]
 fn look_ups_that_nobody_answers() {
     reads(
-        &[
-            ("never answered", Fault::Silence, Then::Said),
-            ("that drip", Fault::Drip(20), Then::Said),
-        ],
+        &[("never answered", Fault::Silence, Then::Said), ("that drip", Fault::Drip(20), Then::Said)],
         "/results/",
     );
 }

@@ -1,6 +1,7 @@
 //! What passed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Sub;
 
 /// Bytes in one direction.
@@ -86,4 +87,13 @@ pub struct Seen {
     pub down: u64,
     /// Whether a fault was done to it.
     pub spoiled: bool,
+}
+
+impl fmt::Display for Seen {
+    /// One line: `PUT 200 up 16 down 0 /path`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+        let spoiled = if self.spoiled { " spoiled" } else { "" };
+        write!(f, "{} {status} up {} down {}{spoiled} {}", self.method, self.up, self.down, self.path)
+    }
 }
