@@ -14,8 +14,10 @@ use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use larder_core::{Digest, Result};
+use larder_core::{Digest, Error, ErrorKind, Result};
 use larder_store::{ActionDigest, Store};
+
+use crate::packed::collect::{CollectOptions, Collected};
 
 /// A place where results are shared.
 #[async_trait]
@@ -40,6 +42,20 @@ pub trait Tier: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Unavailable`, `Permission`, `Full` and others; `NotFound` when content is gone from the store meanwhile.
     async fn publish(&self, publication: &Publication<'_>) -> Result<Receipt>;
+
+    /// Deletes old results, and content that no result names any more, in two phases.
+    ///
+    /// # Errors
+    /// `Invalid` when the tier deletes by rules of its own; `Permission` and others.
+    async fn collect(&self, namespace: &str, options: &CollectOptions) -> Result<Collected>;
+}
+
+/// The error of a tier in which Larder deletes nothing.
+pub(crate) fn deletes_itself(tier: &str) -> Error {
+    Error::new(ErrorKind::Invalid, "collect")
+        .with_message("this tier deletes by rules of its own")
+        .with("tier", tier)
+        .with_hint("set how long it keeps what is not used in the registry or server itself")
 }
 
 /// A result that a tier has, before anything of it is believed.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`names`] | names of objects |
 //! | [`objects`] | requests: limits of time, counts |
+//! | [`sweep`] | listing and deleting |
 //! | [`errors`] | what their failures mean, and what to do |
 //!
 //! Works from many machines at once with no server between. Two who publish one result write the same packs, whose name is
@@ -12,11 +13,12 @@
 mod errors;
 mod names;
 mod objects;
+mod sweep;
 
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +26,7 @@ use larder_core::{Error, Hash, Result};
 use object_store::ObjectStore;
 use tokio::sync::{Mutex, OnceCell};
 
+use crate::packed::collect::Sweep;
 use crate::packed::shelf::{About, Kind, Place, Presence, Shelf, Written};
 use crate::packed::stored::LARGEST;
 use crate::packed::{PackOptions, PackedTier};
@@ -138,7 +141,8 @@ impl Shelf for Bucket {
     }
 
     async fn presence(&self, place: &Place) -> Result<Presence> {
-        let age = self.objects.age(&self.names(&place.namespace).place(place)).await?;
+        let written = self.objects.written(&self.names(&place.namespace).place(place)).await?;
+        let age = written.map(|written| SystemTime::now().duration_since(written).unwrap_or_default());
         Ok(match age {
             None => Presence::Absent,
             Some(age) if age > OLD => Presence::Old,
@@ -167,8 +171,17 @@ impl Shelf for Bucket {
     }
 
     async fn write_pack(&self, namespace: &str, bytes: Bytes) -> Result<Hash> {
-        let pack = Hash::blake3(&bytes);
-        self.objects.put(&self.names(namespace).pack(&pack), bytes).await.map(|()| pack)
+        let (pack, names) = (Hash::blake3(&bytes), self.names(namespace));
+        self.objects.put(&names.pack(&pack), bytes).await?;
+        // It is alive again. Whoever may not list finds no marks, and a pack that goes is a miss.
+        if self.doomed(namespace).await.is_ok_and(|doomed| doomed.contains(&pack)) {
+            self.objects.delete(&names.mark(&pack)).await?;
+        }
+        Ok(pack)
+    }
+
+    fn sweep(&self) -> Option<&dyn Sweep> {
+        Some(self)
     }
 
     async fn doomed(&self, namespace: &str) -> Result<Arc<HashSet<Hash>>> {

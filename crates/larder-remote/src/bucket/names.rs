@@ -65,6 +65,26 @@ impl Names {
         self.path("marked")
     }
 
+    /// The mark of a pack that will be deleted.
+    pub(crate) fn mark(&self, pack: &Hash) -> Path {
+        self.path(&format!("marked/{}", pack.to_hex()))
+    }
+
+    /// The folder of all results.
+    pub(crate) fn results(&self) -> Path {
+        self.path("results")
+    }
+
+    /// The folder of all packs.
+    pub(crate) fn packs(&self) -> Path {
+        self.path("packs")
+    }
+
+    /// The folder of all notes.
+    pub(crate) fn recipes(&self) -> Path {
+        self.path("recipes")
+    }
+
     /// An object to try things on.
     pub(crate) fn probe(&self, id: &str) -> Path {
         self.path(&format!("probe/{id}"))

@@ -143,9 +143,9 @@ impl Objects {
         Ok(Some(bytes.into()))
     }
 
-    /// How long ago an object was written, if there is one. Asked for by its first byte: a `HEAD` costs the same, and its
+    /// When an object was written, by the store's clock, if there is one. Asked for by its first byte: a `HEAD` costs the same, and its
     /// answer has no body that could say what is wrong.
-    pub(crate) async fn age(&self, path: &Path) -> Result<Option<Duration>> {
+    pub(crate) async fn written(&self, path: &Path) -> Result<Option<SystemTime>> {
         match self.first_byte(path, GetOptions::default().with_range(Some(0..1))).await {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             // An empty object has no first byte.
@@ -157,12 +157,11 @@ impl Objects {
         }
     }
 
-    async fn first_byte(&self, path: &Path, options: GetOptions) -> Result<Duration> {
+    async fn first_byte(&self, path: &Path, options: GetOptions) -> Result<SystemTime> {
         let found =
             self.in_time("look up a result", self.patience.answer, self.store.get_opts(path, options)).await;
         self.count(0);
-        let written = SystemTime::from(found?.meta.last_modified);
-        Ok(SystemTime::now().duration_since(written).unwrap_or_default())
+        found.map(|found| found.meta.last_modified.into())
     }
 
     /// The bytes `range` of an object, all of them.

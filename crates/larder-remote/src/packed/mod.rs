@@ -7,11 +7,13 @@
 //! | [`fetch`] | content from packs into the store |
 //! | [`publish`] | a result and its content onto a shelf; what earlier results hold is not written again |
 //! | [`packer`] | chunks into frames into packs |
+//! | [`collect`] | deletion in two phases |
 //! | [`seal`] | encryption on this side, so that whoever owns the place reads nothing |
 //!
 //! A result is written after its packs, so whoever finds it finds them; it is found by its key alone: there is no index
 //! to download. Nothing is changed in place, save notes of recipes and results that proved bad.
 
+pub mod collect;
 mod fetch;
 mod packer;
 mod publish;
@@ -28,7 +30,8 @@ use larder_core::{Digest, Error, ErrorKind, Result};
 use larder_store::{ActionDigest, Store};
 use tokio::sync::Semaphore;
 
-use crate::tier::{Offer, Publication, Receipt, Tier, Transfer};
+use crate::tier::{Offer, Publication, Receipt, Tier, Transfer, deletes_itself};
+use collect::{CollectOptions, Collected};
 use fetch::Content;
 use seal::Seal;
 use shelf::{Place, Shelf};
@@ -144,6 +147,13 @@ impl Tier for PackedTier {
 
     async fn publish(&self, publication: &Publication<'_>) -> Result<Receipt> {
         publish::publish(&self.apart(), publication).await
+    }
+
+    async fn collect(&self, namespace: &str, options: &CollectOptions) -> Result<Collected> {
+        match self.shelf.sweep() {
+            Some(place) => self.sweep(place, namespace, options).await,
+            None => Err(deletes_itself(self.name())),
+        }
     }
 }
 

@@ -112,6 +112,11 @@ impl Seal {
         self.open(&bound(place), sealed)
     }
 
+    /// Whether an object was sealed, with whatever key.
+    pub(crate) fn is_sealed(object: &[u8]) -> bool {
+        object.len() > HEADER && object.starts_with(MAGIC)
+    }
+
     fn seal(&self, bound: &[u8], plain: &[u8], out: &mut Vec<u8>) {
         let mut hasher = blake3::Hasher::new_keyed(&self.nonces);
         hasher.update(&(bound.len() as u64).to_le_bytes()).update(bound).update(plain);

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use larder_core::{DigestFunction, Hash, Result};
 use larder_store::ActionDigest;
 
+use super::collect::Sweep;
 use super::seal::Seal;
 use crate::tier::Transfer;
 
@@ -52,8 +53,11 @@ pub(crate) trait Shelf: fmt::Debug + Send + Sync {
     /// Keeps a pack; answers its name.
     async fn write_pack(&self, namespace: &str, bytes: Bytes) -> Result<Hash>;
 
-    /// Packs that no new result may name.
+    /// Packs that no new result may take over from an earlier one.
     async fn doomed(&self, namespace: &str) -> Result<Arc<HashSet<Hash>>>;
+
+    /// Itself, if Larder deletes here; a place that deletes by rules of its own has none.
+    fn sweep(&self) -> Option<&dyn Sweep>;
 }
 
 /// Where a result or the note of a recipe lies. Its parts are hexadecimal, save the namespace, which shelves escape.

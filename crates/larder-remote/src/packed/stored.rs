@@ -128,6 +128,11 @@ impl Stored {
         stored.is_sound().then_some(stored)
     }
 
+    /// Whether this is a result of a version that is not understood here.
+    pub(crate) fn is_foreign(bytes: &[u8]) -> bool {
+        bytes.get(..4) == Some(MAGIC) && bytes.get(4).is_some_and(|version| *version != VERSION)
+    }
+
     fn is_sound(&self) -> bool {
         let frames: usize = self.runs.iter().map(|run| run.lengths.len()).sum();
         self.packs.len() <= MOST_PACKS

@@ -3,12 +3,14 @@
 //! ```text
 //! suite.rs    the checks, each given a way to open the tier anew
 //! world.rs    stores with content in them, results to publish, another machine
+//! collect.rs  deletion in two phases
 //! sealed.rs   tiers that are encrypted
 //! faulty.rs   an object store that counts, and fails, cuts, flips or delays on demand
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod collect;
 mod faulty;
 mod orchestra;
 mod sealed;
