@@ -1,6 +1,7 @@
 //! What can be typed. Only shapes and help texts: commands do the rest.
 
 mod cache;
+mod doctor;
 mod key;
 mod run;
 
@@ -8,7 +9,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use cache::{CacheCommand, GcArgs, LsArgs, Order, PinArgs, StatsArgs, UnpinArgs, VerifyArgs};
+pub(crate) use cache::{
+    CacheCommand, GcArgs, LsArgs, Order, PinArgs, StatsArgs, UnpinArgs, VerifyArgs, WarmArgs,
+};
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};
 pub(crate) use run::{CacheStrategy, OutputMode, RunArgs, Selecting};
 
@@ -45,6 +49,8 @@ pub(crate) enum Command {
     /// Make keys that sign results, and say whose results are believed
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Try the store, the keys and each remote tier, and say what to mend
+    Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Names of all recipes, one a line, for completion scripts

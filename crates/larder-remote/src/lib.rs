@@ -30,7 +30,7 @@ pub mod tier;
 pub mod tiers;
 
 pub use packed::PackedTier;
-pub use tier::{Offer, Publication, Receipt, Tier, Transfer};
+pub use tier::{Examination, Offer, Publication, Rate, Receipt, Tier, Transfer};
 pub use tiers::{Tiers, TiersOptions};
 
 /// Environment variables as whoever opens a tier hands them over: name and value.

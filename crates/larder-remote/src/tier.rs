@@ -11,6 +11,7 @@
 //! 4. Whatever is dropped or killed in the middle leaves nothing visible that is not whole.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -48,7 +49,66 @@ pub trait Tier: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Invalid` when the tier deletes by rules of its own; `Permission` and others.
     async fn collect(&self, namespace: &str, options: &CollectOptions) -> Result<Collected>;
+
+    /// Tries what a tier is used for, with objects of its own that it takes away again where it can.
+    async fn examine(&self, namespace: &str) -> Examination;
 }
+
+/// What came of trying a tier. What was not tried, or cannot be told, is `None`.
+#[derive(Debug, Default)]
+pub struct Examination {
+    /// Looking up what is not there, several times: how long each took.
+    pub look_up: Option<Result<Vec<Duration>>>,
+    /// Writing content.
+    pub write: Option<Result<Rate>>,
+    /// Reading what was written.
+    pub read: Option<Result<Rate>>,
+    /// Listing, which only deletion needs.
+    pub list: Option<Result<()>>,
+    /// Taking away what was written.
+    pub delete: Option<Result<()>>,
+    /// Whether it truly refuses to create what is there.
+    pub creates: Option<bool>,
+    /// Milliseconds that its clock is ahead of this machine's.
+    pub clock_ahead: Option<i64>,
+}
+
+impl Examination {
+    /// What failed, in the order in which it was tried.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, &Error)> {
+        [
+            ("look-up", self.look_up.as_ref().and_then(|tried| tried.as_ref().err())),
+            ("write", self.write.as_ref().and_then(|tried| tried.as_ref().err())),
+            ("read", self.read.as_ref().and_then(|tried| tried.as_ref().err())),
+            ("list", self.list.as_ref().and_then(|tried| tried.as_ref().err())),
+            ("delete", self.delete.as_ref().and_then(|tried| tried.as_ref().err())),
+        ]
+        .into_iter()
+        .filter_map(|(name, error)| Some((name, error?)))
+    }
+}
+
+/// How quickly bytes moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Bytes.
+    pub bytes: u64,
+    /// In this time.
+    pub took: Duration,
+}
+
+impl Rate {
+    /// Bytes a second.
+    #[must_use]
+    pub fn per_second(&self) -> u64 {
+        let micros = self.took.as_micros().max(1);
+        u64::try_from(u128::from(self.bytes) * 1_000_000 / micros).unwrap_or(u64::MAX)
+    }
+}
+
+/// How many look-ups are tried, and how much is written and read.
+pub(crate) const TRIES: usize = 5;
+pub(crate) const TRIED_BYTES: usize = 4 << 20;
 
 /// The error of a tier in which Larder deletes nothing.
 pub(crate) fn deletes_itself(tier: &str) -> Error {

@@ -85,6 +85,7 @@ struct Shared {
     progress: AtomicU64,
     warnings: Mutex<Vec<Warning>>,
     sent: Mutex<Sent>,
+    sends: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -170,8 +171,16 @@ impl Tiers {
             progress: AtomicU64::new(0),
             warnings: Mutex::default(),
             sent: Mutex::default(),
+            sends: AtomicBool::new(true),
         };
         Self { shared: Arc::new(shared), options }
+    }
+
+    /// The same tiers, to which nothing is sent.
+    #[must_use]
+    pub fn reading_only(self) -> Self {
+        self.shared.sends.store(false, Ordering::Relaxed);
+        self
     }
 
     /// Waits until everything is sent, or nothing moves any more; answers what was sent.
@@ -282,7 +291,8 @@ impl Upstream for Tiers {
 impl Tiers {
     fn send(&self, at: usize, action: &ActionDigest, label: &str) {
         let slot = &self.shared.slots[at];
-        let takes = slot.configured.write && !slot.takes_nothing.load(Ordering::Relaxed);
+        let sends = self.shared.sends.load(Ordering::Relaxed);
+        let takes = sends && slot.configured.write && !slot.takes_nothing.load(Ordering::Relaxed);
         if !takes || slot.seen.has(action) {
             return;
         }

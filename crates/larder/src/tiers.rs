@@ -7,7 +7,7 @@ use larder_core::{Error, ErrorKind, Result};
 use larder_remote::bucket::BucketOptions;
 use larder_remote::packed::PackOptions;
 use larder_remote::packed::seal::Seal;
-use larder_remote::tiers::{Configured, Open, Warning};
+use larder_remote::tiers::{Configured, Open, Runtime, Warning};
 use larder_remote::{Tier, Tiers, TiersOptions, azure, dir, gcs, s3};
 use larder_run::config::CacheConfig;
 use larder_run::config::settings::{RemoteKind, RemoteTier};
@@ -44,20 +44,36 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
         });
     }
     let signs = store.signer().signs() || store.trust().policy() == Policy::Off;
+    let configured = configured(cache, root, around, signs);
+    Opened::Ready(Tiers::new(store.clone(), configured, runtime(), TiersOptions::default()))
+}
+
+/// The tiers that `cache` names, in the order in which they are asked. Nothing is opened yet.
+/// `writes`: whether results may be sent there.
+#[must_use]
+pub fn configured(cache: &CacheConfig, root: &Path, around: &Surroundings, writes: bool) -> Vec<Configured> {
     let environment: Arc<[(String, String)]> = around
         .environment
         .iter()
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
-        .filter(|(name, _)| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|of| name.starts_with(of)))
+        .filter(|(name, _)| OF_TIERS.iter().any(|of| name.starts_with(of)))
         .collect();
     let mut tiers: Vec<&RemoteTier> = cache.remotes.tiers.iter().collect();
     let place = |tier: &&RemoteTier| {
         cache.order.iter().position(|name| name == tier.kind.name()).unwrap_or(usize::MAX)
     };
     tiers.sort_by_key(place);
-    let configured = tiers.into_iter().map(|tier| configure(tier, root, &environment, signs)).collect();
+    tiers.into_iter().map(|tier| configure(tier, root, &environment, writes)).collect()
+}
+
+/// Variables that tiers may read begin with one of these.
+const OF_TIERS: &[&str] = &["AWS_", "AZURE_", "GOOGLE_"];
+
+/// A runtime for tiers, made when it is first asked for.
+#[must_use]
+pub fn runtime() -> Runtime {
     let runtime: OnceLock<std::io::Result<tokio::runtime::Runtime>> = OnceLock::new();
-    let runtime = move || {
+    Box::new(move || {
         let made = runtime.get_or_init(|| {
             tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
@@ -68,8 +84,7 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
         made.as_ref()
             .map(|runtime| runtime.handle().clone())
             .map_err(|error| Error::new(ErrorKind::Io, "start a runtime").with_message(error.to_string()))
-    };
-    Opened::Ready(Tiers::new(store.clone(), configured, Box::new(runtime), TiersOptions::default()))
+    })
 }
 
 fn configure(

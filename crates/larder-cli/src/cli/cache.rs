@@ -18,6 +18,8 @@ pub(crate) enum CacheCommand {
     Pin(PinArgs),
     /// Let go what was pinned
     Unpin(UnpinArgs),
+    /// Bring what remote tiers have of recipes into this machine's store, and run nothing
+    Warm(WarmArgs),
 }
 
 #[derive(Debug, Args)]
@@ -59,15 +61,30 @@ pub(crate) struct GcArgs {
     /// What was not used for this long: `30d`, `12h`
     #[arg(long, value_name = "TIME", value_parser = crate::units::parse_span)]
     pub(crate) older_than: Option<Duration>,
-    /// What was written in this time stays: others may have been told that it is here
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = crate::units::parse_span)]
-    pub(crate) grace: Duration,
+    /// What was written in this time stays: others may have been told that it is here (default: 1h; 1d in a tier)
+    #[arg(long, value_name = "TIME", value_parser = crate::units::parse_span)]
+    pub(crate) grace: Option<Duration>,
+    /// Collect in this remote tier instead, in two phases: what no result needs is marked, and deleted by a later collection
+    #[arg(long, value_name = "TIER", conflicts_with_all = ["to_size", "order"])]
+    pub(crate) tier: Option<String>,
     /// What goes first
     #[arg(long, value_enum, default_value_t = Order::Lru)]
     pub(crate) order: Order,
     /// Show the plan, remove nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WarmArgs {
+    #[command(flatten)]
+    pub(crate) selecting: super::Selecting,
+    /// What the run would be given as `$@`
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,6 +5,7 @@
 mod cache;
 mod clean;
 mod completions;
+mod doctor;
 mod key;
 mod project;
 mod run;
@@ -42,6 +43,7 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
         Command::Why(args) => why::why(&context, args),
         Command::Clean(args) => clean::clean(&context, args),
         Command::Cache(command) => cache::cache(&context, command),
+        Command::Doctor(args) => doctor::doctor(&context, args),
         Command::Key(command) => key::key(&context, command),
         Command::Completions(args) => Ok(completions::script(&context, args)),
         Command::Recipes => Ok(completions::recipes(&context)),

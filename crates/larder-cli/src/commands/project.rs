@@ -6,15 +6,18 @@ use std::time::SystemTime;
 
 use larder::core::Error;
 use larder::project::{OpenError, OpenProject, StoreError, Surroundings};
+use larder::remote::tiers::Configured;
 use larder::run::config::ConfigError;
 use larder::run::diagnostic::Diagnostic;
 use larder::run::template::Execution;
 use larder::store::Store;
 use larder::store::store::OpenWarning;
+use larder::tiers;
 
 use super::Context;
 use crate::exit::Exit;
 use crate::printer::Printer;
+use crate::units;
 
 /// Shows what is wrong with a configuration, and how that ends the program.
 pub(super) fn refuse(printer: &Printer, error: &ConfigError) -> Exit {
@@ -107,6 +110,29 @@ fn trouble(printer: &Printer, error: &Error) {
         cause = error.source();
     }
     printer.cache_warning(format_args!("{text}; going on without a cache"), error.hint());
+}
+
+/// The tier of this name, as the project configures it.
+pub(super) fn tier(
+    context: &Context,
+    around: &Surroundings,
+    open: &OpenProject,
+    name: &str,
+) -> Result<Configured, Exit> {
+    let mut tiers = tiers::configured(&open.project.config.cache, &open.project.root, around, true);
+    if let Some(at) = tiers.iter().position(|tier| tier.name == name) {
+        return Ok(tiers.swap_remove(at));
+    }
+    let names: Vec<&str> = tiers.iter().map(|tier| tier.name).collect();
+    let hint = if names.is_empty() {
+        "the project has none: name one under `config: {cache: {remotes: …}}`".to_owned()
+    } else {
+        format!("it has: {}", names.join(", "))
+    };
+    context
+        .printer
+        .refuse(format_args!("this project has no tier `{}`", units::printable(name)), Some(&hint));
+    Err(Exit::Usage)
 }
 
 /// A name for this run, for what can be undone.

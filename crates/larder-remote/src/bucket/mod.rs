@@ -5,12 +5,14 @@
 //! | [`names`] | names of objects |
 //! | [`objects`] | requests: limits of time, counts |
 //! | [`sweep`] | listing and deleting |
+//! | [`examine`] | trying what the bucket and its rights allow |
 //! | [`errors`] | what their failures mean, and what to do |
 //!
 //! Works from many machines at once with no server between. Two who publish one result write the same packs, whose name is
 //! the hash of their bytes, and one of the two results stays.
 
 mod errors;
+mod examine;
 mod names;
 mod objects;
 mod sweep;
@@ -30,7 +32,7 @@ use crate::packed::collect::Sweep;
 use crate::packed::shelf::{About, Kind, Place, Presence, Shelf, Written};
 use crate::packed::stored::LARGEST;
 use crate::packed::{PackOptions, PackedTier};
-use crate::tier::Transfer;
+use crate::tier::{Examination, Transfer};
 use errors::Speaker;
 use names::Names;
 use objects::Objects;
@@ -182,6 +184,10 @@ impl Shelf for Bucket {
 
     fn sweep(&self) -> Option<&dyn Sweep> {
         Some(self)
+    }
+
+    async fn examine(&self, namespace: &str) -> Examination {
+        examine::examine(self, namespace).await
     }
 
     async fn doomed(&self, namespace: &str) -> Result<Arc<HashSet<Hash>>> {

@@ -30,7 +30,7 @@ use larder_core::{Digest, Error, ErrorKind, Result};
 use larder_store::{ActionDigest, Store};
 use tokio::sync::Semaphore;
 
-use crate::tier::{Offer, Publication, Receipt, Tier, Transfer, deletes_itself};
+use crate::tier::{Examination, Offer, Publication, Receipt, Tier, Transfer, deletes_itself};
 use collect::{CollectOptions, Collected};
 use fetch::Content;
 use seal::Seal;
@@ -154,6 +154,10 @@ impl Tier for PackedTier {
             Some(place) => self.sweep(place, namespace, options).await,
             None => Err(deletes_itself(self.name())),
         }
+    }
+
+    async fn examine(&self, namespace: &str) -> Examination {
+        self.shelf.examine(namespace).await
     }
 }
 

@@ -18,7 +18,7 @@ use larder_store::ActionDigest;
 
 use super::collect::Sweep;
 use super::seal::Seal;
-use crate::tier::Transfer;
+use crate::tier::{Examination, Transfer};
 
 /// Holds packs, results and notes. Counts what moves.
 #[async_trait]
@@ -58,6 +58,9 @@ pub(crate) trait Shelf: fmt::Debug + Send + Sync {
 
     /// Itself, if Larder deletes here; a place that deletes by rules of its own has none.
     fn sweep(&self) -> Option<&dyn Sweep>;
+
+    /// As [`Tier::examine`](crate::Tier::examine).
+    async fn examine(&self, namespace: &str) -> Examination;
 }
 
 /// Where a result or the note of a recipe lies. Its parts are hexadecimal, save the namespace, which shelves escape.

@@ -11,6 +11,9 @@ use crate::units;
 
 /// Runs the subcommand.
 pub(super) fn gc(context: &Context, args: &GcArgs) -> Result<Exit, Exit> {
+    if let Some(tier) = &args.tier {
+        return super::tier::collect(context, args, tier);
+    }
     let (store, configured) = open(context)?;
     let local = store.local_store();
     let to_size = match (args.to_size.or(configured), args.older_than) {
@@ -28,8 +31,8 @@ pub(super) fn gc(context: &Context, args: &GcArgs) -> Result<Exit, Exit> {
         Order::Lru => Policy::Lru,
         Order::Largest => Policy::LargestFirst,
     };
-    let options =
-        GcOptions { to_size, older_than: args.older_than, policy, grace: args.grace, ..GcOptions::default() };
+    let grace = args.grace.unwrap_or(GcOptions::default().grace);
+    let options = GcOptions { to_size, older_than: args.older_than, policy, grace, ..GcOptions::default() };
     collect(context, &store, &options, args.dry_run, args.json)
 }
 

@@ -5,7 +5,9 @@ mod keys;
 mod ls;
 mod pin;
 mod stats;
+mod tier;
 mod verify;
+mod warm;
 
 use larder::core::ErrorKind;
 use larder::project::own_store;
@@ -26,6 +28,7 @@ pub(super) fn cache(context: &Context, command: &CacheCommand) -> Result<Exit, E
         CacheCommand::Verify(args) => verify::verify(context, args),
         CacheCommand::Pin(args) => pin::pin(context, args),
         CacheCommand::Unpin(args) => pin::unpin(context, args),
+        CacheCommand::Warm(args) => warm::warm(context, args),
     }
 }
 

@@ -36,6 +36,8 @@ use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::signals::Watch;
 
+pub(super) use summary::tiers as tiers_of;
+
 /// What was asked for.
 pub(super) fn selection(selecting: &Selecting) -> Selection {
     Selection { selectors: selecting.selectors.clone(), regex: selecting.regex, tags: selecting.tags.clone() }

@@ -10,7 +10,7 @@ use larder::run::plan::Plan;
 use crate::units;
 
 /// Hits of each tier.
-pub(super) fn tiers(report: &Report) -> BTreeMap<&'static str, usize> {
+pub(in crate::commands) fn tiers(report: &Report) -> BTreeMap<&'static str, usize> {
     let mut tiers = BTreeMap::new();
     for finished in &report.recipes {
         if let Outcome::Cached { tier, .. } = finished.outcome {
