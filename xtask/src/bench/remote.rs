@@ -68,14 +68,8 @@ impl Buckets {
         Err(format!("`{program}` does not answer").into())
     }
 
-    /// Removes all objects of a bucket, with what the server notes about them.
+    /// Removes all objects of a bucket. What the server notes about them beside the bucket is written anew with each.
     fn empty(&self, name: &str) -> Result<()> {
-        for entry in fs::read_dir(&self.root)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().contains(&format!("bucket-{name}.")) {
-                remove(&entry.path())?;
-            }
-        }
         remove(&self.root.join(name))?;
         Ok(fs::create_dir_all(self.root.join(name))?)
     }
@@ -293,7 +287,9 @@ impl Party {
         match self {
             Self::Task(project) => (project.command(None), &project.root),
             Self::Rclone(_, options, program) => {
-                let (bucket, prepared) = ("bench:rclone/tree".to_owned(), prepared.display().to_string());
+                // The bucket itself, not a folder in it: s3s-fs answers a question for a folder with 500, which rclone
+                // would repeat for a minute and a half.
+                let (bucket, prepared) = ("bench:rclone".to_owned(), prepared.display().to_string());
                 let places = if restores { [bucket, "out".to_owned()] } else { [prepared, bucket] };
                 let mut line = vec![program.clone(), "copy".to_owned()];
                 line.extend(options.iter().map(|&option| option.to_owned()));

@@ -191,6 +191,7 @@ fn content() {
             ("truncated", Fault::Truncate(100), Then::Said),
             ("with another first byte", Fault::Flip(Place::Answer(0)), Then::Bounded),
             ("with another byte", Fault::Flip(Place::Answer(100)), Then::Bounded),
+            ("with another last byte", Fault::Flip(Place::Answer(u64::MAX)), Then::Bounded),
             ("that fails", Fault::Status(500, "InternalError"), Then::Said),
             ("that is too much", Fault::Status(503, "SlowDown"), Then::Said),
             ("that is denied", Fault::Status(403, "AccessDenied"), Then::Said),
