@@ -14,7 +14,7 @@ use larder_core::{Error, ErrorKind, Result};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload};
 
-use super::errors::Speaker;
+use super::errors::{Speaker, broke_off};
 use crate::packed::shelf::Written;
 use crate::tier::Transfer;
 
@@ -195,8 +195,17 @@ impl Objects {
 
     async fn write(&self, path: &Path, bytes: Bytes, mode: PutMode) -> Result<()> {
         let length = bytes.len();
+        let (payload, again) = (PutPayload::from_bytes(bytes), mode == PutMode::Create);
         let options = PutOptions { mode, ..PutOptions::default() };
-        let put = self.store.put_opts(path, PutPayload::from_bytes(bytes), options);
+        let put = async {
+            match self.store.put_opts(path, payload.clone(), options.clone()).await {
+                // The library does not repeat a conditional write. This one can be: if it arrived, it is there.
+                Err(error) if again && broke_off(&error).is_some() => {
+                    self.store.put_opts(path, payload, options).await
+                }
+                done => done,
+            }
+        };
         let done = self.in_time("write an object", self.patience.body(length as u64), put).await;
         self.count(length);
         match done {
