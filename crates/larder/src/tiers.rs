@@ -95,7 +95,7 @@ fn configure(
     let seal = move || secret.as_ref().map(|secret| Seal::new(secret.reveal().as_bytes())).transpose();
     // What a tier had in plain form, or under another key, it does not have under this one.
     let sealed_with = seal().ok().flatten().map_or(String::new(), |seal| seal.id());
-    let identity = format!("{}#{prefix}#{sealed_with}", place.identity());
+    let identity = format!("{}#{prefix}#{sealed_with}", place.identity(&environment));
     let open: Open = Box::new(move || {
         // A key that cannot be used is said, and nothing is sent without it.
         let packs = PackOptions { level, seal: seal()? };
@@ -137,9 +137,9 @@ fn place(kind: &RemoteKind, root: &Path) -> (Place, String) {
 }
 
 impl Place {
-    fn identity(&self) -> String {
+    fn identity(&self, environment: &[(String, String)]) -> String {
         match self {
-            Self::S3(config) => s3::identity(config),
+            Self::S3(config) => s3::identity(config, environment),
             Self::Gcs(config) => gcs::identity(config),
             Self::Azure(config) => azure::identity(config),
             Self::Dir(path) => dir::identity(path),
