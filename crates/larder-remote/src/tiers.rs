@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use larder_core::{Error, ErrorKind, Result};
 use larder_store::store::{Fetched, Upstream};
 use larder_store::{ActionDigest, Store};
-use tokio::runtime::Handle;
 
 use crate::exchange::{Brought, bring, publish};
+pub use crate::runtime::Runtime;
 use crate::seen::Seen;
 use crate::tier::{Receipt, Tier, Transfer};
 
@@ -63,9 +63,6 @@ impl Default for TiersOptions {
         Self { stalled: Duration::from_secs(10) }
     }
 }
-
-/// Gives the runtime, when it is first needed.
-pub type Runtime = Box<dyn Fn() -> Result<Handle> + Send + Sync>;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -178,8 +175,13 @@ impl Tiers {
         self
     }
 
-    /// Waits until everything is sent, or nothing moves any more; answers what was sent. `told` is called now and then with how many results are left.
-    pub fn finish(&self, told: &mut dyn FnMut(usize)) -> Sent {
+    /// Waits until everything is sent, or nothing moves any more; answers what was sent.
+    pub fn finish(&self) -> Sent {
+        self.finish_telling(&mut |_| {})
+    }
+
+    /// As [`finish`](Self::finish); `told` is called several times a second with how many results are left.
+    pub fn finish_telling(&self, told: &mut dyn FnMut(usize)) -> Sent {
         let shared = &self.shared;
         let mut queue = lock(&shared.queue);
         let (mut seen, mut since) = (shared.progress.load(Ordering::Relaxed), Instant::now());
@@ -236,9 +238,9 @@ impl Upstream for Tiers {
                 continue;
             }
             let Some(tier) = shared.tier(slot) else { continue };
-            match (shared.runtime)()
-                .and_then(|runtime| runtime.block_on(bring(&shared.store, &*tier, action)))
-            {
+            let brought =
+                shared.runtime.handle().and_then(|it| it.block_on(bring(&shared.store, &*tier, action)));
+            match brought {
                 Ok(Brought::Absent) => slot.forget(action),
                 Ok(Brought::Whole { moved, old }) => {
                     // An old one is offered to its tier again, which makes it young.
@@ -406,12 +408,22 @@ impl Shared {
             };
             queue.working += 1;
             drop(queue);
-            self.send(&job);
+            self.send_unless_it_panics(&job);
             self.progress.fetch_add(1, Ordering::Relaxed);
             queue = lock(&self.queue);
             queue.working -= 1;
             queue.queued.remove(&(job.slot, job.action));
             self.changed.notify_all();
+        }
+    }
+
+    /// Tiers may be anybody's code: one that panics must not keep [`Tiers::finish`] waiting.
+    fn send_unless_it_panics(&self, job: &Job) {
+        let sent = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.send(job)));
+        if sent.is_err() {
+            lock(&self.sent).given_up += 1;
+            let error = Error::new(ErrorKind::Internal, "publish a result").with_message("it panicked");
+            self.failed(&self.slots[job.slot], &error);
         }
     }
 
@@ -451,6 +463,6 @@ impl Shared {
 
     fn publish(&self, slot: &Slot, tier: &dyn Tier, job: &Job) -> Result<Option<Receipt>> {
         let replace = slot.seen.is_bad(&job.action);
-        (self.runtime)()?.block_on(publish(&self.store, tier, &job.action, &job.label, replace))
+        self.runtime.handle()?.block_on(publish(&self.store, tier, &job.action, &job.label, replace))
     }
 }

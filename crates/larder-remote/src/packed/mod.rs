@@ -135,7 +135,7 @@ impl PackedTier {
 
 #[async_trait]
 impl Tier for PackedTier {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         self.shelf.name()
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use larder_core::Result;
 use larder_remote::Tier;
-use larder_remote::tiers::{Configured, Open, Tiers, TiersOptions};
+use larder_remote::tiers::{Configured, Open, Runtime, Tiers, TiersOptions};
 use larder_store::ActionDigest;
 use larder_store::store::{Fetched, Upstream};
 use larder_store::trust::{Secret, SigningConfig};
@@ -27,7 +27,7 @@ fn configured(name: &'static str, store: &Arc<Faulty>) -> Configured {
 fn tiers(machine: &Machine, stores: &[(&'static str, &Arc<Faulty>)]) -> Tiers {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let configured = stores.iter().map(|(name, store)| configured(name, store)).collect();
-    let runtime = Box::new(move || Ok(runtime.handle().clone()));
+    let runtime = Runtime::when_needed(move || Ok(runtime.handle().clone()));
     let options = TiersOptions { stalled: Duration::from_secs(2) };
     Tiers::new(machine.store.clone(), configured, runtime, options)
 }
@@ -60,7 +60,7 @@ fn the_first_tier_that_has_it_wins_and_earlier_ones_get_it() {
     let behind = tiers(&machine, &[("near", &near), ("far", &far)]);
     assert_eq!(tier_of(&behind.fetch(&action, "a:b")), Some("far"));
     assert_eq!(machine.files(&action).as_ref(), Some(&files));
-    assert_eq!(behind.finish(&mut |_| {}).results, 1);
+    assert_eq!(behind.finish().results, 1);
     let other = Machine::new();
     let behind = tiers(&other, &[("near", &near), ("far", &far)]);
     assert_eq!(tier_of(&behind.fetch(&action, "a:b")), Some("near"));
@@ -75,11 +75,11 @@ fn what_is_made_is_sent_once_and_what_is_known_is_not_asked() {
     let behind = tiers(&machine, &[("s3", &store)]);
     behind.offer(&action, "a:b");
     behind.offer(&action, "a:b");
-    assert_eq!(behind.finish(&mut |_| {}).results, 1);
+    assert_eq!(behind.finish().results, 1);
     store.count();
     let again = tiers(&machine, &[("s3", &store)]);
     again.offer(&action, "a:b");
-    assert_eq!(again.finish(&mut |_| {}).results, 0);
+    assert_eq!(again.finish().results, 0);
     let count = store.count();
     assert_eq!(count.reads + count.writes, 0, "{count:?}");
 }
@@ -96,7 +96,7 @@ fn a_tier_that_fails_is_a_miss_and_one_warning() {
         assert_eq!(tier_of(&behind.fetch(&action, "a:b")), Some("far"), "{fault:?}");
         assert_eq!(behind.fetch(&key(77), "a:c"), Fetched::Miss(None));
         assert!(begun.elapsed() < Duration::from_secs(20), "{fault:?}");
-        behind.finish(&mut |_| {});
+        behind.finish();
         assert_eq!(machine.files(&action).as_ref(), Some(&files));
         let warnings = behind.take_warnings();
         assert_eq!(
@@ -122,7 +122,7 @@ fn wrong_bytes_are_a_miss_and_are_replaced() {
         let behind = tiers(&machine, &[("far", &far)]);
         assert_eq!(tier_of(&behind.fetch(&action, "a:b")), None, "{part} {fault:?}");
         assert!(machine.files(&action).is_none());
-        behind.finish(&mut |_| {});
+        behind.finish();
         far.mend();
         let behind = tiers(&machine, &[("far", &far)]);
         assert_eq!(tier_of(&behind.fetch(&action, "a:b")), Some("far"), "{part} {fault:?}");
@@ -156,7 +156,7 @@ fn a_damaged_object_is_made_whole_by_who_builds_again() {
         assert_eq!(tier_of(&behind.fetch(&action, "a:b")), None, "{part}");
         machine.build(1, &files);
         behind.offer(&action, "a:b");
-        assert_eq!(behind.finish(&mut |_| {}).results, 1, "{part}");
+        assert_eq!(behind.finish().results, 1, "{part}");
         let third = Machine::new();
         let behind = tiers(&third, &[("far", &far)]);
         assert_eq!(tier_of(&behind.fetch(&action, "a:b")), Some("far"), "{part}");
@@ -181,7 +181,7 @@ fn a_result_under_another_key_is_not_believed_and_cannot_squat() {
     assert!(matches!(behind.fetch(&target, "a:b"), Fetched::Miss(Some(_))));
     machine.build(55, &[b"right".to_vec()]);
     behind.offer(&target, "a:b");
-    assert_eq!(behind.finish(&mut |_| {}).results, 1);
+    assert_eq!(behind.finish().results, 1);
     let third = Machine::new();
     let behind = tiers(&third, &[("far", &far)]);
     assert_eq!(tier_of(&behind.fetch(&target, "a:b")), Some("far"));
@@ -206,7 +206,7 @@ fn a_machine_without_a_key_publishes_nothing() {
     let action = machine.build(1, &[b"x".to_vec()]);
     let behind = tiers(&machine, &[("s3", &store)]);
     behind.offer(&action, "a:b");
-    assert_eq!(behind.finish(&mut |_| {}).results, 0);
+    assert_eq!(behind.finish().results, 0);
     assert_eq!(store.count().writes, 0);
 }
 
@@ -219,7 +219,7 @@ fn a_tier_that_hangs_while_it_is_written_to_is_given_up() {
     let behind = tiers(&machine, &[("s3", &store)]);
     behind.offer(&action, "a:b");
     let begun = Instant::now();
-    let sent = behind.finish(&mut |_| {});
+    let sent = behind.finish();
     assert_eq!((sent.results, sent.given_up), (0, 1));
     assert!(begun.elapsed() < Duration::from_secs(30));
     assert_eq!(behind.take_warnings().len(), 1);
@@ -234,7 +234,7 @@ fn a_tier_that_cannot_be_opened_is_one_warning() {
             .with_hint("mend it"))
     });
     let configured = Configured { name: "dir", identity: "dir".into(), open, read: true, write: true };
-    let runtime = Box::new(move || Ok(runtime.handle().clone()));
+    let runtime = Runtime::when_needed(move || Ok(runtime.handle().clone()));
     let behind = Tiers::new(machine.store.clone(), vec![configured], runtime, TiersOptions::default());
     for number in 0..3 {
         assert_eq!(tier_of(&behind.fetch(&key(number), "a:b")), None);

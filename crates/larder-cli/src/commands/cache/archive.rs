@@ -95,14 +95,13 @@ fn write(
     let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(at)?;
     let to = BufWriter::with_capacity(1 << 20, file.reopen().map_err(at)?);
-    // Ends when it is dropped.
     let runtime = larder::tiers::runtime();
     let mut told = |done: usize| {
         if done.is_multiple_of(TOLD_EVERY) {
             context.printer.talk(format_args!("{done} of {} results", results.len()));
         }
     };
-    let (exported, to) = archive::export(&runtime()?, store, results, to, args.level, &mut told)?;
+    let (exported, to) = archive::export(&runtime.handle()?, store, results, to, args.level, &mut told)?;
     let written: File = to.into_inner().map_err(|error| at(error.into_error()))?;
     if exported.results == 0 {
         return Ok(None);
@@ -122,7 +121,9 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<Exit, Exit>
             printer.talk(format_args!("{done} of {of} results"));
         }
     };
-    let imported = larder::tiers::runtime()()
+    let runtime = larder::tiers::runtime();
+    let imported = runtime
+        .handle()
         .and_then(|runtime| archive::import(&runtime, &store, &args.file, &mut told))
         .map_err(|error| fail(context, &error))?;
     let settled = store.flush().and_then(|()| store.local_store().maintain(configured).map(drop));

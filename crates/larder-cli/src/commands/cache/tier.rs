@@ -27,8 +27,9 @@ pub(super) fn collect(context: &Context, args: &GcArgs, name: &str) -> Result<Ex
         dry_run: args.dry_run,
     };
     let namespace = larder::cache::DEFAULT_NAMESPACE;
+    let runtime = larder::tiers::runtime();
     let collected = (tier.open)()
-        .and_then(|tier| larder::tiers::runtime()()?.block_on(tier.collect(namespace, &options)))
+        .and_then(|tier| runtime.handle()?.block_on(tier.collect(namespace, &options)))
         .map_err(|error| fail(context, &error))?;
     if args.json {
         context.printer.json(&as_json(&collected, args.dry_run));

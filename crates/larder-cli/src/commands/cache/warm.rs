@@ -78,7 +78,7 @@ fn look_up_all(
     let session =
         Session::new(name, root, &open.worktree, Some(&store), upstream, options, cancel, run, &events);
     let report = session.map_err(|error| failed(&error))?.run(&plan);
-    tiers.finish(&mut |_| {});
+    tiers.finish();
     for warning in tiers.take_warnings() {
         printer.warning(&warning.message, warning.hint.as_deref());
     }

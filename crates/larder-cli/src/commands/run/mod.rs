@@ -212,7 +212,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 fn finish(printer: &Printer, tiers: &Tiers, cancelled: bool) {
     if !cancelled {
         let mut said = Instant::now();
-        let sent = tiers.finish(&mut |left| {
+        let sent = tiers.finish_telling(&mut |left| {
             if said.elapsed() >= SILENCE {
                 said = Instant::now();
                 printer.talk(format_args!(

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use larder_core::{DigestFunction, ErrorKind};
 use larder_remote::Tier;
-use larder_remote::tiers::{Configured, Tiers, TiersOptions};
+use larder_remote::tiers::{Configured, Runtime, Tiers, TiersOptions};
 use larder_store::ActionDigest;
 use larder_store::store::{Fetched, Upstream};
 use tonic::Code;
@@ -246,7 +246,7 @@ fn tiers(machine: &Machine, server: &Server) -> Tiers {
     Tiers::new(
         machine.store.clone(),
         vec![configured],
-        Box::new(move || Ok(runtime.handle().clone())),
+        Runtime::when_needed(move || Ok(runtime.handle().clone())),
         options,
     )
 }
@@ -289,7 +289,7 @@ fn a_server_that_fails_while_it_is_written_to_is_given_up() {
             let behind = tiers(&machine, &server);
             behind.offer(&action, "a:b");
             let begun = Instant::now();
-            let sent = behind.finish(&mut |_| {});
+            let sent = behind.finish();
             assert_eq!((sent.results, sent.given_up), (0, 1), "{call} {fault:?}");
             assert!(begun.elapsed() < Duration::from_secs(20), "{call} {fault:?}");
             assert_eq!(behind.take_warnings().len(), 1, "{call} {fault:?}");
@@ -313,7 +313,7 @@ fn a_flipped_result_is_replaced_by_who_builds_again() {
         assert!(matches!(behind.fetch(&action, "a:b"), Fetched::Miss(_)));
         machine.build(1, &files);
         behind.offer(&action, "a:b");
-        assert_eq!(behind.finish(&mut |_| {}).results, 1);
+        assert_eq!(behind.finish().results, 1);
         let third = Machine::new();
         assert!(matches!(tiers(&third, &server).fetch(&action, "a:b"), Fetched::Hit { tier: "reapi", .. }));
         assert_eq!(third.files(&action).as_ref(), Some(&files));
