@@ -260,7 +260,7 @@ impl Upstream for Tiers {
                     slot.distrust(action);
                     shared.warn(
                         format!("a result in `{}` is not believed: {reason}", slot.configured.name),
-                        None,
+                        Some("trust the key of who signed it (`larder key trust`), or see who else writes there".into()),
                     );
                     why = Some(format!("the result in `{}` is not believed: {reason}", slot.configured.name));
                 }

@@ -148,7 +148,8 @@ fn a_tree_travels_with_its_result() {
     let one = machine(&folder.path().join("one"), [tier()]);
     let file = one.put(&mut &b"in a folder"[..]).unwrap();
     let node = FileNode { name: "file".into(), digest: Some(to_message(&file)), ..FileNode::default() };
-    let tree = Tree { root: Some(Directory { files: vec![node], ..Directory::default() }), ..Tree::default() };
+    let tree =
+        Tree { root: Some(Directory { files: vec![node], ..Directory::default() }), ..Tree::default() };
     let tree = one.put(&mut &tree.encode_to_vec()[..]).unwrap();
     let output = OutputDirectory { tree_digest: Some(to_message(&tree)), ..OutputDirectory::default() };
     let result = ActionResult { output_directories: vec![output], ..ActionResult::default() };
@@ -230,7 +231,9 @@ fn what_cannot_work_is_refused_at_once() {
     let error = open(TierConfig::new(folder.path().join("none")));
     assert!(error.to_string().contains("there is no such folder"), "{error}");
     assert!(open(here().encrypted_with(b"short")).to_string().contains("at least 16"));
-    assert!(open(TierConfig::own(Panics).encrypted_with(SECRET.as_bytes())).to_string().contains("encrypted"));
+    assert!(
+        open(TierConfig::own(Panics).encrypted_with(SECRET.as_bytes())).to_string().contains("encrypted")
+    );
     assert!(open(TierConfig::own(Panics).prefix("team")).to_string().contains("prefix"));
     let elsewhere =
         S3Config { bucket: "b".into(), region: None, endpoint: Some("http://127.0.0.1:1".into()) };

@@ -98,7 +98,7 @@ impl Bucket {
         *self
             .creates
             .get_or_init(|| async {
-                let id = format!("{:016x}", rand_id());
+                let id = format!("{:016x}", random_id());
                 let path = self.names("probe").probe(&id);
                 let tried = async {
                     let first = self.objects.create(&path, Bytes::from_static(b"1")).await?;
@@ -120,7 +120,8 @@ fn is_old(written: SystemTime) -> bool {
     SystemTime::now().duration_since(written).is_ok_and(|age| age > OLD)
 }
 
-fn rand_id() -> u64 {
+/// Another number each time.
+pub(crate) fn random_id() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())
 }

@@ -39,6 +39,8 @@ pub(super) struct Packer<'a> {
     pack: Vec<u8>,
     /// The pack is written when it has this much.
     limit: usize,
+    /// Stands before the frames of each pack.
+    salt: Vec<u8>,
     spans: Vec<FrameSpan>,
     done: Vec<Framed>,
     seen: HashSet<u64>,
@@ -48,14 +50,17 @@ pub(super) struct Packer<'a> {
 }
 
 impl<'a> Packer<'a> {
-    /// A packer for packs of `namespace`.
-    pub(super) fn new(tier: &'a PackedTier, namespace: &'a str) -> Result<Self> {
+    /// A packer for packs of `namespace`. `anew`: packs get names that none has yet, because what lies under the old ones is
+    /// damaged, and a place that knows content by its hash would not take it again.
+    pub(super) fn new(tier: &'a PackedTier, namespace: &'a str, anew: bool) -> Result<Self> {
+        let salt = if anew { crate::bucket::random_id().to_le_bytes().to_vec() } else { Vec::new() };
         let frame = FrameBuilder::new(tier.level).map_err(|error| Error::from_io(error, "compress"))?;
         Ok(Self {
             tier,
             namespace,
             frame,
-            pack: Vec::new(),
+            pack: salt.clone(),
+            salt,
             limit: SMALLEST,
             spans: Vec::new(),
             done: Vec::new(),
@@ -100,18 +105,19 @@ impl<'a> Packer<'a> {
     }
 
     async fn end_pack(&mut self) -> Result<()> {
-        if self.pack.is_empty() {
+        if self.spans.is_empty() {
             return Ok(());
         }
         self.settle().await?;
-        let bytes = Bytes::from(std::mem::take(&mut self.pack));
+        let bytes = Bytes::from(std::mem::replace(&mut self.pack, self.salt.clone()));
+        let start = self.salt.len() as u64;
         let spans = std::mem::take(&mut self.spans);
         let (shelf, namespace) = (self.tier.shelf.clone(), self.namespace.to_owned());
         self.writing.spawn(async move {
             let (begun, length) = (Instant::now(), bytes.len());
             let pack = shelf.write_pack(&namespace, bytes).await?;
             let took = begun.elapsed();
-            let mut offset = 0;
+            let mut offset = start;
             let frames = spans.into_iter().map(|span| {
                 let frame = FrameRef { pack, offset, length: span.length };
                 offset += u64::from(span.length);

@@ -102,7 +102,7 @@ async fn write(
         ..Stored::default()
     };
     stored.set_roots(publication.needs, &roots);
-    let mut packer = Packer::new(tier, &place.namespace)?;
+    let mut packer = Packer::new(tier, &place.namespace, publication.replace)?;
     // Lists first, and by themselves: they are read first, and alone.
     for lists in [true, false] {
         for root in roots.iter().flatten() {

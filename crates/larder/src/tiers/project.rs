@@ -12,7 +12,7 @@ use larder_remote::s3::S3Config;
 use larder_remote::tiers::{Configured, Warning};
 use larder_remote::{Tiers, TiersOptions};
 use larder_run::config::CacheConfig;
-use larder_run::config::settings::{RemoteKind, RemoteTier};
+use larder_run::config::settings::{Encryption, RemoteKind, RemoteTier};
 use larder_store::Store;
 
 use super::{Place, Sharing, TierConfig, runtime};
@@ -67,13 +67,13 @@ pub fn configured(cache: &CacheConfig, root: &Path, around: &Surroundings, write
     };
     tiers.sort_by_key(place);
     let configure = |tier| {
-        let described = TierConfig { credentials: environment.clone(), ..describe(tier, root) };
+        let described = TierConfig { credentials: environment.clone(), ..describe(tier, root, around) };
         described.configured(writes)
     };
     tiers.into_iter().map(configure).collect()
 }
 
-fn describe(tier: &RemoteTier, root: &Path) -> TierConfig {
+fn describe(tier: &RemoteTier, root: &Path, around: &Surroundings) -> TierConfig {
     let kind = tier.kind.clone();
     let (place, prefix): (Place, Option<String>) = match kind {
         RemoteKind::S3 { bucket, region, prefix, endpoint } => {
@@ -93,8 +93,12 @@ fn describe(tier: &RemoteTier, root: &Path) -> TierConfig {
     if let Some(level) = tier.compression_level {
         config = config.compression(i32::try_from(level).unwrap_or(19));
     }
-    if let Some(secret) = &tier.encryption {
-        config = config.encrypted_with(secret.reveal().as_bytes());
+    match &tier.encryption {
+        None => config,
+        Some(Encryption::Key(secret)) => config.encrypted_with(secret.reveal().as_bytes()),
+        // Without one, nothing is sent: an empty key is refused when the tier is opened.
+        Some(Encryption::Environment) => {
+            config.encrypted_with(around.keys.tier_key.as_deref().map_or(&[][..], |key| &key[..]))
+        }
     }
-    config
 }
