@@ -23,7 +23,7 @@ const LARGEST_RESULT: u64 = 64 << 20;
 
 /// A folder as a tier.
 #[derive(Clone, Debug)]
-pub struct FolderTier {
+pub(crate) struct FolderTier {
     folder: PathBuf,
 }
 
@@ -32,7 +32,7 @@ impl FolderTier {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn new(folder: PathBuf) -> Result<Self> {
+    pub(crate) fn new(folder: PathBuf) -> Result<Self> {
         fs::create_dir_all(&folder).map_err(failed)?;
         Ok(Self { folder })
     }
