@@ -10,7 +10,8 @@ mod bench;
 /// Errors here are for the person at the terminal, who reads them and nothing else does.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const USAGE: &str = "usage: cargo xtask bench store|run [--quick] [--only PARTS] [--json FILE] [--work DIR]";
+const USAGE: &str =
+    "usage: cargo xtask bench store|run|remote [--quick] [--only PARTS] [--json FILE] [--work DIR]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -2,8 +2,16 @@
 //!
 //! Where a blob is cut depends on its bytes and the parameters alone, so equal regions of different blobs become equal
 //! chunks. The parameters are recorded with each chunk list: a store may mix them.
+//!
+//! The cuts are those of `fastcdc`, whose tables and masks are used, found by a loop of our own: the rolling hash forgets
+//! a byte after 64 more, so two places of the window are hashed at once, each waiting for its own last step only.
+
+use std::borrow::Cow;
 
 use fastcdc::v2020::{self, Normalization};
+
+/// After so many bytes the rolling hash has forgotten what was before them.
+const MEMORY: usize = 64;
 
 /// Chunk sizes in bytes. Invariant: `64 <= min <= avg <= max <= 16 MiB`, all even (see [`ChunkerParams::new`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +77,7 @@ pub struct Chunker {
     params: ChunkerParams,
     mask_s: u64,
     mask_l: u64,
+    gear: &'static [u64; 256],
 }
 
 impl Chunker {
@@ -76,17 +85,26 @@ impl Chunker {
     #[must_use]
     pub fn new(params: ChunkerParams) -> Self {
         let (mask_s, mask_l) = v2020::select_masks(params.avg as usize, Normalization::Level2);
-        Self { params, mask_s, mask_l }
+        let (Cow::Borrowed(gear), _) = v2020::get_gear_with_seed(0) else {
+            unreachable!("without a seed it is the table itself")
+        };
+        let gear = gear.try_into().expect("one number for each value of a byte");
+        Self { params, mask_s, mask_l, gear }
     }
 
     /// Length of the chunk that begins at `window[0]`. `window` must hold `max` bytes, or all that is left of the blob.
     #[must_use]
     pub fn cut(&self, window: &[u8]) -> usize {
         let (min, avg, max) = (self.params.min as usize, self.params.avg as usize, self.params.max as usize);
-        if window.len() <= min {
-            return window.len();
+        let end = window.len().min(max);
+        if end <= min {
+            return end;
         }
-        v2020::cut(window, min, avg, max, self.mask_s, self.mask_l, self.mask_s << 1, self.mask_l << 1).1
+        // The last byte of an odd number is no place to cut.
+        let (middle, last) = (avg.min(end) & !1, end & !1);
+        let mut roll = Roll { gear: self.gear, hash: 0 };
+        let strict = roll.find(window, min..middle, self.mask_s, (avg - min) / 2);
+        strict.or_else(|| roll.find(window, middle..last, self.mask_l, avg / 16)).unwrap_or(end)
     }
 
     /// All chunks of a blob in memory, in order.
@@ -99,6 +117,81 @@ impl Chunker {
                 chunk
             })
         })
+    }
+}
+
+/// The rolling hash on its way through a window.
+struct Roll {
+    gear: &'static [u64; 256],
+    hash: u64,
+}
+
+impl Roll {
+    /// The hash with one byte more.
+    fn step(&self, hash: u64, byte: u8) -> u64 {
+        (hash << 1).wrapping_add(self.gear[usize::from(byte)])
+    }
+
+    /// The first place in `range` whose hash has none of the bits of `mask`; two lanes of about `lane` bytes at a time.
+    fn find(
+        &mut self,
+        window: &[u8],
+        range: std::ops::Range<usize>,
+        mask: u64,
+        lane: usize,
+    ) -> Option<usize> {
+        let lane = lane.max(MEMORY) & !7;
+        let mut at = range.start;
+        while range.end.saturating_sub(at) >= 2 * lane {
+            let middle = at + lane;
+            let (one, two) = (&window[at..middle], &window[middle..middle + lane]);
+            let before = &window[middle - MEMORY..middle];
+            let mut second = before.iter().fold(0, |hash, &byte| self.step(hash, byte));
+            match self.find_in_two(one, two, mask, &mut second) {
+                Some((offset, true)) => return Some(at + offset),
+                // The first lane comes first.
+                Some((offset, false)) => {
+                    let rest =
+                        self.find_in_one(&one[offset + 1..], mask).map(|found| at + offset + 1 + found);
+                    return rest.or(Some(middle + offset));
+                }
+                None => self.hash = second,
+            }
+            at += 2 * lane;
+        }
+        self.find_in_one(window.get(at..range.end)?, mask).map(|found| at + found)
+    }
+
+    /// The first offset that is a cut in one of two lanes of equal length, and whether it is in the first.
+    fn find_in_two(&mut self, one: &[u8], two: &[u8], mask: u64, second: &mut u64) -> Option<(usize, bool)> {
+        let (mut a, mut b) = (self.hash, *second);
+        // Eight bytes at once have no limits to be checked in between.
+        let words = one.as_chunks::<8>().0.iter().zip(two.as_chunks::<8>().0);
+        for (word, (one, two)) in words.enumerate() {
+            for byte in 0..8 {
+                a = self.step(a, one[byte]);
+                b = self.step(b, two[byte]);
+                if a & mask == 0 {
+                    return Some((word * 8 + byte, true));
+                }
+                if b & mask == 0 {
+                    self.hash = a;
+                    return Some((word * 8 + byte, false));
+                }
+            }
+        }
+        (self.hash, *second) = (a, b);
+        None
+    }
+
+    fn find_in_one(&mut self, bytes: &[u8], mask: u64) -> Option<usize> {
+        let mut hash = self.hash;
+        let found = bytes.iter().position(|&byte| {
+            hash = self.step(hash, byte);
+            hash & mask == 0
+        });
+        self.hash = hash;
+        found
     }
 }
 

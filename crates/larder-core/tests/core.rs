@@ -59,6 +59,49 @@ fn parameters_out_of_range_are_refused() {
     }
 }
 
+/// A window of some kind of content: noise, few values of bytes, long runs.
+fn window(kind: u64, seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = noise(seed, length);
+    match kind {
+        0 => {}
+        1 => bytes.iter_mut().for_each(|byte| *byte = b' ' + (*byte & 63)),
+        2 => bytes.iter_mut().for_each(|byte| *byte &= 1),
+        _ => bytes.chunks_mut(700).for_each(|run| run.fill(run[0])),
+    }
+    bytes
+}
+
+#[test]
+fn cuts_are_those_of_fastcdc() {
+    use fastcdc::v2020::{Normalization, cut, select_masks};
+    let odd = [(64, 256, 1024), (64, 64, 1024), (2048, 2048, 2048), (66, 258, 1026), (512, 4098, 9000)];
+    let odd = odd.into_iter().filter_map(|(min, avg, max)| ChunkerParams::new(min, avg, max));
+    let presets = [ChunkerParams::STORE, ChunkerParams::CODE, ChunkerParams::MEDIA];
+    for params in presets.into_iter().chain(odd) {
+        let (min, avg, max) = (params.min() as usize, params.avg() as usize, params.max() as usize);
+        let (strict, loose) = select_masks(avg, Normalization::Level2);
+        let chunker = Chunker::new(params);
+        let same = |bytes: &[u8]| {
+            let theirs = match bytes.len() {
+                length if length <= min => length,
+                _ => cut(bytes, min, avg, max, strict, loose, strict << 1, loose << 1).1,
+            };
+            assert_eq!(chunker.cut(bytes), theirs, "{params:?}, {} bytes", bytes.len());
+            theirs
+        };
+        for kind in 0..4 {
+            let bytes = window(kind, u64::from(params.max()) + kind, 40 * avg + 2 * max + 1);
+            let mut at = 0;
+            while at < bytes.len() {
+                at += same(&bytes[at..]);
+            }
+            for length in [0, 1, min, min + 1, min + 129, avg - 1, avg, avg + 1, avg + 65, max - 1, max] {
+                same(&bytes[..length]);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_edit_changes_the_chunks_around_it() {
     let chunker = Chunker::new(ChunkerParams::STORE);

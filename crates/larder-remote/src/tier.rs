@@ -38,7 +38,8 @@ pub trait Tier: fmt::Debug + Send + Sync {
     /// What was published for `action` in `namespace`.
     ///
     /// # Errors
-    /// `Unavailable`, `Permission` and others when it could not be asked; `Corrupt` when what is there does not decode.
+    /// `Unavailable`, `Permission` and others when it could not be asked; `Corrupt` when what is there does not decode,
+    /// `Version` when only a newer Larder could decode it.
     async fn look_up(&self, namespace: &str, action: &ActionDigest) -> Result<Option<Box<dyn Offer>>>;
 
     /// Publishes a result, its content first.
@@ -138,6 +139,11 @@ pub trait Offer: fmt::Debug + Send + Sync {
     /// The `Tree` messages that came with the result, encoded: those of [`Publication::trees`]. A result that names a tree
     /// that is neither here nor in the store is a miss.
     fn trees(&self) -> &[Bytes];
+
+    /// Whether it was written so long ago that who uses it should publish it again.
+    fn is_old(&self) -> bool {
+        false
+    }
 
     /// Brings `missing` into the store. `needs` is all that the result names, in the order of
     /// [`larder_store::action::needs`].

@@ -210,6 +210,11 @@ impl Store {
         self.inner.local.get(&self.inner.namespace, digest, limit)
     }
 
+    /// Announces blobs for [`Store::write_to`], so that what must be looked up for them is looked up at once.
+    pub fn expect(&self, digests: &[Digest]) {
+        self.inner.local.expect(digests);
+    }
+
     /// Writes a blob to `file`, which is empty and open for writing.
     ///
     /// # Errors

@@ -77,6 +77,31 @@ fn a_tampered_whole_file_is_a_miss_and_is_mended_by_the_next_write() {
 
 #[test]
 #[ignore = "needs a file system that can clone"]
+fn announced_files_are_proven_all_the_same() {
+    let folder = folder();
+    let (home, file) = (folder.path().join("home"), folder.path().join("file"));
+    fs::write(&file, content()).unwrap();
+    let store = LocalStore::open(&home, Options::default()).unwrap();
+    let digest = put(&store, &file);
+    store.expect(&[Digest::blake3(b"nobody has this"), digest]);
+    let write = |name| {
+        let out = File::options().write(true).create_new(true).open(folder.path().join(name)).unwrap();
+        store.write_to("default", &digest, &out)
+    };
+    write("one").unwrap();
+    assert!(fs::read(folder.path().join("one")).unwrap() == content());
+    let whole = whole_files(&home).pop().unwrap();
+    fs::set_permissions(&whole, fs::Permissions::from_mode(0o644)).unwrap();
+    write("two").unwrap();
+    File::options().write(true).open(&whole).unwrap().write_at(b"x", 1_000_000).unwrap();
+    assert_eq!(write("three").unwrap_err().kind(), ErrorKind::Corrupt);
+    put(&store, &file);
+    write("four").unwrap();
+    assert!(fs::read(folder.path().join("four")).unwrap() == content());
+}
+
+#[test]
+#[ignore = "needs a file system that can clone"]
 fn gc_keeps_what_is_young_and_deletes_what_nothing_needs() {
     let folder = folder();
     let (home, file) = (folder.path().join("home"), folder.path().join("file"));

@@ -7,10 +7,12 @@
 //! | [`strict`] | a backend that is stricter than reality |
 //! | [`registry`] | a real OCI registry |
 //! | [`project`] | a project in a temporary folder, and the `larder` command run in it |
+//! | [`proxy`] | a server as seen through a bad network, with requests and bytes counted |
 
 pub mod conformance;
 pub mod flaky;
 pub mod project;
+pub mod proxy;
 pub mod registry;
 pub mod strict;
 

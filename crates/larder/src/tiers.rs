@@ -225,7 +225,7 @@ impl TierConfig {
     /// under this one.
     fn identity(&self) -> String {
         let place = match &self.place {
-            Place::S3(config) => s3::identity(config),
+            Place::S3(config) => s3::identity(config, &self.credentials),
             Place::Gcs(config) => gcs::identity(config),
             Place::Azure(config) => azure::identity(config),
             Place::Dir(path) => dir::identity(path),

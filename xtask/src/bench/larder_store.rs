@@ -68,6 +68,8 @@ pub(crate) fn restore(home: &Path, name: &str, dir: &Path) -> Result<()> {
     let list = String::from_utf8(store.get(&list, LARGEST_LIST)?)?;
     let mut made = PathBuf::new();
     fs::create_dir_all(dir)?;
+    let digest = |line: &str| line.split(' ').next().and_then(|digest| digest.parse().ok());
+    store.expect(&list.lines().filter_map(digest).collect::<Vec<Digest>>());
     for line in list.lines() {
         let mut fields = line.splitn(3, ' ');
         let (Some(digest), Some(mode), Some(path)) = (fields.next(), fields.next(), fields.next()) else {

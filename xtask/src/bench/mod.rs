@@ -1,4 +1,4 @@
-//! `cargo xtask bench store|run`: the figures of the requirements, Larder and its peers side by side in one run.
+//! `cargo xtask bench store|run|remote`: the figures of the requirements, Larder and its peers side by side in one run.
 //!
 //! How it is measured is in `docs/benchmarks.md`. All files are made below one work folder outside the repository
 //! (`--work DIR`, `LARDER_BENCH_WORK`, or the user's cache folder), which is emptied first; peers that are installed stay
@@ -13,6 +13,7 @@ mod generate;
 mod larder_store;
 mod measure;
 mod peers;
+mod remote;
 mod report;
 mod run;
 mod source;
@@ -75,8 +76,9 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             "--json" => json = Some(PathBuf::from(args.next().ok_or("`--json` needs a file")?)),
             "--work" => work = Some(PathBuf::from(args.next().ok_or("`--work` needs a folder")?)),
             "--only" => {
-                let parts =
-                    args.next().ok_or("`--only` needs parts: w1,w2,w3 or trees,builds,restore,lookups")?;
+                let parts = args.next().ok_or(
+                    "`--only` needs parts: w1,w2,w3, or trees,builds,restore,lookups, or restore,write",
+                )?;
                 only = parts.split(',').map(str::to_owned).collect();
             }
             _ => words.push(arg.as_str()),
@@ -85,13 +87,14 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
     if let ["child", rest @ ..] = words.as_slice() {
         return store::child(rest);
     }
-    let [bench @ ("store" | "run")] = words.as_slice() else { return Err(crate::USAGE.into()) };
+    let [bench @ ("store" | "run" | "remote")] = words.as_slice() else { return Err(crate::USAGE.into()) };
     let setting = Setting { only, ..setting(quick, work, bench)? };
     let larder = peers::larder();
     let machine = peers::machine(&setting.work);
     let floor = measure::floor(&setting.log())?;
     let (bench, (versions, figures)) = match *bench {
         "store" => ("store", store::bench(&setting)?),
+        "remote" => ("remote", remote::bench(&setting, larder)?),
         _ => ("run", run::bench(&setting, larder)?),
     };
     let report = Report { bench, quick, machine, versions, floor, figures };

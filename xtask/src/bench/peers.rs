@@ -1,7 +1,7 @@
 //! The programs that Larder is measured beside, and where they are.
 //!
 //! Backup stores, `cp`, `git`, `tar` and `zstd` are taken from `PATH`; turbo from `LARDER_BENCH_TURBO`, or installed with
-//! `npm` into the cache folder; bake from `LARDER_BENCH_BAKE`; Larder from `LARDER_BENCH_LARDER`, or built. What is not
+//! `npm` into the cache folder; bake from `LARDER_BENCH_BAKE`; s3s-fs from `LARDER_BENCH_S3S_FS` or `PATH`; Larder from `LARDER_BENCH_LARDER`, or built. What is not
 //! there is reported with the reason, never skipped in silence. Nothing is written into the repository.
 
 use std::fs;
@@ -24,7 +24,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// First line of what it says about its version.
     pub(crate) fn version(&self) -> Option<String> {
-        let flag = if self.name == "restic" { "version" } else { "--version" };
+        let flag = if ["restic", "rclone"].contains(&self.name) { "version" } else { "--version" };
         let output = Command::new(self.path.as_ref().ok()?).arg(flag).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Some(format!("{}: {}", self.name, text.lines().next().unwrap_or("unknown")))
@@ -52,6 +52,17 @@ pub(crate) fn bake() -> Peer {
         name: "bake",
         path: path.unwrap_or_else(|| Err("bake: `LARDER_BENCH_BAKE` is not set".to_owned())),
     }
+}
+
+/// The server of buckets.
+pub(crate) fn s3s_fs() -> Peer {
+    let path = from_variable("LARDER_BENCH_S3S_FS").unwrap_or_else(|| {
+        in_path("s3s-fs").path.map_err(|_| {
+            "s3s-fs: not in PATH, and `LARDER_BENCH_S3S_FS` is not set (scripts/cloud-servers builds it)"
+                .to_owned()
+        })
+    });
+    Peer { name: "s3s-fs", path }
 }
 
 /// turbo's native program (without node's start-up, to its advantage).

@@ -100,7 +100,7 @@ fn cell(spread: Option<Spread>, digits: usize) -> String {
 /// A whole run of a bench.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
-    /// `store` or `run`.
+    /// `store`, `run` or `remote`.
     pub(crate) bench: &'static str,
     /// Whether the workloads were the small ones, whose figures are no evidence.
     pub(crate) quick: bool,

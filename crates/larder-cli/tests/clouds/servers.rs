@@ -136,17 +136,21 @@ fn named(kind: Kind, variable: &str) -> Vec<Server> {
 
 /// All servers that are named. Says loudly what is missing.
 pub(crate) fn all() -> Vec<Server> {
-    let kinds =
-        [(Kind::S3, "LARDER_TEST_S3"), (Kind::Azure, "LARDER_TEST_AZURE"), (Kind::Gcs, "LARDER_TEST_GCS")];
-    let mut servers = Vec::new();
-    for (kind, variable) in kinds {
-        let found = named(kind, variable);
-        if found.is_empty() {
-            missing(variable);
-        }
-        servers.extend(found);
+    [Kind::S3, Kind::Azure, Kind::Gcs].into_iter().flat_map(of).collect()
+}
+
+/// The servers of one kind. Says loudly if there is none.
+pub(crate) fn of(kind: Kind) -> Vec<Server> {
+    let variable = match kind {
+        Kind::S3 => "LARDER_TEST_S3",
+        Kind::Azure => "LARDER_TEST_AZURE",
+        Kind::Gcs => "LARDER_TEST_GCS",
+    };
+    let found = named(kind, variable);
+    if found.is_empty() {
+        missing(variable);
     }
-    servers
+    found
 }
 
 /// Servers entered with rights to read only.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use larder_testing::Project;
 use larder_testing::project::Output;
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 /// Recipes of the project.
 pub(crate) const RECIPES: usize = 3;
 

@@ -25,8 +25,12 @@ impl Speaker {
         } else if let Some(cause) = unreachable(error) {
             let message = format!("the server cannot be reached: {}", short(&cause));
             (ErrorKind::Unavailable, message, Some(self.silent.unwrap_or(REACHABLE)))
+        } else if let Some(cause) = broke_off(error) {
+            (ErrorKind::Unavailable, format!("the connection broke off: {}", short(&cause)), Some(BROKEN))
         } else {
-            (kind(error), short(&answer(&said).unwrap_or(said)), None)
+            let kind = kind(error);
+            let hint = (kind == ErrorKind::Unavailable).then_some(TROUBLE);
+            (kind, short(&answer(&said).unwrap_or(said)), hint)
         };
         let explained = Error::new(kind, operation).with_message(message).with("tier", self.tier);
         match hint {
@@ -54,6 +58,9 @@ impl Speaker {
 }
 
 const REACHABLE: &str = "is the server running, and does the tier's `endpoint` say where?";
+
+const BROKEN: &str = "look at the network between this machine and the server, and at a proxy in it";
+const TROUBLE: &str = "look at the server; the next run asks it again, and sends what is missing";
 
 /// What a code in an answer means.
 struct Known {
@@ -139,6 +146,20 @@ const CODES: &[Known] = &[
         "see AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN",
     ),
     known("QuotaExceeded", ErrorKind::Full, "there is no room left", "make room in the bucket"),
+    known("InsufficientStorage", ErrorKind::Full, "there is no room left", "make room in the bucket"),
+    known("StorageFull", ErrorKind::Full, "there is no room left", "make room in the bucket"),
+    known(
+        "SlowDown",
+        ErrorKind::Unavailable,
+        "the server is asked too much",
+        "let fewer machines ask at once",
+    ),
+    known(
+        "ServerBusy",
+        ErrorKind::Unavailable,
+        "the server is asked too much",
+        "let fewer machines ask at once",
+    ),
     known(
         "AccessDenied",
         ErrorKind::Permission,
@@ -166,15 +187,24 @@ fn kind(error: &object_store::Error) -> ErrorKind {
 
 /// Why no connection came about, if that is what went wrong.
 fn unreachable(error: &object_store::Error) -> Option<String> {
+    transport(error).filter(|(kind, _)| *kind == HttpErrorKind::Connect).map(|(_, cause)| cause)
+}
+
+/// Why a request or its answer did not get through, if there was a connection.
+pub(crate) fn broke_off(error: &object_store::Error) -> Option<String> {
+    transport(error).filter(|(kind, _)| *kind != HttpErrorKind::Connect).map(|(_, cause)| cause)
+}
+
+/// What went wrong below HTTP, and its first cause.
+fn transport(error: &object_store::Error) -> Option<(HttpErrorKind, String)> {
     let mut next: Option<&dyn std::error::Error> = Some(error);
-    let mut connecting = false;
-    let mut deepest = None;
+    let (mut kind, mut deepest) = (None, None);
     while let Some(cause) = next {
-        connecting |= cause.downcast_ref::<HttpError>().is_some_and(|e| e.kind() == HttpErrorKind::Connect);
+        kind = kind.or_else(|| cause.downcast_ref::<HttpError>().map(HttpError::kind));
         deepest = Some(cause);
         next = cause.source();
     }
-    connecting.then(|| deepest.map(ToString::to_string)).flatten()
+    Some((kind?, deepest?.to_string()))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -14,7 +14,7 @@ use larder_core::{Error, ErrorKind, Result};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload};
 
-use super::errors::Speaker;
+use super::errors::{Speaker, broke_off};
 use crate::packed::shelf::Written;
 use crate::tier::Transfer;
 
@@ -105,7 +105,8 @@ impl Objects {
     }
 
     /// A whole object; nothing if there is none, `Corrupt` if it has more than `limit` bytes.
-    pub(crate) async fn get(&self, path: &Path, limit: u64) -> Result<Option<Bytes>> {
+    /// With when it was written, by the store's clock.
+    pub(crate) async fn get(&self, path: &Path, limit: u64) -> Result<Option<(Bytes, SystemTime)>> {
         let begun = self.store.get_opts(path, GetOptions::default());
         let found = match self.in_time("look up a result", self.patience.answer, begun).await {
             Ok(found) => found,
@@ -115,7 +116,7 @@ impl Objects {
             }
             Err(error) => return Err(error),
         };
-        let size = found.meta.size;
+        let (size, written) = (found.meta.size, SystemTime::from(found.meta.last_modified));
         let too_large = || {
             Error::new(ErrorKind::Corrupt, "read a result")
                 .with_message(format!("it has more than {limit} bytes"))
@@ -140,7 +141,7 @@ impl Objects {
         if bytes.len() as u64 > limit {
             return Err(too_large());
         }
-        Ok(Some(bytes.into()))
+        Ok(Some((bytes.into(), written)))
     }
 
     /// When an object was written, by the store's clock, if there is one. Asked for by its first byte: a `HEAD` costs the same, and its
@@ -195,8 +196,17 @@ impl Objects {
 
     async fn write(&self, path: &Path, bytes: Bytes, mode: PutMode) -> Result<()> {
         let length = bytes.len();
+        let (payload, again) = (PutPayload::from_bytes(bytes), mode == PutMode::Create);
         let options = PutOptions { mode, ..PutOptions::default() };
-        let put = self.store.put_opts(path, PutPayload::from_bytes(bytes), options);
+        let put = async {
+            match self.store.put_opts(path, payload.clone(), options.clone()).await {
+                // The library does not repeat a conditional write. This one can be: if it arrived, it is there.
+                Err(error) if again && broke_off(&error).is_some() => {
+                    self.store.put_opts(path, payload, options).await
+                }
+                done => done,
+            }
+        };
         let done = self.in_time("write an object", self.patience.body(length as u64), put).await;
         self.count(length);
         match done {
@@ -208,10 +218,16 @@ impl Objects {
 
     /// Everything below `prefix`.
     pub(crate) async fn list(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
-        let list = self.store.list(Some(prefix)).try_collect::<Vec<_>>();
-        let found = self.in_time("list objects", self.patience.answer * 20, list).await;
+        let mut pages = self.store.list(Some(prefix));
+        let mut found = Vec::new();
+        // However many there are, they keep coming.
+        while let Some(object) =
+            self.in_time("list objects", self.patience.answer * 3, pages.try_next()).await?
+        {
+            found.push(object);
+        }
         self.count(0);
-        found
+        Ok(found)
     }
 
     /// Deletes an object; one that is not there is no error.

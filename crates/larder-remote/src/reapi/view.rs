@@ -181,25 +181,22 @@ impl Renaming {
         let at: HashMap<Digest, usize> = digests.iter().copied().zip(0..).collect();
         let mut done = vec![false; waiting.len()];
         for begin in 0..waiting.len() {
-            let mut stack = vec![begin];
-            while let Some(&top) = stack.last() {
-                let below = waiting[top].directories.iter();
-                let below = below.filter_map(|node| from_message(self.from, node.digest.as_ref()?));
-                let open = below.filter_map(|digest| at.get(&digest)).find(|child| !done[**child]);
-                match open {
-                    _ if done[top] => {}
-                    // A directory cannot be below itself: its digest depends on what is below.
-                    Some(child) => {
-                        stack.push(*child);
-                        continue;
-                    }
-                    None => {
-                        self.directory(&mut waiting[top])?;
-                        self.directories.insert(digests[top], encode(self.function, &waiting[top]).0);
-                        done[top] = true;
-                    }
+            // A directory, and how many of those below it were looked at.
+            let mut stack = vec![(begin, 0)];
+            while let Some((top, looked_at)) = stack.pop() {
+                if done[top] {
+                    continue;
                 }
-                stack.pop();
+                if let Some(node) = waiting[top].directories.get(looked_at) {
+                    stack.push((top, looked_at + 1));
+                    let below = node.digest.as_ref().and_then(|digest| from_message(self.from, digest));
+                    // A directory cannot be below itself: its digest depends on what is below.
+                    stack.extend(below.and_then(|digest| at.get(&digest)).map(|child| (*child, 0)));
+                    continue;
+                }
+                self.directory(&mut waiting[top])?;
+                self.directories.insert(digests[top], encode(self.function, &waiting[top]).0);
+                done[top] = true;
             }
         }
         let mut root = tree.root;
@@ -217,5 +214,90 @@ impl Renaming {
             node.digest = Some(to_message(address.ok_or_else(|| malformed("a tree lacks a directory"))?));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use larder_reapi::{DirectoryNode, FileNode};
+
+    use super::*;
+
+    const FROM: DigestFunction = DigestFunction::Blake3;
+    const TO: DigestFunction = DigestFunction::Sha256;
+
+    fn directory(content: Option<&[u8]>, below: &[&Directory]) -> Directory {
+        let file = |content: &[u8]| FileNode {
+            name: "file".into(),
+            digest: Some(to_message(&FROM.digest(content))),
+            ..FileNode::default()
+        };
+        let node = |child: &&Directory| DirectoryNode {
+            name: "below".into(),
+            digest: Some(to_message(&encode(FROM, *child).0)),
+        };
+        let directories = below.iter().map(node).collect();
+        Directory { files: content.map(file).into_iter().collect(), directories, ..Directory::default() }
+    }
+
+    fn renaming() -> Renaming {
+        let names = [b"one", b"two"].map(|content| (FROM.digest(content), TO.digest(content)));
+        Renaming { from: FROM, function: TO, names: names.into_iter().collect(), directories: HashMap::new() }
+    }
+
+    /// Follows the names from the root on; answers how many directories were met.
+    fn walk(tree: &Tree, directory: &Directory) -> usize {
+        for file in &directory.files {
+            let digest = from_message(TO, file.digest.as_ref().unwrap()).unwrap();
+            assert!([TO.digest(b"one"), TO.digest(b"two")].contains(&digest));
+        }
+        let child = |node: &DirectoryNode| {
+            let digest = from_message(TO, node.digest.as_ref().unwrap()).unwrap();
+            tree.children.iter().find(|child| encode(TO, *child).0 == digest).unwrap()
+        };
+        1 + directory.directories.iter().map(|node| walk(tree, child(node))).sum::<usize>()
+    }
+
+    #[test]
+    fn directories_are_renamed_in_whatever_order_they_come() {
+        let lowest = directory(Some(b"one"), &[]);
+        let middle = directory(Some(b"two"), &[&lowest]);
+        let empty = directory(None, &[]);
+        let upper = directory(None, &[&middle, &empty, &lowest]);
+        let root = directory(Some(b"one"), &[&upper]);
+        let mut children = vec![lowest, middle, empty, upper];
+        for _ in 0..children.len() {
+            children.rotate_left(1);
+            for reversed in [false, true] {
+                let mut children = children.clone();
+                if reversed {
+                    children.reverse();
+                }
+                let tree = renaming().tree(Tree { root: Some(root.clone()), children }).unwrap();
+                assert_eq!(walk(&tree, tree.root.as_ref().unwrap()), 6);
+                assert_eq!(tree.children.len(), 4);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tree_that_names_what_is_not_there_is_refused() {
+        let absent = directory(Some(b"three"), &[]);
+        let tree = |root: Directory, children| Tree { root: Some(root), children };
+        assert!(renaming().tree(tree(absent.clone(), Vec::new())).is_err());
+        assert!(renaming().tree(tree(directory(None, &[&absent]), Vec::new())).is_err());
+    }
+
+    #[test]
+    fn deep_trees_take_no_stack() {
+        let mut children = vec![directory(Some(b"one"), &[])];
+        for _ in 0..20_000 {
+            children.push(directory(None, &[children.last().unwrap()]));
+        }
+        let root = children.pop().unwrap();
+        children.reverse();
+        let tree = renaming().tree(Tree { root: Some(root), children }).unwrap();
+        assert_eq!(tree.children.len(), 20_000);
     }
 }

@@ -25,6 +25,13 @@ pub enum Order {
     RemoteOnly,
 }
 
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Store,
+    Tiers,
+}
+
 /// The store, or none, and what stands behind it.
 pub(crate) struct Cache<'a> {
     store: Option<&'a Store>,
@@ -70,28 +77,34 @@ impl<'a> Cache<'a> {
         let look = |from, note| {
             store.look_up_one(Ask { action: ActionDigest(*action), label: Some(label), check, note, from })
         };
-        let remote = match self.order {
-            Order::LocalFirst => Err(String::new()),
-            Order::RemoteFirst | Order::RemoteOnly => self.ask(action, label),
+        let steps: &[Step] = match self.order {
+            Order::LocalFirst => &[Step::Store, Step::Tiers],
+            Order::RemoteFirst => &[Step::Tiers, Step::Store],
+            Order::RemoteOnly => &[Step::Tiers],
         };
-        let miss = match (remote, self.order) {
-            (Err(why), Order::RemoteOnly) => return Err(why),
-            (Err(_), _) => match look(self.brought_from(action), note) {
+        let (mut why, mut missed) = (None, None);
+        for step in steps {
+            let from = match step {
+                Step::Store => self.brought_from(action),
+                Step::Tiers => match self.ask(action, label) {
+                    Ok(tier) => tier,
+                    Err(said) => {
+                        why = Some(said).filter(|said| !said.is_empty());
+                        continue;
+                    }
+                },
+            };
+            // One look-up is one miss, however many were asked.
+            let note = if missed.is_some() && note == Note::All { Note::Hits } else { note };
+            match look(from, note) {
                 LookUp::Hit(hit) => return Ok(*hit),
-                LookUp::Miss(miss) => miss,
-            },
-            (Ok(tier), _) => match look(tier, note) {
-                LookUp::Hit(hit) => return Ok(*hit),
-                LookUp::Miss(miss) => return Err(self.explain(miss)),
-            },
-        };
-        let asked =
-            if self.order == Order::LocalFirst { self.ask(action, label) } else { Err(String::new()) };
-        match asked.map(|tier| look(tier, if note == Note::All { Note::Hits } else { note })) {
-            Ok(LookUp::Hit(hit)) => Ok(*hit),
-            Ok(LookUp::Miss(miss)) => Err(self.explain(miss)),
-            Err(why) => Err(Some(why).filter(|why| !why.is_empty()).unwrap_or_else(|| self.explain(miss))),
+                LookUp::Miss(miss) => missed = Some(miss),
+            }
+            if *step == Step::Tiers {
+                break;
+            }
         }
+        Err(why.or_else(|| missed.map(|miss| self.explain(miss))).unwrap_or_default())
     }
 
     /// The tier that brought the result in this run; else the store has it of itself.
@@ -102,8 +115,10 @@ impl<'a> Cache<'a> {
 
     /// Asks the tiers, once a run for each action; the one that brought the result. `Err`: what is worth telling.
     fn ask(&self, action: &Digest, label: &str) -> Result<&'static str, String> {
-        let nothing =
-            || if self.order == Order::LocalFirst { String::new() } else { "no tier has it".into() };
+        let nothing = || match self.order {
+            Order::RemoteOnly => "no tier has it".into(),
+            Order::LocalFirst | Order::RemoteFirst => String::new(),
+        };
         let Some(upstream) = self.upstream else { return Err(nothing()) };
         if let Some(known) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(action) {
             return known.ok_or_else(nothing);
@@ -179,6 +194,12 @@ impl<'a> Cache<'a> {
 }
 
 impl Source for Cache<'_> {
+    fn expect(&self, digests: &[Digest]) {
+        if let Some(store) = self.store {
+            store.expect(digests);
+        }
+    }
+
     fn write_to(&self, digest: &Digest, out: &File) -> Result<(), BoxError> {
         let store = self.store.ok_or_else(|| Error::new(ErrorKind::NotFound, "restore a file"))?;
         Ok(store.write_to(digest, out)?)

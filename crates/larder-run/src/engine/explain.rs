@@ -61,7 +61,7 @@ impl Session<'_> {
     /// Explains the selected recipes of a plan. Runs nothing and changes nothing.
     #[must_use]
     pub fn explain(&self, plan: &Plan) -> Vec<Explained> {
-        recipe::warm(self, plan);
+        recipe::warm(&self.state, self.worktree, plan);
         let mut made: Vec<Made> = Vec::with_capacity(plan.recipes.len());
         let mut explained = Vec::new();
         for at in 0..plan.recipes.len() {

@@ -105,6 +105,15 @@ pub enum StartError {
     Lock(#[from] crate::lock::LockError),
 }
 
+/// Looks at the files that a plan without changes needs, as a run does first. For who has something else to do meanwhile,
+/// before there is a session: the run then finds them looked at.
+pub fn look_ahead(root: &Path, worktree: &Worktree, plan: &Plan) {
+    match State::open(root) {
+        Ok(state) => recipe::warm(&state, worktree, plan),
+        Err(error) => tracing::debug!(%error, "the session will say what is wrong with the state folder"),
+    }
+}
+
 /// Everything that the recipes of one run share.
 pub struct Session<'a> {
     pub(crate) project: &'a str,

@@ -31,7 +31,8 @@ use crate::lock::{Acquired, RecipeLock, single_flight};
 use crate::outputs::OutputSpec;
 use crate::plan::Plan;
 use crate::recipe::{CacheSpec, Inputs, Recipe, RecipeId};
-use crate::worktree::{EntryKind, PathSpec};
+use crate::state::State;
+use crate::worktree::{EntryKind, PathSpec, Worktree};
 
 /// A recipe's end, for the schedule.
 pub(super) struct Done {
@@ -88,19 +89,19 @@ pub(super) struct Now {
 }
 
 /// Looks at everything that a plan without changes needs, in one batch.
-pub(super) fn warm(session: &Session<'_>, plan: &Plan) {
+pub(super) fn warm(state: &State, worktree: &Worktree, plan: &Plan) {
     let specs: Vec<PathSpec> = plan
         .recipes
         .iter()
         .filter_map(|recipe| {
             let cache = recipe.cache.as_ref()?;
             let spec = OutputSpec::new(&recipe.folder, &cache.outputs).ok()?;
-            let globbed = session.state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
+            let globbed = state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
             Some([input_spec(recipe, cache, &spec, &globbed), hit::on_disk_spec(recipe, &spec, &globbed)])
         })
         .flatten()
         .collect();
-    session.worktree.warm(&specs.iter().collect::<Vec<_>>());
+    worktree.warm(&specs.iter().collect::<Vec<_>>());
 }
 
 pub(super) fn input_spec(

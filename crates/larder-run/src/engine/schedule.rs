@@ -53,7 +53,7 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
         finished: vec![None; count],
         stopped: false,
     };
-    super::recipe::warm(session, plan);
+    super::recipe::warm(&session.state, session.worktree, plan);
     let schedule = Schedule { session, plan, board: Mutex::new(board), changed: Condvar::new() };
     let workers = session.options.jobs.clamp(1, count.max(1));
     std::thread::scope(|scope| {

@@ -56,6 +56,9 @@ pub trait Sink: Sync {
 
 /// Gives the content of outputs.
 pub trait Source: Sync {
+    /// Announces what [`Self::write_to`] will be asked for, for sources that can prepare it at once.
+    fn expect(&self, _digests: &[Digest]) {}
+
     /// Writes the content of `digest` to `out`, which is new and empty. On success every byte was verified.
     ///
     /// # Errors

@@ -144,7 +144,10 @@ impl<'t> Layout<'t> {
 type Written = Vec<(Vec<u8>, FileStat)>;
 
 fn write(scope: &Scope<'_>, batches: &[Batch<'_>], source: &dyn Source) -> Result<Written> {
-    let count = batches.iter().map(|batch| batch.files.len()).sum();
+    let digests: Vec<Digest> =
+        batches.iter().flat_map(|batch| batch.files.iter().map(|file| *file.digest)).collect();
+    source.expect(&digests);
+    let count = digests.len();
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Ok(Written::with_capacity(count)));
     let work = || {

@@ -20,6 +20,7 @@ const HEADER: usize = 28;
 const CHECKSUM: u64 = 32;
 const BUFFER: usize = 64 << 10;
 const NODE: usize = 111;
+const DEP: usize = 9;
 const NOT_LISTED: u8 = 255;
 const LARGEST: u64 = 1 << 30;
 const MOST_ANSWERS: usize = 10_000;
@@ -136,17 +137,8 @@ impl Fields<'_> {
         self.array().map(i64::from_le_bytes)
     }
 
-    fn time(&mut self) -> Option<FsTime> {
-        Some(FsTime { seconds: self.i64()?, nanos: self.u32()? })
-    }
-
     fn hash(&mut self) -> Option<Hash> {
         self.array().map(Hash)
-    }
-
-    fn span(&mut self, text: usize) -> Option<Span> {
-        let span = Span { at: self.u32()?, len: self.u32()? };
-        (u64::from(span.at) + u64::from(span.len) <= text as u64).then_some(span)
     }
 }
 
@@ -164,7 +156,7 @@ fn decode(mut r: Reader) -> Option<Table> {
     let mut table = Table::default();
     table.nodes.reserve(nodes);
     for id in 0..Id::try_from(nodes).ok()? {
-        decode_node(r.fields(NODE)?, id, text, &mut table)?;
+        decode_node(r.bytes(NODE)?.first_chunk()?, id, text, &mut table)?;
     }
     table.text.reserve(text);
     while table.text.len() < text {
@@ -178,20 +170,21 @@ fn decode(mut r: Reader) -> Option<Table> {
     (r.ends_whole() && table.is_sorted()).then_some(table)
 }
 
-fn decode_node(mut r: Fields<'_>, id: Id, text: usize, table: &mut Table) -> Option<()> {
-    let parent = r.u32()?;
-    let name = r.span(text)?;
-    let kind = Kind::from_number(r.u8()?)?;
-    let listed = match r.u8()? {
+fn decode_node(record: &[u8; NODE], id: Id, text: usize, table: &mut Table) -> Option<()> {
+    let parent = u32_at(record, 0);
+    let name = span_at(record, 4, text)?;
+    let kind = Kind::from_number(record[12])?;
+    let listed = match record[13] {
         NOT_LISTED => None,
         number => Some(Kind::from_number(number)?),
     };
-    let proven = r.u8()? != 0;
-    let version = r.u32()?;
-    let (dev, ino, size, mode) = (r.u64()?, r.u64()?, r.u64()?, r.u32()?);
-    let stat = Stat { dev, ino, size, mode, mtime: r.time()?, ctime: r.time()? };
-    let hash = r.hash()?;
-    let target = r.span(text)?;
+    let proven = record[14] != 0;
+    let version = u32_at(record, 15);
+    let (dev, ino, size, mode) =
+        (u64_at(record, 19), u64_at(record, 27), u64_at(record, 35), u32_at(record, 43));
+    let stat = Stat { dev, ino, size, mode, mtime: time_at(record, 47), ctime: time_at(record, 59) };
+    let hash = Hash(array_at(record, 71));
+    let target = span_at(record, 103, text)?;
     if i64::try_from(size).is_err() || (id > OUTSIDE && parent >= id) || (id <= OUTSIDE && parent != ROOT) {
         return None;
     }
@@ -203,6 +196,28 @@ fn decode_node(mut r: Fields<'_>, id: Id, text: usize, table: &mut Table) -> Opt
         table.children_mut(parent).push(id);
     }
     Some(())
+}
+
+/// Bytes of a record, whose length the compiler knows: nothing of this is checked when it runs.
+fn array_at<const N: usize>(record: &[u8; NODE], at: usize) -> [u8; N] {
+    *record[at..].first_chunk().expect("a field ends within its record")
+}
+
+fn u32_at(record: &[u8; NODE], at: usize) -> u32 {
+    u32::from_le_bytes(array_at(record, at))
+}
+
+fn u64_at(record: &[u8; NODE], at: usize) -> u64 {
+    u64::from_le_bytes(array_at(record, at))
+}
+
+fn time_at(record: &[u8; NODE], at: usize) -> FsTime {
+    FsTime { seconds: u64_at(record, at).cast_signed(), nanos: u32_at(record, at + 8) }
+}
+
+fn span_at(record: &[u8; NODE], at: usize, text: usize) -> Option<Span> {
+    let span = Span { at: u32_at(record, at), len: u32_at(record, at + 4) };
+    (u64::from(span.at) + u64::from(span.len) <= text as u64).then_some(span)
 }
 
 fn decode_answer(r: &mut Reader, nodes: usize) -> Option<([u8; 32], Answer)> {
@@ -222,21 +237,32 @@ fn decode_answer(r: &mut Reader, nodes: usize) -> Option<([u8; 32], Answer)> {
         }
         _ => return None,
     };
-    let count = r.fields(4)?.u32()?;
-    let mut dep = || {
-        let mut dep = r.fields(4 + 1 + 4)?;
-        let node = dep.u32().filter(known)?;
-        let (aspect, value) = (dep.u8()?, dep.u32()?);
-        let on = match aspect {
-            1 => On::Kind(Kind::from_number(u8::try_from(value).ok()?)? as u8),
-            2 => On::Content(value),
-            3 => On::Listing(value),
-            _ => return None,
-        };
-        Some(Dep { node, on })
-    };
-    let deps = (0..count).map(|_| dep()).collect::<Option<_>>()?;
+    let mut left = r.fields(4)?.u32()? as usize;
+    let mut deps = Vec::new();
+    while left > 0 {
+        let some = left.min(BUFFER / DEP);
+        let (records, _) = r.bytes(some * DEP)?.as_chunks::<DEP>();
+        // Only as much room as there are bytes.
+        deps.reserve(some);
+        for record in records {
+            deps.push(decode_dep(record, nodes)?);
+        }
+        left -= some;
+    }
     Some((key, Answer { deps, result, made }))
+}
+
+fn decode_dep(record: &[u8; DEP], nodes: usize) -> Option<Dep> {
+    let mut fields = Fields(record);
+    let node = fields.u32().filter(|&id| (id as usize) < nodes)?;
+    let (aspect, value) = (fields.u8()?, fields.u32()?);
+    let on = match aspect {
+        1 => On::Kind(Kind::from_number(u8::try_from(value).ok()?)? as u8),
+        2 => On::Content(value),
+        3 => On::Listing(value),
+        _ => return None,
+    };
+    Some(Dep { node, on })
 }
 
 /// The answers that are kept: the newest, within bounds.
@@ -320,8 +346,12 @@ fn encode(table: &Table) -> Vec<u8> {
             }
         }
         out.extend_from_slice(&count(answer.deps.len()));
-        for dep in &answer.deps {
-            out.extend_from_slice(&numbers[&dep.node].to_le_bytes());
+        // In the order of the nodes, so that they are looked at folder by folder.
+        let numbered = answer.deps.iter().map(|dep| Dep { node: numbers[&dep.node], ..*dep });
+        let mut deps: Vec<Dep> = numbered.collect();
+        deps.sort_unstable();
+        for dep in deps {
+            out.extend_from_slice(&dep.node.to_le_bytes());
             let (tag, value) = match dep.on {
                 On::Kind(kind) => (1, u32::from(kind)),
                 On::Content(version) => (2, version),

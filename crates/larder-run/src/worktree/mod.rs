@@ -50,7 +50,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use larder_core::Digest;
 
@@ -99,13 +99,12 @@ impl Worktree {
         if let Err(error) = std::fs::create_dir_all(state_dir) {
             tracing::debug!(%error, "no state folder; nothing is remembered");
         }
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
         let file = state_dir.join(FILE_NAME);
         let mut table = format::load(&file).unwrap_or_else(Table::begin);
         let state = std::fs::canonicalize(state_dir).ok();
         let below = state.as_ref().and_then(|state| state.strip_prefix(&path).ok());
         let state = below.map(|below| table.node_at(below.as_os_str().as_bytes())).filter(|&id| id > OUTSIDE);
-        let disk = Disk { root: fd, path, clock: Clock::open(state_dir), threads };
+        let disk = Disk { root: fd, path, clock: Clock::open(state_dir), cores: OnceLock::new() };
         let inner = Mutex::new(Inner { table, rules: RuleCache::new(), state });
         Ok(Self { disk, file, epoch: AtomicU32::new(1), inner })
     }
@@ -114,6 +113,18 @@ impl Worktree {
         // What a panicking thread left behind is only a cache of what the disk said, each node changed as a whole.
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         (inner, self.epoch.load(Ordering::SeqCst))
+    }
+
+    /// Cores that this process may use, asked of the system once.
+    #[must_use]
+    pub fn cores(&self) -> usize {
+        self.disk.cores()
+    }
+
+    /// How many paths are known: about as many are looked at when a project is run whole.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.lock().0.table.nodes.len()
     }
 
     /// Digest of a set of paths; remembered.
@@ -143,7 +154,8 @@ impl Worktree {
                 deps.extend(&answer.deps);
             }
         }
-        deps.sort_unstable();
+        // Each answer's are in order: a stable sort only merges them.
+        deps.sort();
         deps.dedup();
         inner.refresh_deps(&self.disk, epoch, &deps);
     }

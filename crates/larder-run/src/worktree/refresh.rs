@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use larder_core::{Digest, DigestFunction};
@@ -16,6 +17,9 @@ use super::table::{Id, Kind, OUTSIDE, ROOT, Table};
 
 /// Larger ignore files are refused.
 const LARGEST_TEXT: u64 = 4 * 1_024 * 1_024;
+
+/// More do not help.
+const MOST_THREADS: usize = 8;
 
 /// What is asked of a node, beyond its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +56,12 @@ pub(super) struct Disk {
     /// Absolute path of the root, without links.
     pub(super) path: std::path::PathBuf,
     pub(super) clock: Clock,
-    pub(super) threads: usize,
+    /// How many there are, once it was asked: that reads several files.
+    pub(super) cores: OnceLock<usize>,
 }
+
+/// A place among the wanted nodes, and what `lstat` says there.
+type Differing = (usize, Result<Option<Stat>, Errno>);
 
 /// What reading found.
 enum Found {
@@ -65,6 +73,15 @@ enum Found {
 }
 
 impl Disk {
+    /// Cores that this process may use.
+    pub(super) fn cores(&self) -> usize {
+        *self.cores.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    fn threads(&self) -> usize {
+        self.cores().min(MOST_THREADS)
+    }
+
     /// Brings `wanted` up to date for `epoch`; what failed is returned and is not up to date.
     pub(super) fn refresh(&self, table: &mut Table, epoch: u32, wanted: &[(Id, Want)]) -> Vec<Refused> {
         let old: Vec<(Id, Want)> = wanted
@@ -78,16 +95,21 @@ impl Disk {
         if old.is_empty() {
             return Vec::new();
         }
-        let stats = spread(&old, self.threads, 1_500, 256, |part| self.stats(table, part));
+        let mut differing =
+            spread(&old, self.threads(), 1_500, 64, |at, part| self.differing(table, at, part))
+                .into_iter()
+                .peekable();
         let mut refused = Vec::new();
         let mut unread = Vec::new();
-        for (&(id, want), stat) in old.iter().zip(stats) {
+        for (at, &(id, want)) in old.iter().enumerate() {
+            let Some((_, stat)) = differing.next_if(|differs| differs.0 == at) else {
+                table.set_clean(id, epoch);
+                continue;
+            };
             match stat {
                 Ok(None) => table.set_gone(id, epoch),
                 Ok(Some(stat)) => {
-                    if table.still(id, &stat) {
-                        table.set_clean(id, epoch);
-                    } else if want.reads(Kind::of(&stat)) {
+                    if want.reads(Kind::of(&stat)) {
                         unread.push((id, want));
                     } else {
                         table.set_kind(id, &stat, epoch);
@@ -98,7 +120,7 @@ impl Disk {
         }
         if !unread.is_empty() {
             let since = self.clock.now();
-            let found = spread(&unread, self.threads, 32, 8, |part| {
+            let found = spread(&unread, self.threads(), 32, 8, |_, part| {
                 let mut buffer = vec![0; 128 * 1_024];
                 part.iter().map(|&(id, want)| self.read(table, id, want, &mut buffer)).collect()
             });
@@ -112,11 +134,12 @@ impl Disk {
         refused
     }
 
-    /// `lstat` of each; brothers through their folder's descriptor.
-    fn stats(&self, table: &Table, part: &[(Id, Want)]) -> Vec<Result<Option<Stat>, Errno>> {
+    /// `lstat` of each, brothers through their folder's descriptor: what it says of those of which it does not prove that
+    /// they are what the table says, with their place in the whole, where `part` begins at `first`.
+    fn differing(&self, table: &Table, first: usize, part: &[(Id, Want)]) -> Vec<Differing> {
         let mut path = Vec::with_capacity(256);
         let mut folder: Option<(Id, OwnedFd)> = None;
-        let mut out = Vec::with_capacity(part.len());
+        let mut out = Vec::new();
         for (i, &(id, _)) in part.iter().enumerate() {
             let parent = table.node(id).parent;
             let many = |n: usize| part.get(i + n).is_some_and(|&(next, _)| table.node(next).parent == parent);
@@ -136,7 +159,10 @@ impl Disk {
                     self.stat_path(table, id, &path)
                 }
             };
-            out.push(present(stat));
+            let stat = present(stat);
+            if !matches!(stat, Ok(Some(stat)) if table.still(id, &stat)) {
+                out.push((first + i, stat));
+            }
         }
         out
     }
@@ -303,16 +329,16 @@ fn finish(
     }
 }
 
-/// `f` over slices of `jobs`, on several threads if there are at least `worth` jobs; results in order.
+/// `f` over slices of `jobs`, each with its place, on several threads if there are at least `worth` jobs; results in order.
 fn spread<T: Sync, R: Send>(
     jobs: &[T],
     threads: usize,
     worth: usize,
     slice: usize,
-    f: impl Fn(&[T]) -> Vec<R> + Sync,
+    f: impl Fn(usize, &[T]) -> Vec<R> + Sync,
 ) -> Vec<R> {
     if jobs.len() < worth || threads < 2 {
-        return f(jobs);
+        return f(0, jobs);
     }
     let next = AtomicUsize::new(0);
     let work = || {
@@ -322,7 +348,7 @@ fn spread<T: Sync, R: Send>(
             let Some(part) = jobs.get(at..jobs.len().min(at + slice)).filter(|part| !part.is_empty()) else {
                 return done;
             };
-            done.push((at, f(part)));
+            done.push((at, f(at, part)));
         }
     };
     let mut parts = std::thread::scope(|scope| {

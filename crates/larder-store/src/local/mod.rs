@@ -117,6 +117,7 @@ pub struct LocalStore {
     deletions: gc_lock::Deletions,
     gc_lock_path: PathBuf,
     cloning: whole::Cloning,
+    expected: whole::Expected,
 }
 
 /// A poisoned lock is used on: what it guards is only ever replaced whole.
@@ -176,6 +177,7 @@ impl LocalStore {
             deletions: gc_lock::Deletions::default(),
             gc_lock_path,
             cloning: whole::Cloning::default(),
+            expected: whole::Expected::default(),
         })
     }
 
@@ -359,6 +361,12 @@ impl LocalStore {
             Ok(())
         })?;
         Ok(out)
+    }
+
+    /// Announces blobs for [`LocalStore::write_to`]: what must be looked up for them is then looked up at once. Nothing
+    /// else depends on it.
+    pub fn expect(&self, digests: &[Digest]) {
+        self.expect_whole(digests);
     }
 
     /// Writes the whole blob to `file`, which is empty and open for writing.

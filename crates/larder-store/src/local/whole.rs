@@ -15,20 +15,35 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use larder_core::{Chunk, Digest, DigestFunction, Error, ErrorKind, Hash, Hasher, Result};
 
+use super::index::Index;
 use super::index::residency::{Resident, StatTuple};
 use super::{LocalStore, new_id, now_seconds, poison};
 
 /// Smaller files are chunked.
 const SMALLEST: u64 = 16 << 10;
 const BUFFER: usize = 128 << 10;
+/// More announced files are not remembered.
+const MOST_EXPECTED: usize = 1 << 16;
 
 /// Which file systems can be cloned from, as far as it was tried.
 #[derive(Debug, Default)]
 pub(crate) struct Cloning(Mutex<HashMap<u64, bool>>);
+
+/// What is known of files that were announced, so that a restore asks the index once and not for each file. An entry is as
+/// good a proof as its row: whoever uses it compares the stat tuple.
+#[derive(Debug, Default)]
+pub(crate) struct Expected(Mutex<Announced>);
+
+#[derive(Debug, Default)]
+struct Announced {
+    /// Not yet asked for: nobody did, where nothing can be cloned.
+    waiting: Vec<[u8; 32]>,
+    known: HashMap<[u8; 32], Resident>,
+}
 
 fn tuple(metadata: &fs::Metadata) -> StatTuple {
     let nanos = |seconds: i64, nanos: i64| seconds.saturating_mul(1_000_000_000).saturating_add(nanos);
@@ -103,6 +118,31 @@ impl LocalStore {
         kept.map(Some)
     }
 
+    /// Takes note that these blobs will be written to files soon.
+    pub(crate) fn expect_whole(&self, digests: &[Digest]) {
+        let mut expected = self.expected.0.lock().unwrap_or_else(poison);
+        let Announced { waiting, known } = &mut *expected;
+        if known.len() + waiting.len() + digests.len() > MOST_EXPECTED {
+            (*waiting, *known) = Default::default();
+        }
+        let own = |digest: &&Digest| digest.function == DigestFunction::Blake3 && digest.size >= SMALLEST;
+        waiting.extend(digests.iter().filter(own).take(MOST_EXPECTED).map(|digest| digest.hash.0));
+    }
+
+    /// What the index knows of an announced file; all that wait are asked for at once.
+    fn expected(&self, index: &Index, key: &[u8; 32]) -> Option<Resident> {
+        let mut expected = self.expected.0.lock().unwrap_or_else(poison);
+        let Announced { waiting, known } = &mut *expected;
+        if !waiting.is_empty() {
+            let keys: Vec<&[u8]> = waiting.iter().map(|key| &key[..]).collect();
+            let found = index.residents(&keys).unwrap_or_default();
+            let found = waiting.iter().zip(found).filter_map(|(key, resident)| Some((*key, resident?)));
+            known.extend(found);
+            waiting.clear();
+        }
+        known.get(key).copied()
+    }
+
     /// The file of a blob, its content proven. `NotFound` if it is not there, `Corrupt` if it is not what it should be.
     pub(crate) fn open_whole(&self, chunk: &Chunk) -> Result<File> {
         let path = self.whole_path(&chunk.hash);
@@ -114,8 +154,12 @@ impl LocalStore {
         let stat = tuple(&file.metadata().map_err(failed)?);
         let index = self.index().ok();
         let key = chunk.hash.0;
-        let known = index.as_ref().and_then(|index| index.residents(&[&key]).ok()?.pop()?);
-        if known.is_some_and(|resident| resident.stat == stat) && stat.size == chunk.length {
+        let proves = |resident: &Resident| resident.stat == stat;
+        let ask = |index: &Arc<Index>| index.residents(&[&key]).ok()?.pop()?;
+        let known = index.as_ref().and_then(|index| {
+            self.expected(index, &key).filter(proves).or_else(|| ask(index).filter(proves))
+        });
+        if known.is_some() && stat.size == chunk.length {
             return Ok(file);
         }
         let found = hash(&file, DigestFunction::Blake3.hasher(), &mut |_| {}).map_err(failed)?;

@@ -239,13 +239,14 @@ impl<'store> Writer<'store> {
                 begun = true;
                 self.begin_blob(&window[..filled.min(64)])?;
             }
-            let one_chunk = ended && blob.whole.is_none() && self.chunker.cut(&window[..filled]) == filled;
-            if !one_chunk || function != DigestFunction::Blake3 {
+            // A blob that is one chunk is hashed once.
+            let mut first = (ended && blob.whole.is_none()).then(|| self.chunker.cut(&window[..filled]));
+            if first != Some(filled) || function != DigestFunction::Blake3 {
                 blob.whole.get_or_insert_with(|| function.hasher()).update(&window[kept..filled]);
             }
             let mut at = 0;
             while filled - at >= self.params.max() as usize || (ended && at < filled) {
-                let length = self.chunker.cut(&window[at..filled]);
+                let length = first.take().unwrap_or_else(|| self.chunker.cut(&window[at..filled]));
                 self.add_chunk(&mut blob, &window[at..at + length])?;
                 at += length;
             }

@@ -15,11 +15,11 @@ mod summary;
 mod text;
 mod undo;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use larder::project::{OpenProject, Surroundings};
 use larder::remote::Tiers;
-use larder::run::engine::{Options, Order, Report, Session};
+use larder::run::engine::{Options, Order, Report, Session, look_ahead};
 use larder::run::event::Event;
 use larder::run::plan::Plan;
 use larder::run::process::CancelToken;
@@ -35,8 +35,12 @@ use crate::cli::{CacheStrategy, OutputMode, RunArgs, Selecting};
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::signals::Watch;
+use crate::units;
 
 pub(super) use summary::tiers as tiers_of;
+
+/// Looking at so many paths takes longer than starting a thread.
+const WORTH_A_THREAD: usize = 1_000;
 
 /// What was asked for.
 pub(super) fn selection(selecting: &Selecting) -> Selection {
@@ -88,7 +92,7 @@ fn instead(context: &Context, args: &RunArgs, open: &OpenProject) -> Option<Resu
 
 fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Option<&Store>) -> Options {
     let config = &open.project.config;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = open.worktree.cores();
     let reserved = usize::try_from(config.reserved_threads).unwrap_or(0);
     let configured = config
         .max_parallel
@@ -116,6 +120,27 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
     }
 }
 
+/// Opens the store, unless none is wanted. In a large project files are looked at meanwhile.
+fn store(
+    context: &Context,
+    args: &RunArgs,
+    around: &Surroundings,
+    open: &OpenProject,
+    plan: &Plan,
+) -> Result<Option<Store>, Exit> {
+    if args.cache == CacheStrategy::Disabled {
+        return Ok(None);
+    }
+    if open.worktree.known() < WORTH_A_THREAD || open.worktree.cores() < 2 {
+        return project::store(context, around, open);
+    }
+    std::thread::scope(|threads| {
+        let store = threads.spawn(|| project::store(context, around, open));
+        look_ahead(&open.project.root, &open.worktree, plan);
+        store.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 /// Plans and runs.
 fn execute(
     context: &Context,
@@ -128,8 +153,7 @@ fn execute(
     let plan = Plan::build(&open.project, &selection(&args.selecting), &open.listing())
         .map_err(|error| project::refuse(printer, &error))?;
     project::warn(printer, &plan.warnings);
-    let store =
-        if args.cache == CacheStrategy::Disabled { None } else { project::store(context, around, open)? };
+    let store = store(context, args, around, open, &plan)?;
     let failed = |error: &dyn std::error::Error| project::fail(printer, error, None);
     let cancel = CancelToken::new().map_err(|error| failed(&error))?;
     let watch = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
@@ -148,11 +172,11 @@ fn execute(
     let session =
         Session::new(name, root, &open.worktree, store.as_ref(), upstream, options, cancel, run, &events);
     let report = session.map_err(|error| failed(&error))?.run(&plan);
-    if let Some(tiers) = &tiers {
-        finish(printer, tiers);
-    }
     if let Some(store) = &store {
         settle(store, &report, open.project.config.cache.local.max_size);
+    }
+    if let Some(tiers) = &tiers {
+        finish(printer, tiers, report.cancelled);
     }
     let exit = exit(&report);
     view.end(&plan, &report, begun.elapsed(), exit);
@@ -181,13 +205,28 @@ fn tiers(
     }
 }
 
-/// Waits until what was made is sent, and tells what went wrong with tiers.
-fn finish(printer: &Printer, tiers: &Tiers) {
-    let sent = tiers.finish();
+/// How long sending may take before a word is said of it, and between two words.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Waits until what was made is sent, and tells what went wrong with tiers. Who cancelled waits for nothing.
+fn finish(printer: &Printer, tiers: &Tiers, cancelled: bool) {
+    if !cancelled {
+        let mut said = Instant::now();
+        let sent = tiers.finish_telling(&mut |left| {
+            if said.elapsed() >= SILENCE {
+                said = Instant::now();
+                printer.talk(format_args!(
+                    "sending {} to remote tiers",
+                    units::counted(left, "result", "results")
+                ));
+            }
+        });
+        let moved = sent.moved;
+        tracing::debug!(results = sent.results, bytes = moved.bytes, requests = moved.requests, "sent");
+    }
     for warning in tiers.take_warnings() {
         printer.warning(&warning.message, warning.hint.as_deref());
     }
-    tracing::debug!(results = sent.results, bytes = sent.moved.bytes, requests = sent.moved.requests, "sent");
 }
 
 /// Writes what the store noted, and keeps it below its limit if something was added to it.
