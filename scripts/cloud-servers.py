@@ -1,6 +1,6 @@
 """Prepares a server that scripts/cloud-servers started: buckets, users, rights. Prints credentials: the writer's, the reader's.
 
-    cloud-servers.py moto|azurite|gcs PORT BUCKET
+    cloud-servers.py moto|azurite|gcs|ceph PORT BUCKET  ceph: with the Python of moto's folder
     cloud-servers.py serve-gcs PORT                   runs gcp-storage-emulator, see below
     cloud-servers.py serve-tls PORT PLAIN FOLDER      speaks TLS before a gRPC server at PLAIN; its root is FOLDER/root.pem
 """
@@ -46,6 +46,22 @@ def moto(base, bucket):
         parts = [re.search(f"<{name}>(.*?)</", made).group(1) for name in ("AccessKeyId", "SecretAccessKey")]
         print(":".join(parts))
     ask("POST", f"{base}/moto-api/reset-auth", b"0", {"Content-Type": "text/plain"})
+
+
+def ceph(base, bucket):
+    """A bucket, and the right to read it for the user `reader`."""
+    import boto3
+
+    keys = {"aws_access_key_id": "larder", "aws_secret_access_key": "larder-secret", "region_name": "us-east-1"}
+    client = boto3.client("s3", endpoint_url=base, **keys)
+    client.create_bucket(Bucket=bucket)
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"AWS": ["arn:aws:iam:::user/reader"]},
+        "Action": ["s3:GetObject", "s3:ListBucket"],
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+    }
+    client.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
 
 
 def sign(text):
@@ -137,7 +153,7 @@ def main():
         {"serve-gcs": serve_gcs, "serve-tls": serve_tls}[sys.argv[1]](*sys.argv[2:])
         return
     kind, port, bucket = sys.argv[1:]
-    {"moto": moto, "azurite": azurite, "gcs": gcs}[kind](f"http://127.0.0.1:{port}", bucket)
+    {"moto": moto, "azurite": azurite, "gcs": gcs, "ceph": ceph}[kind](f"http://127.0.0.1:{port}", bucket)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,13 @@ use larder_testing::proxy::{Counts, Proxy};
 use crate::servers::{self, Kind, Server};
 use crate::world::{SECRET, prefix, run};
 
-/// The strictest S3 server, behind a proxy.
-fn world() -> Option<(Proxy, Server)> {
-    let server = servers::of(Kind::S3).pop()?;
-    let proxy = Proxy::new(server.endpoint.trim_start_matches("http://").parse().expect("HOST:PORT"));
-    let seen = Server { endpoint: proxy.endpoint(), ..server };
-    Some((proxy, seen))
+/// S3 servers, each behind a proxy.
+fn worlds() -> impl Iterator<Item = (Proxy, Server)> {
+    servers::of(Kind::S3).into_iter().map(|server| {
+        let proxy = Proxy::new(server.endpoint.trim_start_matches("http://").parse().expect("HOST:PORT"));
+        let seen = Server { endpoint: proxy.endpoint(), ..server };
+        (proxy, seen)
+    })
 }
 
 /// A machine with a project of one recipe.
@@ -54,13 +55,18 @@ const MANY: &str = "awk 'BEGIN { srand(7); for (i = 0; i < 2000; i++) { d = \"ou
 
 #[test]
 fn two_thousand_small_files_are_few_requests_and_no_change_is_none() {
-    let Some((proxy, server)) = world() else { return };
+    for (proxy, server) in worlds() {
+        many(&proxy, &server);
+    }
+}
+
+fn many(proxy: &Proxy, server: &Server) {
     let prefix = prefix();
-    let [first, second] = [(); 2].map(|()| machine(&server, &prefix, MANY));
-    let sent = moved(&proxy, &first, "0 cached, 1 run");
+    let [first, second] = [(); 2].map(|()| machine(server, &prefix, MANY));
+    let sent = moved(proxy, &first, "0 cached, 1 run");
     assert!(sent.total() < 100, "{}", proxy.told());
 
-    let fetched = moved(&proxy, &second, "1 cached (1 s3), 0 run");
+    let fetched = moved(proxy, &second, "1 cached (1 s3), 0 run");
     assert!(fetched.total() < 100, "{}", proxy.told());
     assert_eq!(fetched.total(), fetched.of("GET"), "who only reads only asks");
     for name in ["out/d0/f0", "out/d19/f1999", "out/d7/f1027"] {
@@ -69,11 +75,11 @@ fn two_thousand_small_files_are_few_requests_and_no_change_is_none() {
     assert_eq!(std::fs::read_dir(second.path("out/d3")).unwrap().count(), 100);
 
     for machine in [&first, &second] {
-        assert_eq!(moved(&proxy, machine, "1 cached (1 local), 0 run"), Counts::default());
+        assert_eq!(moved(proxy, machine, "1 cached (1 local), 0 run"), Counts::default());
     }
     // Outputs that are gone come from the local store.
     std::fs::remove_dir_all(second.path("out")).unwrap();
-    assert_eq!(moved(&proxy, &second, "1 cached (1 local), 0 run"), Counts::default());
+    assert_eq!(moved(proxy, &second, "1 cached (1 local), 0 run"), Counts::default());
 }
 
 /// Lines of numbers, 112 MB, as the input edits them.
@@ -81,13 +87,18 @@ const LARGE: &str = "mkdir -p out && seq 10000000 22500000 | sed \"$(cat in)\" >
 
 #[test]
 fn one_line_of_a_large_file_moves_little() {
-    let Some((proxy, server)) = world() else { return };
+    for (proxy, server) in worlds() {
+        large(&proxy, &server);
+    }
+}
+
+fn large(proxy: &Proxy, server: &Server) {
     let prefix = prefix();
-    let [first, second] = [(); 2].map(|()| machine(&server, &prefix, LARGE));
-    moved(&proxy, &first, "0 cached, 1 run");
+    let [first, second] = [(); 2].map(|()| machine(server, &prefix, LARGE));
+    moved(proxy, &first, "0 cached, 1 run");
     let size = std::fs::metadata(first.path("out/large")).unwrap().len();
     assert!(size > 100_000_000, "{size}");
-    moved(&proxy, &second, "1 cached (1 s3), 0 run");
+    moved(proxy, &second, "1 cached (1 s3), 0 run");
 
     // Edits pile up, and machines take turns: who has the file from the bucket knows as well what is there.
     let mut edits = String::from("1s/1/one/");
@@ -97,8 +108,8 @@ fn one_line_of_a_large_file_moves_little() {
         for machine in [&first, &second] {
             machine.file("in", &edits);
         }
-        let sent = moved(&proxy, writer, "0 cached, 1 run");
-        let fetched = moved(&proxy, reader, "1 cached (1 s3), 0 run");
+        let sent = moved(proxy, writer, "0 cached, 1 run");
+        let fetched = moved(proxy, reader, "1 cached (1 s3), 0 run");
         assert!(sent.up.bodies < 256 << 10, "{sent:?}\n{}", proxy.told());
         assert!(sent.up.heads < 32 << 10, "{sent:?}");
         assert!(fetched.down.bodies < 256 << 10, "{fetched:?}\n{}", proxy.told());

@@ -20,6 +20,8 @@ pub(crate) enum Kind {
 /// A bucket on a server, and how it is entered.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
+    /// What it is called, where the environment says so.
+    pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) endpoint: String,
     pub(crate) bucket: String,
@@ -30,14 +32,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// From `http://KEY:SECRET@HOST:PORT/…/BUCKET`.
-    fn parse(kind: Kind, url: &str) -> Self {
+    /// From `NAME=http://KEY:SECRET@HOST:PORT/…/BUCKET`.
+    fn parse(kind: Kind, named: &str) -> Self {
+        let named = if named.starts_with("http://") { format!("={named}") } else { named.to_owned() };
+        // Keys may have an equals sign, names have none.
+        let (name, url) = named.split_once('=').unwrap_or(("", &named));
         let rest =
             url.strip_prefix("http://").unwrap_or_else(|| panic!("`{url}` does not begin with http://"));
         let (keys, place) = rest.rsplit_once('@').unwrap_or((":", rest));
         let (key, secret) = keys.split_once(':').expect("KEY:SECRET");
         let (host, bucket) = place.rsplit_once('/').expect("…/BUCKET");
         Self {
+            name: name.into(),
             kind,
             endpoint: format!("http://{host}"),
             bucket: bucket.into(),
@@ -156,11 +162,13 @@ pub(crate) fn of(kind: Kind) -> Vec<Server> {
 /// Servers entered with rights to read only.
 pub(crate) fn readers() -> Vec<(Server, Server)> {
     let mut pairs = Vec::new();
-    match (named(Kind::S3, "LARDER_TEST_S3").first(), named(Kind::S3, "LARDER_TEST_S3_READER").pop()) {
-        (Some(writer), Some(reader)) if writer.endpoint == reader.endpoint => {
-            pairs.push((writer.clone(), reader));
-        }
-        _ => missing("LARDER_TEST_S3_READER"),
+    let writers = named(Kind::S3, "LARDER_TEST_S3");
+    for reader in named(Kind::S3, "LARDER_TEST_S3_READER") {
+        let writer = writers.iter().find(|writer| writer.endpoint == reader.endpoint);
+        pairs.extend(writer.map(|writer| (writer.clone(), reader)));
+    }
+    if pairs.is_empty() {
+        missing("LARDER_TEST_S3_READER");
     }
     match (named(Kind::Azure, "LARDER_TEST_AZURE").pop(), std::env::var("LARDER_TEST_AZURE_READER")) {
         (Some(writer), Ok(token)) => {

@@ -21,7 +21,11 @@ impl Speaker {
         let said = chain(error);
         let (kind, message, hint) = if let Some(known) = CODES.iter().find(|known| said.contains(known.code))
         {
-            (known.kind, format!("{} ({})", known.message, known.code), Some(known.hint))
+            (
+                known.kind,
+                format!("{} ({})", known.message, known.code.trim_end_matches(':')),
+                Some(known.hint),
+            )
         } else if let Some(cause) = unreachable(error) {
             let message = format!("the server cannot be reached: {}", short(&cause));
             (ErrorKind::Unavailable, message, Some(self.silent.unwrap_or(REACHABLE)))
@@ -113,6 +117,15 @@ const CODES: &[Known] = &[
         "the secret key is wrong",
         "see AWS_SECRET_ACCESS_KEY",
     ),
+    // Garage calls these three `AccessDenied`, and says in words what it is. With the colon: others say so of objects.
+    known(
+        "No such key:",
+        ErrorKind::Permission,
+        "the access key is not known there",
+        "see AWS_ACCESS_KEY_ID",
+    ),
+    known("Invalid signature", ErrorKind::Permission, "the secret key is wrong", "see AWS_SECRET_ACCESS_KEY"),
+    known("quota is reached", ErrorKind::Full, "there is no room left", "make room in the bucket"),
     known("ExpiredToken", ErrorKind::Permission, "the session has expired", "log in again"),
     known("InvalidToken", ErrorKind::Permission, "the session's token is wrong", "see AWS_SESSION_TOKEN"),
     known(
