@@ -180,6 +180,7 @@ impl Write for Counted {
 /// `larder cache import`.
 pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<Exit, Exit> {
     let printer = &context.printer;
+    readable(&args.file).map_err(|error| refuse(context, &error))?;
     let (store, configured) = open(context)?;
     let mut told = |done: usize, of: usize| {
         if done.is_multiple_of(TOLD_EVERY) {
@@ -205,6 +206,22 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<Exit, Exit>
         printer.data(format_args!("imported {}", units::counted(count, "result", "results")));
     }
     Ok(judge(context, &imported))
+}
+
+/// Whether this can be an archive: a FIFO would be waited for without end.
+fn readable(file: &Path) -> Result<(), Error> {
+    let wrong = |message: &'static str, hint: &'static str| {
+        let error = Error::new(ErrorKind::Invalid, "import").with("path", file.display());
+        Err(error.with_message(message).with_hint(hint))
+    };
+    match fs::metadata(file) {
+        Ok(found) if found.is_file() || found.is_dir() => Ok(()),
+        Ok(_) => wrong("it is no file", "an archive is read at several places: write it to a file first"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            wrong("there is no such file", "`larder cache export FILE` makes one")
+        }
+        Err(error) => Err(Error::from_io(error, "import").with("path", file.display())),
+    }
 }
 
 /// Shows what is wrong. Nothing of it is a recipe's failure.
