@@ -29,6 +29,7 @@ pub(crate) struct Machine {
     environment: BTreeMap<OsString, OsString>,
     secret: Option<Zeroizing<Vec<u8>>>,
     signing_key: Option<Zeroizing<Vec<u8>>>,
+    tier_key: Option<Zeroizing<Vec<u8>>>,
     folder: PathBuf,
 }
 
@@ -50,7 +51,8 @@ impl Machine {
         let mut take =
             |name: &str| environment.remove(OsStr::new(name)).map(|v| Zeroizing::new(v.into_vec()));
         let (secret, signing_key) = (take("LARDER_CACHE_SECRET"), take("LARDER_SIGNING_KEY"));
-        Ok(Self { environment, secret, signing_key, folder })
+        let tier_key = take("LARDER_TIER_KEY");
+        Ok(Self { environment, secret, signing_key, tier_key, folder })
     }
 
     fn path(&self, name: &str) -> Option<PathBuf> {
@@ -88,6 +90,7 @@ impl Machine {
         };
         KeySources {
             secret: self.secret.clone(),
+            tier_key: self.tier_key.clone(),
             signing_key: self.signing_key.clone(),
             folder_is_named: named.is_some(),
             folder: named.or_else(|| Some(platforms()?.join("larder"))),

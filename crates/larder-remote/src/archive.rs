@@ -102,7 +102,7 @@ pub fn export<W: Write + Send + 'static>(
 }
 
 /// Brings everything that the archive at `path` has into `store`. `told` is called after each result with how many there
-/// are. With `dry_run`, only counts what would be believed.
+/// are.
 ///
 /// # Errors
 /// When the file is no archive; when the store cannot be used.
@@ -123,16 +123,17 @@ pub fn import(
     let file = Arc::new(Reading { layout: reader.map_err(wrong)? });
     let shelf = OciShelf::new(NAME, NAME.to_owned(), file.clone());
     let tier = PackedTier::new(Arc::new(shelf), PackOptions::default());
-    let listed = file.results();
-    let mut imported = Imported::default();
+    let (listed, unreadable) = file.results();
+    let mut imported = Imported { damaged: unreadable, ..Imported::default() };
     for (at, (namespace, action)) in listed.iter().enumerate() {
         if namespace != store.namespace() {
             imported.others += 1;
             continue;
         }
         match runtime.block_on(bring(store, &tier, action)) {
-            Ok(Brought::Whole(_)) => imported.results += 1,
-            Ok(Brought::Absent) => imported.damaged += 1,
+            Ok(Brought::Whole { .. }) => imported.results += 1,
+            Ok(Brought::Absent | Brought::Foreign) => imported.damaged += 1,
+            Ok(Brought::Unkept(error)) => return Err(error),
             Ok(Brought::Refused(rejected)) => {
                 imported.refused += 1;
                 let reason = rejected.to_string();
@@ -261,15 +262,25 @@ impl Reading {
         }
     }
 
-    /// Namespace and action of all results that are listed.
-    fn results(&self) -> Vec<(String, ActionDigest)> {
-        let manifests = self.layout.index().manifests.iter().filter_map(|listed| self.parse(listed));
-        let results = manifests.filter(is_result);
-        let of = |manifest: Manifest| {
+    /// Namespace and action of all results that are listed; and how many that are listed cannot be read.
+    fn results(&self) -> (Vec<(String, ActionDigest)>, u64) {
+        let (mut results, mut unreadable) = (Vec::new(), 0);
+        for listed in &self.layout.index().manifests {
+            let Some(manifest) = self.parse(listed) else {
+                unreadable += u64::from(listed.artifact_type.as_deref() == Some(artifact::RESULT));
+                continue;
+            };
+            if !is_result(&manifest) {
+                continue;
+            }
             let said = |key: &str| manifest.annotations.get(key);
-            Some((said(artifact::NAMESPACE)?.clone(), ActionDigest(said(artifact::ACTION)?.parse().ok()?)))
-        };
-        results.filter_map(of).collect()
+            let action = said(artifact::ACTION).and_then(|action| action.parse().ok()).map(ActionDigest);
+            match (said(artifact::NAMESPACE), action) {
+                (Some(namespace), Some(action)) => results.push((namespace.clone(), action)),
+                _ => unreadable += 1,
+            }
+        }
+        (results, unreadable)
     }
 }
 

@@ -2,12 +2,26 @@
 //!
 //! Written so that NFS is safe: whole files appear by an atomic rename or hard link, nothing is locked, no database. It
 //! was not tried on one.
+//!
+//! Whoever may write to the folder may put anything there. Nothing is read, written or deleted through a symbolic link
+//! in it, and only regular files are opened: a FIFO would be waited for without end ([`Guarded`]). Who swaps a folder for
+//! a link at just the right moment could make a file be written or deleted elsewhere under a name of Larder's form; a
+//! share is for people who do not do that to each other.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::BoxStream;
 use larder_core::{Error, ErrorKind, Result};
 use object_store::local::LocalFileSystem;
+use object_store::path::Path as Name;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult,
+};
 
 use crate::bucket::{self, BucketOptions};
 use crate::packed::PackedTier;
@@ -33,6 +47,100 @@ pub fn open(path: &Path, options: BucketOptions) -> Result<PackedTier> {
             .with_hint("make it (once, for all who share it), or mount what is shared")
             .caused_by(error)
     })?;
-    let store = store.with_automatic_cleanup(false);
+    let store = Guarded { root: path.to_owned(), inner: Arc::new(store.with_automatic_cleanup(false)) };
+    let options = BucketOptions { silent: Some(SILENT), ..options };
     Ok(bucket::tier(Arc::new(store), NAME, &identity(path), options))
+}
+
+const SILENT: &str = "is the share mounted, and may its files be read and written?";
+
+/// A folder in which symbolic links lead nowhere.
+#[derive(Clone, Debug)]
+struct Guarded {
+    root: PathBuf,
+    inner: Arc<LocalFileSystem>,
+}
+
+impl fmt::Display for Guarded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl Guarded {
+    /// Refuses a name that leads over a link, or to something that is no regular file.
+    fn check(&self, name: &Name) -> object_store::Result<()> {
+        let mut path = self.root.clone();
+        let mut parts = name.parts().peekable();
+        while let Some(part) = parts.next() {
+            path.push(part.as_ref());
+            let Ok(found) = std::fs::symlink_metadata(&path) else { return Ok(()) };
+            let fits = if parts.peek().is_some() { found.is_dir() } else { found.is_file() };
+            if !fits {
+                // As garbage is: a miss, and replaced where it can be.
+                let what = format!(
+                    "`{}` is no {}",
+                    path.display(),
+                    if found.is_dir() { "file" } else { "regular file or folder" }
+                );
+                return Err(object_store::Error::Generic { store: "dir", source: what.into() });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Guarded {
+    async fn put_opts(
+        &self,
+        name: &Name,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        self.check(name)?;
+        self.inner.put_opts(name, payload, options).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        name: &Name,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.check(name)?;
+        self.inner.put_multipart_opts(name, options).await
+    }
+
+    async fn get_opts(&self, name: &Name, options: GetOptions) -> object_store::Result<GetResult> {
+        self.check(name)?;
+        self.inner.get_opts(name, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        names: BoxStream<'static, object_store::Result<Name>>,
+    ) -> BoxStream<'static, object_store::Result<Name>> {
+        let guard = self.clone();
+        let checked = names.map(move |name| name.and_then(|name| guard.check(&name).map(|()| name)));
+        self.inner.delete_stream(checked.boxed())
+    }
+
+    fn list(&self, prefix: Option<&Name>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        let guard = self.clone();
+        let safe = move |found: &object_store::Result<ObjectMeta>| {
+            let safe = found.as_ref().map_or(true, |object| guard.check(&object.location).is_ok());
+            std::future::ready(safe)
+        };
+        self.inner.list(prefix).filter(safe).boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Name>) -> object_store::Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Name, to: &Name, options: CopyOptions) -> object_store::Result<()> {
+        self.check(from)?;
+        self.check(to)?;
+        self.inner.copy_opts(from, to, options).await
+    }
 }

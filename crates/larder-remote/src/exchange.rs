@@ -3,6 +3,8 @@
 //! Nothing that a tier has is believed: the envelope is judged by the store's trust before anything else is read, and
 //! content proves itself. Only what the store may publish is published.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use larder_core::{Digest, Error, ErrorKind, Result};
 use larder_reapi::{ActionResult, Message};
@@ -17,15 +19,37 @@ pub(crate) enum Brought {
     /// It has nothing.
     Absent,
     /// The result is in the store now, with all its content.
-    Whole(Transfer),
+    Whole {
+        /// What moved for it.
+        moved: Transfer,
+        /// It is so old that who uses it should write it anew.
+        old: bool,
+    },
+    /// It has a result in a form that only a newer Larder reads. It is left alone.
+    Foreign,
+    /// The store cannot keep what the tier has: nothing of it is the tier's fault.
+    Unkept(Error),
     /// It has something that is not believed.
     Refused(envelope::Rejected),
 }
 
+/// A look-up that takes longer, with all that belongs to it (a connection, a token, the result itself), is a failure.
+const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
+
 /// Brings the result of `action` into `store`.
 pub(crate) async fn bring(store: &Store, tier: &dyn Tier, action: &ActionDigest) -> Result<Brought> {
-    let Some(offer) = tier.look_up(store.namespace(), action).await? else {
-        return Ok(Brought::Absent);
+    let look_up = tokio::time::timeout(LONGEST_LOOK_UP, tier.look_up(store.namespace(), action));
+    let found = look_up.await.unwrap_or_else(|_| {
+        Err(Error::new(ErrorKind::Unavailable, "look up a result")
+            .with_message(format!("no answer within {} s", LONGEST_LOOK_UP.as_secs()))
+            .with("tier", tier.name().to_owned())
+            .with_hint("look at the network between this machine and the server"))
+    });
+    let offer = match found {
+        Ok(Some(offer)) => offer,
+        Ok(None) => return Ok(Brought::Absent),
+        Err(error) if error.kind() == ErrorKind::Version => return Ok(Brought::Foreign),
+        Err(error) => return Err(error),
     };
     let payload = match store.judge_remote(action, offer.envelope()) {
         Ok(payload) => payload,
@@ -34,11 +58,26 @@ pub(crate) async fn bring(store: &Store, tier: &dyn Tier, action: &ActionDigest)
     let malformed = || Error::new(ErrorKind::Corrupt, "read a result").with("tier", tier.name());
     let result = ActionResult::decode(payload).map_err(|error| malformed().caused_by(error))?;
     let needs = offered_needs(store, action, &result, &*offer)?;
-    let missing = store.find_missing(&needs)?;
-    let moved =
-        if missing.is_empty() { Transfer::default() } else { offer.fetch(store, &needs, &missing).await? };
-    store.promote(action, offer.envelope())?;
-    Ok(Brought::Whole(moved))
+    let missing = match store.find_missing(&needs) {
+        Ok(missing) => missing,
+        Err(error) => return Ok(Brought::Unkept(error)),
+    };
+    let moved = if missing.is_empty() {
+        Transfer::default()
+    } else {
+        match offer.fetch(store, &needs, &missing).await {
+            Ok(moved) => moved,
+            // Who reads a tier writes into the store alone.
+            Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::ReadOnly | ErrorKind::Io) => {
+                return Ok(Brought::Unkept(error));
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    match store.promote(action, offer.envelope()) {
+        Ok(_) => Ok(Brought::Whole { moved, old: offer.is_old() }),
+        Err(error) => Ok(Brought::Unkept(error)),
+    }
 }
 
 /// All that a result names; the trees that came with it are kept on the way.

@@ -19,7 +19,7 @@
 //! tier can at worst be a miss.
 //!
 //! # Runtime
-//! Needs a tokio runtime that the caller owns. Nothing here reads the environment, save that the clouds' usual
+//! Needs a tokio runtime that the caller owns ([`Runtime`](tiers::Runtime)). Nothing here reads the environment, save that the clouds' usual
 //! variables are handed over by whoever opens a tier ([`Environment`]).
 
 pub mod archive;
@@ -32,6 +32,7 @@ pub mod gcs;
 pub mod oci;
 pub mod packed;
 pub mod reapi;
+mod runtime;
 pub mod s3;
 pub mod seen;
 pub mod tier;

@@ -28,8 +28,15 @@ pub struct S3Config {
 
 /// What tells this bucket from others.
 #[must_use]
-pub fn identity(config: &S3Config) -> String {
-    format!("s3:{}/{}", config.endpoint.as_deref().unwrap_or_default(), config.bucket)
+pub fn identity(config: &S3Config, environment: &Environment) -> String {
+    format!("s3:{}/{}", endpoint(config, environment).unwrap_or_default(), config.bucket)
+}
+
+/// Where the server is, if it is not Amazon's.
+fn endpoint<'a>(config: &'a S3Config, environment: &'a Environment) -> Option<&'a str> {
+    let set =
+        |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    config.endpoint.as_deref().or_else(|| set("AWS_ENDPOINT_URL_S3")).or_else(|| set("AWS_ENDPOINT_URL"))
 }
 
 /// One of these says where credentials come from; else the machine's own service is asked.
@@ -51,8 +58,7 @@ const SET_CREDENTIALS: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 pub fn open(config: &S3Config, environment: &Environment, options: BucketOptions) -> Result<PackedTier> {
     let set =
         |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let endpoint =
-        config.endpoint.as_deref().or_else(|| set("AWS_ENDPOINT_URL_S3")).or_else(|| set("AWS_ENDPOINT_URL"));
+    let endpoint = endpoint(config, environment);
     let given = CREDENTIALS.iter().any(|name| set(name).is_some());
     if !given && config.endpoint.is_some() {
         return Err(Error::new(ErrorKind::Permission, "open a cache tier")
@@ -82,5 +88,5 @@ pub fn open(config: &S3Config, environment: &Environment, options: BucketOptions
     let store = builder.build().map_err(|error| {
         Error::new(ErrorKind::Invalid, "open a cache tier").with("bucket", &config.bucket).caused_by(error)
     })?;
-    Ok(bucket::tier(Arc::new(store), NAME, &identity(config), options))
+    Ok(bucket::tier(Arc::new(store), NAME, &identity(config, environment), options))
 }

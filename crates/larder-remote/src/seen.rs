@@ -4,8 +4,9 @@
 //! ```text
 //! key [16] | time u32 | check [4]        24 bytes
 //! ```
-//! `key`: BLAKE3 of the action digest's text, truncated; `time`: seconds since 1970; `check`: BLAKE3 of what stands before it. What does
-//! not fit its check is skipped. Several processes append at once; each write is one record or a row of whole ones. The
+//! `key`: BLAKE3 of the action digest's text, truncated; `time`: seconds since 1970, or 0: the tier has it no more, or 1: what
+//! it has is bad, and to be replaced; `check`: BLAKE3 of what stands before it. What does not fit its check is skipped, and a
+//! torn end is mended. Several processes append at once; each write is one record or a row of whole ones. The
 //! memory expires after [`KEEP`]: a bucket is cleaned by others. Losing the file costs one question for each result.
 
 use std::collections::HashMap;
@@ -23,6 +24,11 @@ pub const KEEP: u32 = 7 * 24 * 3600;
 const RECORD: usize = 24;
 /// The file is written anew when it is larger.
 const LARGEST: u64 = 8 << 20;
+
+/// In place of a time: the tier lacks the result.
+const GONE: u32 = 0;
+/// In place of a time: the tier's result is bad.
+const BAD: u32 = 1;
 
 type Key = [u8; 16];
 
@@ -74,11 +80,17 @@ impl Seen {
         for found in bytes.as_chunks::<RECORD>().0 {
             let key: Key = *found.first_chunk().expect("longer than a key");
             let time = u32::from_le_bytes([found[16], found[17], found[18], found[19]]);
-            if *found == record(&key, time) && time >= oldest {
+            if *found != record(&key, time) {
+                continue;
+            }
+            if time >= oldest || time == BAD {
                 known.insert(key, time);
+            } else if time == GONE {
+                known.remove(&key);
             }
         }
-        if bytes.len() as u64 > LARGEST {
+        // After a torn record nothing that is appended would be read.
+        if bytes.len() as u64 > LARGEST || !bytes.len().is_multiple_of(RECORD) {
             self.rewrite(&known);
         }
         known
@@ -96,26 +108,54 @@ impl Seen {
     /// Whether the tier is known to have the result.
     #[must_use]
     pub fn has(&self, action: &ActionDigest) -> bool {
-        self.with(|known| known.contains_key(&key(action)))
+        self.with(|known| known.get(&key(action)).is_some_and(|time| *time > BAD))
     }
 
-    /// Notes that it has.
+    /// Whether what the tier has is known to be bad.
+    #[must_use]
+    pub fn is_bad(&self, action: &ActionDigest) -> bool {
+        self.with(|known| known.get(&key(action)) == Some(&BAD))
+    }
+
+    /// Notes that it has the result.
     ///
     /// # Errors
     /// When the file cannot be written to.
     pub fn note(&self, action: &ActionDigest) -> io::Result<()> {
-        let (key, time) = (key(action), now());
+        self.set(action, now())
+    }
+
+    /// Notes that the tier lacks a result that it was thought to have.
+    ///
+    /// # Errors
+    /// When the file cannot be written to.
+    pub fn forget(&self, action: &ActionDigest) -> io::Result<()> {
+        if self.with(|known| known.remove(&key(action))).is_none() {
+            return Ok(());
+        }
+        self.append(&record(&key(action), GONE))
+    }
+
+    /// Notes that what the tier has is bad.
+    ///
+    /// # Errors
+    /// When the file cannot be written to.
+    pub fn distrust(&self, action: &ActionDigest) -> io::Result<()> {
+        self.set(action, BAD)
+    }
+
+    fn set(&self, action: &ActionDigest, time: u32) -> io::Result<()> {
+        let key = key(action);
         if self.with(|known| known.insert(key, time)) == Some(time) {
             return Ok(());
         }
+        self.append(&record(&key, time))
+    }
+
+    fn append(&self, record: &[u8; RECORD]) -> io::Result<()> {
         if let Some(folder) = self.path.parent() {
             fs::create_dir_all(folder)?;
         }
-        File::options().append(true).create(true).open(&self.path)?.write_all(&record(&key, time))
-    }
-
-    /// Forgets a result: the tier does not have it, or has a bad one.
-    pub fn forget(&self, action: &ActionDigest) {
-        self.with(|known| known.remove(&key(action)));
+        File::options().append(true).create(true).open(&self.path)?.write_all(record)
     }
 }

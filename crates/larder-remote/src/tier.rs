@@ -24,18 +24,22 @@ use crate::packed::collect::{CollectOptions, Collected};
 #[async_trait]
 pub trait Tier: fmt::Debug + Send + Sync {
     /// Its name in the configuration and in events: `s3`, `dir`.
-    fn name(&self) -> &str;
+    fn name(&self) -> &'static str;
 
     /// What tells this tier from any other for ever: what was uploaded is remembered under it.
     fn identity(&self) -> String;
 
-    /// What moved since it was opened: a sign of life.
-    fn moved(&self) -> Transfer;
+    /// What moved since it was opened: a sign of life, for those whose one publication can take long. A tier that cannot
+    /// tell says nothing.
+    fn moved(&self) -> Transfer {
+        Transfer::default()
+    }
 
     /// What was published for `action` in `namespace`.
     ///
     /// # Errors
-    /// `Unavailable`, `Permission` and others when it could not be asked; `Corrupt` when what is there does not decode.
+    /// `Unavailable`, `Permission` and others when it could not be asked; `Corrupt` when what is there does not decode,
+    /// `Version` when only a newer Larder could decode it.
     async fn look_up(&self, namespace: &str, action: &ActionDigest) -> Result<Option<Box<dyn Offer>>>;
 
     /// Publishes a result, its content first.
@@ -44,14 +48,22 @@ pub trait Tier: fmt::Debug + Send + Sync {
     /// `Unavailable`, `Permission`, `Full` and others; `NotFound` when content is gone from the store meanwhile.
     async fn publish(&self, publication: &Publication<'_>) -> Result<Receipt>;
 
-    /// Deletes old results, and content that no result names any more, in two phases.
+    /// Deletes old results, and content that no result names any more, in two phases. Tiers that do not say how delete
+    /// by rules of their own.
     ///
     /// # Errors
     /// `Invalid` when the tier deletes by rules of its own; `Permission` and others.
-    async fn collect(&self, namespace: &str, options: &CollectOptions) -> Result<Collected>;
+    async fn collect(&self, namespace: &str, options: &CollectOptions) -> Result<Collected> {
+        let _ = (namespace, options);
+        Err(deletes_itself(self.name()))
+    }
 
-    /// Tries what a tier is used for, with objects of its own that it takes away again where it can.
-    async fn examine(&self, namespace: &str) -> Examination;
+    /// Tries what a tier is used for, with objects of its own that it takes away again where it can. Tiers that do not
+    /// say how try nothing.
+    async fn examine(&self, namespace: &str) -> Examination {
+        let _ = namespace;
+        Examination::default()
+    }
 }
 
 /// What came of trying a tier. What was not tried, or cannot be told, is `None`.
@@ -124,8 +136,14 @@ pub trait Offer: fmt::Debug + Send + Sync {
     /// The sealed result.
     fn envelope(&self) -> &Bytes;
 
-    /// The `Tree` messages that came with the result, encoded; others are fetched.
+    /// The `Tree` messages that came with the result, encoded: those of [`Publication::trees`]. A result that names a tree
+    /// that is neither here nor in the store is a miss.
     fn trees(&self) -> &[Bytes];
+
+    /// Whether it was written so long ago that who uses it should publish it again.
+    fn is_old(&self) -> bool {
+        false
+    }
 
     /// Brings `missing` into the store. `needs` is all that the result names, in the order of
     /// [`larder_store::action::needs`].

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use larder_core::{Error, ErrorKind, Result};
 use larder_store::store::{Fetched, Upstream};
 use larder_store::{ActionDigest, Store};
-use tokio::runtime::Handle;
 
 use crate::exchange::{Brought, bring, publish};
+pub use crate::runtime::Runtime;
 use crate::seen::Seen;
 use crate::tier::{Receipt, Tier, Transfer};
 
@@ -63,9 +63,6 @@ impl Default for TiersOptions {
         Self { stalled: Duration::from_secs(10) }
     }
 }
-
-/// Gives the runtime, when it is first needed.
-pub type Runtime = Box<dyn Fn() -> Result<Handle> + Send + Sync>;
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -115,14 +112,12 @@ pub struct Sent {
 #[derive(Debug)]
 struct Slot {
     configured: Configured,
-    tier: OnceLock<Option<Arc<dyn Tier>>>,
+    tier: OnceLock<Arc<dyn Tier>>,
     seen: Seen,
     rests_until: Mutex<Option<Instant>>,
     warned: AtomicBool,
     /// It may be asked, and takes no results.
     takes_nothing: AtomicBool,
-    /// Results there that proved bad: they are replaced.
-    bad: Mutex<HashSet<ActionDigest>>,
 }
 
 #[derive(Debug)]
@@ -157,7 +152,6 @@ impl Tiers {
             rests_until: Mutex::default(),
             warned: AtomicBool::new(false),
             takes_nothing: AtomicBool::new(false),
-            bad: Mutex::default(),
         };
         let slots = tiers.into_iter().map(slot).collect();
         let shared = Shared {
@@ -183,12 +177,18 @@ impl Tiers {
 
     /// Waits until everything is sent, or nothing moves any more; answers what was sent.
     pub fn finish(&self) -> Sent {
+        self.finish_telling(&mut |_| {})
+    }
+
+    /// As [`finish`](Self::finish); `told` is called several times a second with how many results are left.
+    pub fn finish_telling(&self, told: &mut dyn FnMut(usize)) -> Sent {
         let shared = &self.shared;
         let mut queue = lock(&shared.queue);
         let (mut seen, mut since) = (shared.progress.load(Ordering::Relaxed), Instant::now());
         while !queue.waiting.is_empty() || queue.working > 0 {
             let waited = shared.changed.wait_timeout(queue, Duration::from_millis(200));
             queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+            told(queue.waiting.len() + queue.working);
             let now = shared.progress.load(Ordering::Relaxed) + shared.moved();
             if now != seen {
                 (seen, since) = (now, Instant::now());
@@ -238,12 +238,15 @@ impl Upstream for Tiers {
                 continue;
             }
             let Some(tier) = shared.tier(slot) else { continue };
-            match (shared.runtime)()
-                .and_then(|runtime| runtime.block_on(bring(&shared.store, &*tier, action)))
-            {
-                Ok(Brought::Absent) => slot.seen.forget(action),
-                Ok(Brought::Whole(moved)) => {
-                    slot.note(action);
+            let brought =
+                shared.runtime.handle().and_then(|it| it.block_on(bring(&shared.store, &*tier, action)));
+            match brought {
+                Ok(Brought::Absent) => slot.forget(action),
+                Ok(Brought::Whole { moved, old }) => {
+                    // An old one is offered to its tier again, which makes it young.
+                    if !old {
+                        slot.note(action);
+                    }
                     for earlier in 0..at {
                         self.send(earlier, action, label);
                     }
@@ -257,7 +260,7 @@ impl Upstream for Tiers {
                     slot.distrust(action);
                     shared.warn(
                         format!("a result in `{}` is not believed: {reason}", slot.configured.name),
-                        None,
+                        Some("trust the key of who signed it (`larder key trust`), or see who else writes there".into()),
                     );
                     why = Some(format!("the result in `{}` is not believed: {reason}", slot.configured.name));
                 }
@@ -272,8 +275,10 @@ impl Upstream for Tiers {
                     tracing::debug!(%error, tier = slot.configured.name, "a result cannot be used");
                     why = Some(format!("the result in `{}` cannot be used: {error}", slot.configured.name));
                 }
-                // A tier that is read takes nothing: it is this machine's store that has no room.
-                Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::ReadOnly) => {
+                Ok(Brought::Foreign) => {
+                    why = Some(format!("the result in `{}` is of a newer Larder", slot.configured.name));
+                }
+                Ok(Brought::Unkept(error)) => {
                     let message = format!("what tiers have cannot be kept here: {error}");
                     shared.warn(message.clone(), error.hint().map(str::to_owned));
                     return Fetched::Miss(Some(message));
@@ -324,9 +329,16 @@ impl Slot {
         }
     }
 
+    fn forget(&self, action: &ActionDigest) {
+        if let Err(error) = self.seen.forget(action) {
+            tracing::debug!(%error, "the memory of a tier cannot be written");
+        }
+    }
+
     fn distrust(&self, action: &ActionDigest) {
-        self.seen.forget(action);
-        lock(&self.bad).insert(*action);
+        if let Err(error) = self.seen.distrust(action) {
+            tracing::debug!(%error, "the memory of a tier cannot be written");
+        }
     }
 
     fn rests(&self) -> bool {
@@ -348,14 +360,16 @@ impl Shared {
         if slot.rests() {
             return None;
         }
-        let open = || match (slot.configured.open)() {
-            Ok(tier) => Some(tier),
+        if let Some(tier) = slot.tier.get() {
+            return Some(tier.clone());
+        }
+        match (slot.configured.open)() {
+            Ok(tier) => Some(slot.tier.get_or_init(|| tier).clone()),
             Err(error) => {
                 self.failed(slot, &error);
                 None
             }
-        };
-        slot.tier.get_or_init(open).clone()
+        }
     }
 
     /// A tier failed: it rests, and the first time it is said.
@@ -375,7 +389,7 @@ impl Shared {
 
     /// Bytes and requests of everything that is open, as a sign of life.
     fn moved(&self) -> u64 {
-        let tiers = self.slots.iter().filter_map(|slot| slot.tier.get()?.as_ref());
+        let tiers = self.slots.iter().filter_map(|slot| slot.tier.get());
         tiers.map(|tier| tier.moved()).map(|moved| moved.bytes + moved.requests).sum()
     }
 
@@ -394,12 +408,22 @@ impl Shared {
             };
             queue.working += 1;
             drop(queue);
-            self.send(&job);
+            self.send_unless_it_panics(&job);
             self.progress.fetch_add(1, Ordering::Relaxed);
             queue = lock(&self.queue);
             queue.working -= 1;
             queue.queued.remove(&(job.slot, job.action));
             self.changed.notify_all();
+        }
+    }
+
+    /// Tiers may be anybody's code: one that panics must not keep [`Tiers::finish`] waiting.
+    fn send_unless_it_panics(&self, job: &Job) {
+        let sent = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.send(job)));
+        if sent.is_err() {
+            lock(&self.sent).given_up += 1;
+            let error = Error::new(ErrorKind::Internal, "publish a result").with_message("it panicked");
+            self.failed(&self.slots[job.slot], &error);
         }
     }
 
@@ -414,7 +438,6 @@ impl Shared {
             Ok(None) => {}
             Ok(Some(receipt)) => {
                 slot.note(&job.action);
-                lock(&slot.bad).remove(&job.action);
                 let mut sent = lock(&self.sent);
                 sent.results += u64::from(!receipt.present);
                 sent.moved.add(receipt.sent);
@@ -439,7 +462,7 @@ impl Shared {
     }
 
     fn publish(&self, slot: &Slot, tier: &dyn Tier, job: &Job) -> Result<Option<Receipt>> {
-        let replace = lock(&slot.bad).contains(&job.action);
-        (self.runtime)()?.block_on(publish(&self.store, tier, &job.action, &job.label, replace))
+        let replace = slot.seen.is_bad(&job.action);
+        self.runtime.handle()?.block_on(publish(&self.store, tier, &job.action, &job.label, replace))
     }
 }

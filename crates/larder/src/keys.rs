@@ -45,6 +45,8 @@ pub struct KeySources {
     /// The key that signs: the path of its file, or its text (`LARDER_SIGNING_KEY`). Empty counts as none: that is what
     /// CI gives to those who may not have it.
     pub signing_key: Option<Zeroizing<Vec<u8>>>,
+    /// What tiers are encrypted with that say `encryption: true` (`LARDER_TIER_KEY`).
+    pub tier_key: Option<Zeroizing<Vec<u8>>>,
     /// The user's configuration folder.
     pub folder: Option<PathBuf>,
     /// It was named (`LARDER_CONFIG`), so that it must be there.
@@ -57,6 +59,7 @@ impl fmt::Debug for KeySources {
         f.debug_struct("KeySources")
             .field("secret", &hidden(&self.secret))
             .field("signing_key", &hidden(&self.signing_key))
+            .field("tier_key", &hidden(&self.tier_key))
             .field("folder", &self.folder)
             .field("folder_is_named", &self.folder_is_named)
             .finish()

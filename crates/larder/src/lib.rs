@@ -2,17 +2,18 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`cache`] | the embedding API: `Cache::open`, `put`, `get`, `lookup`, `record`, `plan_gc`, `verify` |
+//! | [`cache`] | the embedding API: `Cache::open`, `with_tiers`, `put`, `get`, `lookup`, `record`, `finish`, `plan_gc`, `verify` |
 //! | [`keys`] | the user's keys and trust: files, checks, `SigningConfig` |
-//! | [`tiers`] | remote tiers, wired from a project's configuration |
+//! | [`tiers`] | remote tiers: described by whoever embeds Larder, or by a project's configuration |
 //! | [`project`] | a project with its worktree and its store, wired from its configuration |
 
 pub mod cache;
+mod describe;
 pub mod keys;
 pub mod project;
 pub mod tiers;
 
-pub use cache::{Cache, Config};
+pub use cache::{Cache, Config, Finished};
 pub use larder_core as core;
 pub use larder_reapi as reapi;
 pub use larder_remote as remote;

@@ -71,6 +71,9 @@ pub(crate) struct GcArgs {
     /// Collect in this remote tier instead, in two phases: what no result needs is marked, and deleted by a later collection
     #[arg(long, value_name = "TIER", conflicts_with_all = ["to_size", "order"])]
     pub(crate) tier: Option<String>,
+    /// With --tier: delete also what was used less than 15 days ago
+    #[arg(long, requires = "tier")]
+    pub(crate) force: bool,
     /// What goes first
     #[arg(long, value_enum, default_value_t = Order::Lru)]
     pub(crate) order: Order,
@@ -84,7 +87,7 @@ pub(crate) struct GcArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The file; it is replaced only when all is written
+    /// The file; it is replaced only when all is written. `-`: standard output
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub(crate) file: std::path::PathBuf,
     /// Only results whose label contains this: `app:build`, `compile`

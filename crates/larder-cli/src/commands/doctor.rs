@@ -44,7 +44,7 @@ pub(super) fn doctor(context: &Context, args: &DoctorArgs) -> Result<Exit, Exit>
     }
     let runtime = larder::tiers::runtime();
     for tier in tiers {
-        let opened = (tier.open)().and_then(|opened| Ok((opened, runtime()?)));
+        let opened = (tier.open)().and_then(|opened| Ok((opened, runtime.handle()?)));
         match opened {
             Ok((opened, runtime)) => {
                 let examined = runtime.block_on(opened.examine(larder::cache::DEFAULT_NAMESPACE));

@@ -57,6 +57,7 @@ fn damage_in_a_registry_heals() {
     let theirs = machine(&ours, "theirs");
     assert_eq!(theirs.good(&[]).executed(), 2);
     same(&ours, &theirs);
+    assert_eq!(machine(&ours, "third").good(&[]).executed(), 0, "what was built again has replaced it");
 }
 
 /// Whoever owns the bucket reads nothing; who has another key has nothing.
@@ -64,9 +65,12 @@ fn damage_in_a_registry_heals() {
 fn an_encrypted_tier_shows_nothing() {
     let ours = project();
     let share = ours.base().join("share");
-    let sealed = |key: &str| format!("dir: {{path: {}, encryption: {{key: {key}}}}}", share.display());
-    tier(&ours, &sealed("a key that the whole team has"));
+    tier(&ours, &format!("dir: {{path: {}, encryption: true}}", share.display()));
+    let recipes = ours.read("cookbook.yml").replace("cp in out;", "cp in out; env > many-env;");
+    ours.recipes(recipes.split_once("recipes:\n").unwrap().1);
+    let ours = ours.with("LARDER_TIER_KEY", "a key that the whole team has");
     ours.good(&[]);
+    assert!(!ours.read("many-env").contains("whole team"), "recipes do not see it");
     let all: Vec<_> = objects(&ours, "").iter().map(|path| fs::read(path).unwrap()).collect();
     assert!(!all.is_empty());
     for bytes in &all {
@@ -78,8 +82,12 @@ fn an_encrypted_tier_shows_nothing() {
     assert!(theirs.good(&[]).out.contains("2 cached (2 dir)"));
     same(&ours, &theirs);
     let strangers = machine(&ours, "strangers");
-    tier(&strangers, &sealed("a key that nobody else has"));
+    let strangers = strangers.with("LARDER_TIER_KEY", "a key that nobody else has");
     assert_eq!(strangers.good(&[]).executed(), 2);
+    let forgetful = machine(&ours, "forgetful").without("LARDER_TIER_KEY");
+    let ran = forgetful.good(&[]);
+    assert_eq!((ran.executed(), ran.warnings()), (2, 1), "{ran:#?}");
+    assert!(ran.err.contains("set LARDER_TIER_KEY"), "{ran:#?}");
 }
 
 /// With a key that cannot be used nothing is sent, and it is said how to make one.
@@ -179,6 +187,91 @@ fn an_exported_file_is_imported_elsewhere() {
     assert!(ran.err.contains("2 results are not believed"), "{ran:#?}");
     strangers.file("larder.yml", "name: demo\n");
     assert_eq!(strangers.good(&[]).executed(), 2);
+}
+
+/// What is no regular file is written into or refused, never replaced; a link is followed.
+#[test]
+fn an_export_replaces_nothing_but_a_file() {
+    let ours = project();
+    ours.good(&[]);
+    let base = ours.base();
+    let export = |name: &str| ours.larder(&["cache", "export", &base.join(name).display().to_string()]);
+    fs::write(base.join("file"), "old").unwrap();
+    std::os::unix::fs::symlink("file", base.join("link")).unwrap();
+    assert_eq!(export("link").code, Some(0));
+    assert!(base.join("link").is_symlink() && fs::read(base.join("file")).unwrap().len() > 1000);
+    let ran = export("share");
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.err.contains("it is a folder"), "{ran:#?}");
+    let ran = ours.larder(&["cache", "export", "/dev/null"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    let ran = export("nowhere/cache.tar");
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.err.contains("the folder must exist"), "{ran:#?}");
+    ours.shell("mkfifo fifo");
+    let ran = ours.larder(&["cache", "import", "fifo"]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert!(ran.err.contains("it is no file"), "{ran:#?}");
+}
+
+/// Links in a shared folder lead nowhere: nothing is read, written or deleted through them. A FIFO is not waited for.
+#[test]
+fn a_shared_folder_leads_nowhere_else() {
+    let ours = project();
+    let (share, victim) = (ours.base().join("share/larder1/default"), ours.base().join("victim"));
+    fs::create_dir_all(&share).unwrap();
+    fs::create_dir_all(victim.join("ab")).unwrap();
+    fs::write(victim.join("note.txt"), "mine").unwrap();
+    let name = "ab".repeat(32);
+    fs::write(victim.join("ab").join(&name), "mine").unwrap();
+    for folder in ["packs", "recipes", "results", "marked"] {
+        std::os::unix::fs::symlink(&victim, share.join(folder)).unwrap();
+    }
+    ours.shell(&format!("find '{}' -type f -exec touch -d '60 days ago' {{}} +", victim.display()));
+    ours.good(&[]);
+    ours.larder(&["cache", "gc", "--tier", "dir", "--older-than", "30d"]);
+    let left: Vec<_> = fs::read_dir(&victim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(victim.join("note.txt").exists() && victim.join("ab").join(&name).exists());
+
+    let ours = project();
+    ours.good(&[]);
+    for result in objects(&ours, "/results/") {
+        fs::remove_file(&result).unwrap();
+        ours.shell(&format!("mkfifo '{}'", result.display()));
+    }
+    let theirs = machine(&ours, "theirs");
+    assert_eq!(theirs.good(&[]).executed(), 2);
+    same(&ours, &theirs);
+}
+
+/// Every damage of a pack is a miss that heals: the machine that rebuilds replaces it.
+#[test]
+fn every_damage_heals() {
+    let damages: [(&str, fn(&std::path::Path)); 4] = [
+        ("empty", |path| fs::write(path, "").unwrap()),
+        ("cut", |path| {
+            let bytes = fs::read(path).unwrap();
+            fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+        }),
+        ("folder", |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        }),
+        ("gone", |path| fs::remove_file(path).unwrap()),
+    ];
+    for (name, damage) in damages {
+        let ours = project();
+        ours.good(&[]);
+        objects(&ours, "/packs/").iter().for_each(|path| damage(path));
+        let theirs = machine(&ours, "theirs");
+        let ran = theirs.good(&[]);
+        assert_eq!((ran.executed(), ran.warnings()), (2, 0), "{name}: {ran:#?}");
+        let third = machine(&ours, "third");
+        assert_eq!(third.good(&[]).executed(), 0, "{name}");
+        same(&ours, &third);
+    }
 }
 
 /// What nobody can believe is not exported, and it is said why.

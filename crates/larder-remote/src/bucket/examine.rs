@@ -5,11 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 use larder_core::Result;
 use object_store::path::Path;
 
-use super::{Bucket, rand_id};
+use super::{Bucket, random_id};
 use crate::tier::{Examination, Rate, TRIED_BYTES, TRIES, noise};
 
 pub(super) async fn examine(bucket: &Bucket, namespace: &str) -> Examination {
-    let id = format!("{:016x}", rand_id());
+    let id = format!("{:016x}", random_id());
     let path = bucket.names("probe").probe(&id);
     let mut found = Examination::default();
     let look_up = look_up(bucket, &path).await;
@@ -20,7 +20,7 @@ pub(super) async fn examine(bucket: &Bucket, namespace: &str) -> Examination {
     }
     found.list = Some(bucket.objects.list(&bucket.names(namespace).marked()).await.map(drop));
     let before = SystemTime::now();
-    let write = rate(bucket.objects.put(&path, noise(TRIED_BYTES, rand_id()))).await.map(|(rate, ())| rate);
+    let write = rate(bucket.objects.put(&path, noise(TRIED_BYTES, random_id()))).await.map(|(rate, ())| rate);
     let after = SystemTime::now();
     let written = write.is_ok();
     found.write = Some(write);

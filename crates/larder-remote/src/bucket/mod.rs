@@ -24,12 +24,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use larder_core::{Error, Hash, Result};
+use larder_core::{Error, ErrorKind, Hash, Result};
 use object_store::ObjectStore;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::packed::collect::Sweep;
-use crate::packed::shelf::{About, Kind, Place, Presence, Shelf, Written};
+use crate::packed::shelf::{About, Kind, Object, Place, Presence, Shelf, Written};
 use crate::packed::stored::LARGEST;
 use crate::packed::{PackOptions, PackedTier};
 use crate::tier::{Examination, Transfer};
@@ -85,7 +85,8 @@ struct Bucket {
     marked: Arc<Mutex<Option<Marks>>>,
 }
 
-type Marks = (Instant, String, Arc<HashSet<Hash>>);
+/// Marks of a folder, as read at a time; nothing if they could not be read.
+type Marks = (Instant, String, Option<Arc<HashSet<Hash>>>);
 
 impl Bucket {
     fn names(&self, namespace: &str) -> Names {
@@ -97,7 +98,7 @@ impl Bucket {
         *self
             .creates
             .get_or_init(|| async {
-                let id = format!("{:016x}", rand_id());
+                let id = format!("{:016x}", random_id());
                 let path = self.names("probe").probe(&id);
                 let tried = async {
                     let first = self.objects.create(&path, Bytes::from_static(b"1")).await?;
@@ -115,7 +116,12 @@ impl Bucket {
     }
 }
 
-fn rand_id() -> u64 {
+fn is_old(written: SystemTime) -> bool {
+    SystemTime::now().duration_since(written).is_ok_and(|age| age > OLD)
+}
+
+/// Another number each time.
+pub(crate) fn random_id() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(std::process::id())
 }
@@ -144,20 +150,20 @@ impl Shelf for Bucket {
 
     async fn presence(&self, place: &Place) -> Result<Presence> {
         let written = self.objects.written(&self.names(&place.namespace).place(place)).await?;
-        let age = written.map(|written| SystemTime::now().duration_since(written).unwrap_or_default());
-        Ok(match age {
+        Ok(match written {
             None => Presence::Absent,
-            Some(age) if age > OLD => Presence::Old,
+            Some(written) if is_old(written) => Presence::Old,
             Some(_) => Presence::Present,
         })
     }
 
-    async fn read(&self, place: &Place) -> Result<Option<Bytes>> {
+    async fn read(&self, place: &Place) -> Result<Option<Object>> {
         let limit = match place.kind {
             Kind::Result => LARGEST as u64,
             Kind::Note => LARGEST_NOTE,
         };
-        self.objects.get(&self.names(&place.namespace).place(place), limit).await
+        let found = self.objects.get(&self.names(&place.namespace).place(place), limit).await?;
+        Ok(found.map(|(bytes, written)| Object { bytes, old: is_old(written) }))
     }
 
     async fn write(&self, place: &Place, object: Bytes, about: &About<'_>) -> Result<Written> {
@@ -197,12 +203,17 @@ impl Shelf for Bucket {
             && read.elapsed() < MARKS_FRESH
             && *of == folder.as_ref()
         {
-            return Ok(marks.clone());
+            let unknown =
+                || Error::new(ErrorKind::Permission, "list objects").with("tier", self.objects.name());
+            return marks.clone().ok_or_else(unknown);
         }
-        let found = self.objects.list(&folder).await?;
-        let marks: Arc<HashSet<Hash>> =
-            Arc::new(found.iter().filter_map(|object| names::pack_of(&object.location)).collect());
+        let found = self.objects.list(&folder).await;
+        let marks = found.as_ref().ok().map(|found| {
+            Arc::new(
+                found.iter().filter_map(|object| names::pack_of(&object.location)).collect::<HashSet<_>>(),
+            )
+        });
         *marked = Some((Instant::now(), folder.to_string(), marks.clone()));
-        Ok(marks)
+        found.map(|_| marks.unwrap_or_default())
     }
 }

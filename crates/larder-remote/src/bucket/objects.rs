@@ -6,10 +6,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use larder_core::{Error, ErrorKind, Result};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload};
@@ -85,9 +85,16 @@ impl Objects {
         self.moved[1].read()
     }
 
+    /// A request, with what it moved.
     fn count(&self, bytes: usize) {
         for moved in &self.moved {
             moved.0.fetch_add(1, Ordering::Relaxed);
+        }
+        self.count_bytes(bytes);
+    }
+
+    fn count_bytes(&self, bytes: usize) {
+        for moved in &self.moved {
             moved.1.fetch_add(bytes as u64, Ordering::Relaxed);
         }
     }
@@ -105,7 +112,8 @@ impl Objects {
     }
 
     /// A whole object; nothing if there is none, `Corrupt` if it has more than `limit` bytes.
-    pub(crate) async fn get(&self, path: &Path, limit: u64) -> Result<Option<Bytes>> {
+    /// With when it was written, by the store's clock.
+    pub(crate) async fn get(&self, path: &Path, limit: u64) -> Result<Option<(Bytes, SystemTime)>> {
         let begun = self.store.get_opts(path, GetOptions::default());
         let found = match self.in_time("look up a result", self.patience.answer, begun).await {
             Ok(found) => found,
@@ -115,7 +123,7 @@ impl Objects {
             }
             Err(error) => return Err(error),
         };
-        let size = found.meta.size;
+        let (size, written) = (found.meta.size, SystemTime::from(found.meta.last_modified));
         let too_large = || {
             Error::new(ErrorKind::Corrupt, "read a result")
                 .with_message(format!("it has more than {limit} bytes"))
@@ -140,7 +148,7 @@ impl Objects {
         if bytes.len() as u64 > limit {
             return Err(too_large());
         }
-        Ok(Some(bytes.into()))
+        Ok(Some((bytes.into(), written)))
     }
 
     /// When an object was written, by the store's clock, if there is one. Asked for by its first byte: a `HEAD` costs the same, and its
@@ -166,15 +174,36 @@ impl Objects {
 
     /// The bytes `range` of an object, all of them.
     pub(crate) async fn range(&self, path: &Path, range: Range<u64>) -> Result<Bytes> {
-        let length = range.end - range.start;
+        const OPERATION: &str = "read content";
+        let (length, end) = (range.end - range.start, range.end);
         let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
-        let read = async { self.store.get_opts(path, options).await?.bytes().await };
-        let bytes = self.in_time("read content", self.patience.body(length), read).await?;
-        self.count(bytes.len());
-        if bytes.len() as u64 == length {
-            return Ok(bytes);
+        let begun = Instant::now();
+        let silence = self.patience.answer * 3;
+        let found = self.in_time(OPERATION, silence, self.store.get_opts(path, options)).await?;
+        let corrupt = |message: &'static str| {
+            Error::new(ErrorKind::Corrupt, OPERATION).with_message(message).with("tier", self.name())
+        };
+        if found.meta.size < end {
+            return Err(corrupt("an object is shorter than the result says"));
         }
-        Err(Error::new(ErrorKind::Unavailable, "read content")
+        let mut body = found.into_stream();
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        self.count(0);
+        // Each piece comes soon, and all of them at a bearable rate.
+        while let Some(piece) = self.in_time(OPERATION, silence, body.try_next()).await? {
+            bytes.extend_from_slice(&piece);
+            self.count_bytes(piece.len());
+            if bytes.len() as u64 > length {
+                return Err(corrupt("more came than was asked for"));
+            }
+            if begun.elapsed() > self.patience.body(length) {
+                return Err(self.speaker.unanswered(OPERATION, begun.elapsed().as_secs()));
+            }
+        }
+        if bytes.len() as u64 == length {
+            return Ok(bytes.into());
+        }
+        Err(Error::new(ErrorKind::Unavailable, OPERATION)
             .with_message(format!("{} bytes came instead of {length}", bytes.len()))
             .with("tier", self.name()))
     }
@@ -217,10 +246,24 @@ impl Objects {
 
     /// Everything below `prefix`.
     pub(crate) async fn list(&self, prefix: &Path) -> Result<Vec<ObjectMeta>> {
-        let list = self.store.list(Some(prefix)).try_collect::<Vec<_>>();
-        let found = self.in_time("list objects", self.patience.answer * 20, list).await;
+        let mut pages = self.store.list(Some(prefix));
+        let mut found = Vec::new();
+        // However many there are, they keep coming.
+        loop {
+            let next = async { pages.next().await.transpose() };
+            match tokio::time::timeout(self.patience.answer * 3, next).await {
+                Ok(Ok(Some(object))) => found.push(object),
+                Ok(Ok(None)) => break,
+                // What others put there, under names that no object of Larder's has.
+                Ok(Err(object_store::Error::InvalidPath { .. })) => {}
+                Ok(Err(error)) => return Err(self.speaker.explain("list objects", &error)),
+                Err(_) => {
+                    return Err(self.speaker.unanswered("list objects", self.patience.answer.as_secs() * 3));
+                }
+            }
+        }
         self.count(0);
-        found
+        Ok(found)
     }
 
     /// Deletes an object; one that is not there is no error.

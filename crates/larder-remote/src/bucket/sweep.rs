@@ -7,7 +7,7 @@ use bytes::Bytes;
 use larder_core::{Error, ErrorKind, Hash, Result};
 use object_store::path::Path;
 
-use super::{Bucket, rand_id};
+use super::{Bucket, random_id};
 use crate::packed::collect::{Item, Listed, Sweep};
 
 impl Bucket {
@@ -37,7 +37,7 @@ impl Bucket {
 #[async_trait]
 impl Sweep for Bucket {
     async fn now(&self) -> Result<SystemTime> {
-        let path = self.names("probe").probe(&format!("{:016x}", rand_id()));
+        let path = self.names("probe").probe(&format!("{:016x}", random_id()));
         self.objects.put(&path, Bytes::from_static(b"what time is it")).await?;
         let written = self.objects.written(&path).await?;
         self.objects.delete(&path).await?;

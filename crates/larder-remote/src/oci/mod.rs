@@ -40,11 +40,19 @@ pub struct OciConfig {
 pub fn identity(config: &OciConfig) -> String {
     match parse(config) {
         Ok(reference) => format!("oci:{}/{}", reference.host(), reference.repository()),
-        Err(_) => format!("oci:{}", config.reference),
+        Err(_) => "oci:".to_owned(),
     }
 }
 
 fn parse(config: &OciConfig) -> Result<Reference> {
+    let host = config.reference.split_once("://").map_or(&config.reference[..], |(_, rest)| rest);
+    let host = host.split('/').next().unwrap_or_default();
+    if host.contains('@') {
+        // Not shown: it holds a password.
+        return Err(Error::new(ErrorKind::Invalid, "open a cache tier")
+            .with_message("the reference has a user or password in it")
+            .with_hint("remove it; log in with `docker login` or `podman login`"));
+    }
     let invalid = |message: String, hint: String| {
         Error::new(ErrorKind::Invalid, "open a cache tier")
             .with("reference", &config.reference)

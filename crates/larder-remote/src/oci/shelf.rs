@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::artifact;
 use crate::packed::collect::Sweep;
-use crate::packed::shelf::{About, Kind, Place, Presence, Shelf, Written};
+use crate::packed::shelf::{About, Kind, Object, Place, Presence, Shelf, Written};
 use crate::packed::stored::LARGEST;
 use crate::tier::{Examination, Rate, TRIED_BYTES, TRIES, Transfer, noise};
 
@@ -125,12 +125,11 @@ impl Shelf for OciShelf {
 
     async fn presence(&self, place: &Place) -> Result<Presence> {
         self.count(0);
-        // When it was pushed is not told; registries have rules of their own for what is old.
         let there = self.artifacts.has(&artifact::tag(place)).await?;
         Ok(if there { Presence::Present } else { Presence::Absent })
     }
 
-    async fn read(&self, place: &Place) -> Result<Option<Bytes>> {
+    async fn read(&self, place: &Place) -> Result<Option<Object>> {
         self.count(0);
         let Some(manifest) = self.artifacts.manifest(&artifact::tag(place)).await? else { return Ok(None) };
         let malformed = |message: &'static str| {
@@ -143,7 +142,9 @@ impl Shelf for OciShelf {
             self.count(usize::try_from(first.size).unwrap_or(usize::MAX));
         }
         let object = self.artifacts.blob(first, LARGEST).await?;
-        object.map(Some).ok_or_else(|| malformed("its manifest is there, and its content is not"))
+        let bytes = object.ok_or_else(|| malformed("its manifest is there, and its content is not"))?;
+        // When it was pushed is not told; registries have rules of their own for what is old.
+        Ok(Some(Object { bytes, old: false }))
     }
 
     async fn write(&self, place: &Place, object: Bytes, about: &About<'_>) -> Result<Written> {

@@ -9,7 +9,10 @@
 //! 3. Who writes the very same pack anew makes it young, and takes its mark away.
 //!
 //! Times are those of the place: its own clock writes them, and is asked for the time. A result that is used is written anew
-//! when it is a week old; so the age of results says when they were last used, to a week.
+//! when it is a week old (by the clock of who uses it); so the age of results says when they were last used, to two weeks: a
+//! machine that keeps its store asks again after a week. A shorter [`CollectOptions::older_than`] deletes what is used.
+//!
+//! Every key of an encrypted tier has a room of its own: nothing is deleted whose names cannot be read.
 //!
 //! What is broken off in the middle loses nothing: results are deleted before what they name.
 
@@ -23,7 +26,6 @@ use larder_core::{Error, ErrorKind, Hash, Result};
 use super::PackedTier;
 use super::seal::Seal;
 use super::shelf::{Kind, Place, Shelf};
-use super::stored::Stored;
 
 /// Requests at once.
 const AT_ONCE: usize = 8;
@@ -200,22 +202,24 @@ impl PackedTier {
     async fn packs_named(&self, namespace: &str, name: &str) -> Result<Named> {
         let place = Place { namespace: namespace.to_owned(), kind: Kind::Result, name: name.to_owned() };
         let Some(object) = self.shelf.read(&place).await? else { return Ok(Named::Gone) };
-        let opened = match &self.seal {
-            Some(seal) => seal.open_object(&place, &object),
-            None => Some(object.to_vec()),
-        };
-        if let Some(stored) = opened.as_deref().and_then(Stored::decode_object) {
-            return Ok(Named::Packs(stored.pack_names()));
-        }
-        if Stored::is_foreign(&object) || Seal::is_sealed(&object) {
-            return Err(Error::new(ErrorKind::Invalid, "collect")
-                .with_message("there are results of another version, or encrypted with another key")
+        let not_mine = |message: &'static str| {
+            Error::new(ErrorKind::Invalid, "collect")
+                .with_message(message)
                 .with("tier", self.shelf.name())
                 .with_hint(
                     "what they name is not known, so nothing was deleted; collect where they are written",
-                ));
+                )
+        };
+        match self.decode(&place, &object.bytes) {
+            Ok(stored) => Ok(Named::Packs(stored.pack_names())),
+            Err(error) if error.kind() == ErrorKind::Version => {
+                Err(not_mine("there are results of another version"))
+            }
+            Err(_) if Seal::is_sealed(&object.bytes) && self.seal.is_none() => {
+                Err(not_mine("there are results that are encrypted, where none should be"))
+            }
+            Err(_) => Ok(Named::Garbage),
         }
-        Ok(Named::Garbage)
     }
 
     /// Marks whose packs are gone.

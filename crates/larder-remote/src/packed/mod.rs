@@ -83,7 +83,7 @@ impl PackedTier {
 
     /// Where the result of an action lies.
     fn result_place(&self, namespace: &str, action: &ActionDigest) -> Place {
-        Place::result(namespace, action, self.seal.as_ref())
+        Place::result(&self.shelved(namespace), action, self.seal.as_ref())
     }
 
     /// An object as it lies at `place`.
@@ -102,27 +102,40 @@ impl PackedTier {
     /// Reads what is at `place`, decrypted.
     async fn stored(&self, place: &Place) -> Result<Option<Stored>> {
         let Some(object) = self.shelf.read(place).await? else { return Ok(None) };
-        self.decode(place, object).map(Some)
+        self.decode(place, &object.bytes).map(Some)
     }
 
-    fn decode(&self, place: &Place, object: Bytes) -> Result<Stored> {
-        let malformed = |why: &'static str| {
-            Error::new(ErrorKind::Corrupt, "read a result").with_message(why).with("tier", self.shelf.name())
+    fn decode(&self, place: &Place, object: &[u8]) -> Result<Stored> {
+        let wrong = |kind: ErrorKind, why: &'static str| {
+            Error::new(kind, "read a result").with_message(why).with("tier", self.shelf.name())
         };
-        let object = match &self.seal {
-            Some(seal) => {
-                let opened = seal.open_object(place, &object);
-                opened.ok_or_else(|| malformed("it cannot be decrypted with this tier's key"))?.into()
+        let opened = self.seal.as_ref().map(|seal| seal.open_object(place, object));
+        let plain = match &opened {
+            Some(Some(plain)) => plain,
+            Some(None) => {
+                return Err(wrong(ErrorKind::Corrupt, "it cannot be decrypted with this tier's key"));
             }
             None => object,
         };
-        Stored::decode_object(&object).ok_or_else(|| malformed("it does not decode"))
+        if Stored::is_foreign(plain) {
+            return Err(wrong(ErrorKind::Version, "it was written by a newer Larder"));
+        }
+        Stored::decode_object(plain).ok_or_else(|| wrong(ErrorKind::Corrupt, "it does not decode"))
+    }
+
+    /// Where a namespace lies on the shelf. What is encrypted lies apart, by its key: who lacks the key cannot know what is
+    /// needed there, and deletes nothing there.
+    fn shelved(&self, namespace: &str) -> String {
+        match &self.seal {
+            Some(seal) => format!("{namespace}/sealed-{}", seal.id()),
+            None => namespace.to_owned(),
+        }
     }
 }
 
 #[async_trait]
 impl Tier for PackedTier {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         self.shelf.name()
     }
 
@@ -139,10 +152,10 @@ impl Tier for PackedTier {
 
     async fn look_up(&self, namespace: &str, action: &ActionDigest) -> Result<Option<Box<dyn Offer>>> {
         let place = self.result_place(namespace, action);
-        let stored = self.stored(&place).await?;
-        Ok(stored.map(|stored| -> Box<dyn Offer> {
-            Box::new(PackedOffer { tier: self.apart(), namespace: namespace.to_owned(), stored })
-        }))
+        let Some(object) = self.shelf.read(&place).await? else { return Ok(None) };
+        let stored = self.decode(&place, &object.bytes)?;
+        let offer = PackedOffer { tier: self.apart(), namespace: place.namespace, stored, old: object.old };
+        Ok(Some(Box::new(offer)))
     }
 
     async fn publish(&self, publication: &Publication<'_>) -> Result<Receipt> {
@@ -151,13 +164,13 @@ impl Tier for PackedTier {
 
     async fn collect(&self, namespace: &str, options: &CollectOptions) -> Result<Collected> {
         match self.shelf.sweep() {
-            Some(place) => self.sweep(place, namespace, options).await,
+            Some(place) => self.sweep(place, &self.shelved(namespace), options).await,
             None => Err(deletes_itself(self.name())),
         }
     }
 
     async fn examine(&self, namespace: &str) -> Examination {
-        self.shelf.examine(namespace).await
+        self.shelf.examine(&self.shelved(namespace)).await
     }
 }
 
@@ -190,8 +203,10 @@ pub fn describe(object: &[u8]) -> Option<Described> {
 #[derive(Debug)]
 struct PackedOffer {
     tier: PackedTier,
+    /// As it is shelved.
     namespace: String,
     stored: Stored,
+    old: bool,
 }
 
 #[async_trait]
@@ -202,6 +217,10 @@ impl Offer for PackedOffer {
 
     fn trees(&self) -> &[Bytes] {
         &self.stored.trees
+    }
+
+    fn is_old(&self) -> bool {
+        self.old
     }
 
     async fn fetch(&self, store: &Store, needs: &[Digest], missing: &[Digest]) -> Result<Transfer> {

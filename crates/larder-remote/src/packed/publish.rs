@@ -33,17 +33,21 @@ const RECENT: usize = 4;
 const COMPARED: usize = 2;
 
 pub(super) async fn publish(tier: &PackedTier, publication: &Publication<'_>) -> Result<Receipt> {
-    let namespace = publication.store.namespace();
-    let place = tier.result_place(namespace, publication.action);
+    let namespace = tier.shelved(publication.store.namespace());
+    let namespace = &namespace[..];
+    let place = tier.result_place(publication.store.namespace(), publication.action);
     let receipt = |present| Receipt { sent: tier.shelf.moved_here(), present };
+    let mut publication = *publication;
     if !publication.replace {
         match tier.shelf.presence(&place).await? {
             Presence::Absent => {}
             Presence::Present => return Ok(receipt(true)),
             // It is in use: so that nobody deletes it for its age.
-            Presence::Old => return refresh(tier, &place, publication).await.map(|()| receipt(true)),
+            Presence::Old if refresh(tier, &place, &publication).await? => return Ok(receipt(true)),
+            Presence::Old => publication.replace = true,
         }
     }
+    let publication = &publication;
     let recent = recent(tier, namespace, publication.label).await;
     // Where something proved bad, nothing that lies there is relied on.
     let known = match publication.replace {
@@ -60,22 +64,25 @@ pub(super) async fn publish(tier: &PackedTier, publication: &Publication<'_>) ->
     if written == Written::Present {
         return Ok(receipt(true));
     }
-    note(tier, publication, recent).await;
+    note(tier, namespace, publication, recent).await;
     Ok(receipt(false))
 }
 
-/// Writes an old result anew, as it is.
-async fn refresh(tier: &PackedTier, place: &Place, publication: &Publication<'_>) -> Result<()> {
-    let Some(object) = tier.shelf.read(place).await? else { return Ok(()) };
-    let packs = tier.decode(place, object.clone())?.pack_names();
+/// Writes an old result anew, as it is; not if it is damaged or its content is about to go.
+async fn refresh(tier: &PackedTier, place: &Place, publication: &Publication<'_>) -> Result<bool> {
+    let Some(object) = tier.shelf.read(place).await? else { return Ok(false) };
+    let packs = match tier.decode(place, &object.bytes) {
+        Ok(stored) => stored.pack_names(),
+        Err(error) if error.kind() == ErrorKind::Corrupt => return Ok(false),
+        Err(error) => return Err(error),
+    };
     let doomed = tier.shelf.doomed(&place.namespace).await?;
     if packs.iter().any(|pack| doomed.contains(pack)) {
-        // Its content is about to go: it is a miss soon, and written whole then.
-        return Ok(());
+        return Ok(false);
     }
     let of = tier.shown(publication.label, publication.action);
     let about = About { packs: &packs, of, replace: true };
-    tier.shelf.write(place, object, &about).await.map(drop)
+    tier.shelf.write(place, object.bytes, &about).await.map(|_| true)
 }
 
 /// Writes what of the content is not `known`, then the result.
@@ -95,7 +102,7 @@ async fn write(
         ..Stored::default()
     };
     stored.set_roots(publication.needs, &roots);
-    let mut packer = Packer::new(tier, &place.namespace)?;
+    let mut packer = Packer::new(tier, &place.namespace, publication.replace)?;
     // Lists first, and by themselves: they are read first, and alone.
     for lists in [true, false] {
         for root in roots.iter().flatten() {
@@ -143,7 +150,7 @@ fn roots(publication: &Publication<'_>) -> Result<Vec<Option<Root>>> {
 async fn recent(tier: &PackedTier, namespace: &str, label: &str) -> Vec<ActionDigest> {
     let place = Place::note(namespace, label, tier.seal.as_ref());
     let note = match tier.shelf.read(&place).await {
-        Ok(note) => note.unwrap_or_default(),
+        Ok(note) => note.map(|note| note.bytes).unwrap_or_default(),
         Err(error) => {
             tracing::debug!(%error, "the note of a recipe cannot be read");
             Bytes::new()
@@ -158,12 +165,12 @@ async fn recent(tier: &PackedTier, namespace: &str, label: &str) -> Vec<ActionDi
 }
 
 /// Notes this result as its recipe's newest. Without the note the next one is only larger.
-async fn note(tier: &PackedTier, publication: &Publication<'_>, recent: Vec<ActionDigest>) {
+async fn note(tier: &PackedTier, namespace: &str, publication: &Publication<'_>, recent: Vec<ActionDigest>) {
     let mut lines = vec![publication.action.to_string()];
     lines.extend(recent.iter().filter(|action| *action != publication.action).map(ActionDigest::to_string));
     lines.truncate(RECENT);
     lines.push(String::new());
-    let place = Place::note(publication.store.namespace(), publication.label, tier.seal.as_ref());
+    let place = Place::note(namespace, publication.label, tier.seal.as_ref());
     let object = tier.sealed(&place, lines.join("\n").into());
     let of = tier.shown(publication.label, publication.action);
     let about = About { replace: true, of, ..About::default() };
@@ -184,7 +191,7 @@ async fn known(
     if others.is_empty() {
         return known;
     }
-    let marked = match tier.shelf.doomed(store.namespace()).await {
+    let marked = match tier.shelf.doomed(&tier.shelved(store.namespace())).await {
         Ok(marked) => marked,
         Err(error) => {
             tracing::debug!(%error, "marks cannot be read; everything is written");
@@ -224,7 +231,8 @@ async fn chunks_of(tier: &PackedTier, store: &Store, action: &ActionDigest) -> R
         trees.get(digest).map(|tree| tree.to_vec()).ok_or_else(malformed)
     })?;
     let roots = stored.roots(&needs);
-    let mut content = Content::new(tier, store.namespace(), &stored);
+    let namespace = tier.shelved(store.namespace());
+    let mut content = Content::new(tier, &namespace, &stored);
     let local = store.local_store();
     let mut writer = local.writer(store.namespace())?;
     let listed = needs.iter().zip(&roots).filter(|(digest, _)| !trees.contains_key(digest));

@@ -49,10 +49,15 @@ impl Seal {
     /// # Errors
     /// `Invalid` when it has fewer than [`SHORTEST`] bytes.
     pub fn new(secret: &[u8]) -> Result<Self> {
+        if secret.is_empty() {
+            return Err(Error::new(ErrorKind::Invalid, "set up encryption")
+                .with_message("there is no key to encrypt with, so nothing is sent")
+                .with_hint("set LARDER_TIER_KEY to the key that your team shares; make it once: head -c 32 /dev/urandom | base64"));
+        }
         if secret.len() < SHORTEST {
             return Err(Error::new(ErrorKind::Invalid, "set up encryption")
                 .with_message(format!(
-                    "the tier's `encryption.key` has {} bytes; at least {SHORTEST} are needed",
+                    "the key to encrypt with has {} bytes; at least {SHORTEST} are needed",
                     secret.len()
                 ))
                 .with_hint("make one: head -c 32 /dev/urandom | base64"));

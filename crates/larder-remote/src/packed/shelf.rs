@@ -42,9 +42,9 @@ pub(crate) trait Shelf: fmt::Debug + Send + Sync {
     async fn presence(&self, place: &Place) -> Result<Presence>;
 
     /// What is at `place`, of at most [`super::stored::LARGEST`] bytes.
-    async fn read(&self, place: &Place) -> Result<Option<Bytes>>;
+    async fn read(&self, place: &Place) -> Result<Option<Object>>;
 
-    /// Puts a result or a note at `place`. `NotFound` when a pack that it names is gone.
+    /// Puts a result or a note at `place`. `NotFound` when the place can tell that a pack that it names is gone.
     async fn write(&self, place: &Place, object: Bytes, about: &About<'_>) -> Result<Written>;
 
     /// Bytes of a pack, all of `range`.
@@ -72,6 +72,15 @@ pub(crate) struct Place {
     pub(crate) kind: Kind,
     /// `<function>-<64 hex>-<size>` of a result, `<32 hex>` of a note; of an encrypted tier `k-<64 hex>` and `<32 hex>`.
     pub(crate) name: String,
+}
+
+/// What was at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Object {
+    /// All of it.
+    pub(crate) bytes: Bytes,
+    /// Whether who still uses it should write it anew; never, where that cannot be told.
+    pub(crate) old: bool,
 }
 
 /// What lies at a place.

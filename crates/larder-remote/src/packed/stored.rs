@@ -25,6 +25,9 @@ const HEADER: usize = 12;
 const MOST_PACKS: usize = 1 << 16;
 const MOST_FRAMES: usize = 1 << 20;
 
+/// Bytes of a frame in a pack at most: what the local format allows, with its head and a seal.
+const LARGEST_FRAME: u32 = 34 << 20;
+
 /// The message of a result object.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Stored {
@@ -143,6 +146,7 @@ impl Stored {
                 let chunks: u64 = run.counts.iter().map(|count| u64::from(*count)).sum();
                 let bytes: u64 = run.lengths.iter().map(|length| u64::from(*length)).sum();
                 (run.pack as usize) < self.packs.len()
+                    && run.lengths.iter().all(|length| *length <= LARGEST_FRAME)
                     && run.counts.len() == run.lengths.len()
                     && run.fingerprints.len() as u64 == chunks * FINGERPRINT as u64
                     && run.offset.checked_add(bytes).is_some()

@@ -69,6 +69,11 @@ impl Failure {
         match self.code() {
             Some(Code::ResourceExhausted) => no_room(operation),
             Some(Code::Unimplemented) => read_only(operation),
+            // Of a write it says that there is no such instance, or that content is gone already.
+            Some(Code::NotFound) => Error::new(ErrorKind::Unavailable, operation)
+                .with_message("the server has no place for it: no such instance, or content is gone already")
+                .with("tier", NAME)
+                .with_hint("see the tier's `instance`, and how much the server may keep"),
             _ => self.explain(operation),
         }
     }

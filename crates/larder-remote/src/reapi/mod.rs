@@ -203,7 +203,7 @@ fn carried_needs(carried: &Carried, action: &ActionDigest) -> Result<Vec<Digest>
 
 #[async_trait]
 impl Tier for ReapiTier {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         NAME
     }
 

@@ -117,14 +117,18 @@ fn a_marked_pack_is_not_taken_over() {
     publish(&share.tier(), &a, &first, false).unwrap();
     // Marked by a machine that saw no result of it; the result is there.
     let packs = share.of("/packs/");
-    let mark = packs[0].parent().unwrap().parent().unwrap().parent().unwrap().join("marked");
+    let marked = packs.last().unwrap();
+    let mark = marked.parent().unwrap().parent().unwrap().parent().unwrap().join("marked");
     std::fs::create_dir(&mark).unwrap();
-    std::fs::write(mark.join(packs[0].file_name().unwrap()), "").unwrap();
+    for pack in &packs {
+        std::fs::write(mark.join(pack.file_name().unwrap()), "").unwrap();
+    }
     let second = a.build(2, &[[noise(1, 3_000_000), b"more".to_vec()].concat()]);
     publish(&share.tier(), &a, &second, false).unwrap();
-    for pack in packs {
-        std::fs::remove_file(pack).unwrap();
-    }
+    // What was written anew lost its mark; what is still marked goes.
+    let doomed = packs.iter().filter(|pack| mark.join(pack.file_name().unwrap()).exists());
+    let gone = doomed.map(|pack| std::fs::remove_file(pack).unwrap()).count();
+    assert!(gone > 0);
     let b = Machine::new();
     assert!(bring(&share.tier(), &b, &second).unwrap().is_some(), "it does not name the marked pack");
 }
@@ -166,20 +170,47 @@ fn what_cannot_be_read_ends_it_and_garbage_goes() {
     assert!(!result.exists());
 }
 
+/// Each key of an encrypted tier has a room of its own, and so has what is plain: collecting in one touches no other.
 #[test]
 fn who_lacks_the_key_deletes_nothing() {
     let (share, a) = (Share::new(), Machine::new());
-    let packs =
-        PackOptions { seal: Some(Seal::new(b"sixteen bytes at least").unwrap()), ..PackOptions::default() };
-    let sealed = larder_remote::dir::open(share.0.path(), BucketOptions { packs, ..options() }).unwrap();
+    let sealed = |key: &[u8]| {
+        let packs = PackOptions { seal: Some(Seal::new(key).unwrap()), ..PackOptions::default() };
+        larder_remote::dir::open(share.0.path(), BucketOptions { packs, ..options() }).unwrap()
+    };
+    let (ours, theirs) = (sealed(b"sixteen bytes at least"), sealed(b"another key of this team"));
     let action = a.build(1, &[noise(1, 300_000)]);
-    publish(&sealed, &a, &action, false).unwrap();
+    publish(&ours, &a, &action, false).unwrap();
+    publish(&share.tier(), &a, &action, false).unwrap();
+    let all = CollectOptions { older_than: Some(HOUR), ..RULES };
     share.pass(5 * DAY);
     let before = share.files();
-    let error = wait(share.tier().collect("default", &RULES)).unwrap_err();
-    assert!(error.to_string().contains("another key"), "{error}");
+    assert_eq!(wait(theirs.collect("default", &all)).unwrap(), Collected::default());
     assert_eq!(share.files(), before);
-    assert_eq!(wait(sealed.collect("default", &RULES)).unwrap().packs_kept, 1);
+    // What is plain goes, and what is encrypted stays; and the other way round.
+    assert_eq!(share.collect(&all).results_deleted, 1);
+    share.pass(5 * DAY);
+    assert_eq!(share.collect(&all).packs_deleted, 1);
+    let b = Machine::new();
+    assert!(bring(&share.tier(), &b, &action).unwrap().is_none());
+    assert!(bring(&ours, &b, &action).unwrap().is_some());
+    assert_eq!(wait(ours.collect("default", &all)).unwrap().results_deleted, 1);
+}
+
+/// A hit is offered to its tier again when it is old, so that what is read daily does not go for its age.
+#[test]
+fn what_is_only_read_is_made_young() {
+    let (share, a) = (Share::new(), Machine::new());
+    let action = a.build(1, &[noise(1, 300_000)]);
+    publish(&share.tier(), &a, &action, false).unwrap();
+    let old = |share: &Share| wait(share.tier().look_up("default", &action)).unwrap().unwrap().is_old();
+    assert!(!old(&share));
+    share.pass(8 * DAY);
+    assert!(old(&share));
+    let b = Machine::new();
+    assert!(bring(&share.tier(), &b, &action).unwrap().is_some());
+    assert!(publish(&share.tier(), &b, &action, false).unwrap().present);
+    assert!(!old(&share));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use larder_core::Result;
 use larder_remote::Tier;
-use larder_remote::tiers::{Configured, Open, Tiers, TiersOptions};
+use larder_remote::tiers::{Configured, Open, Runtime, Tiers, TiersOptions};
 use larder_store::ActionDigest;
 use larder_store::store::{Fetched, Upstream};
 use larder_store::trust::{Secret, SigningConfig};
@@ -27,7 +27,7 @@ fn configured(name: &'static str, store: &Arc<Faulty>) -> Configured {
 fn tiers(machine: &Machine, stores: &[(&'static str, &Arc<Faulty>)]) -> Tiers {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let configured = stores.iter().map(|(name, store)| configured(name, store)).collect();
-    let runtime = Box::new(move || Ok(runtime.handle().clone()));
+    let runtime = Runtime::when_needed(move || Ok(runtime.handle().clone()));
     let options = TiersOptions { stalled: Duration::from_secs(2) };
     Tiers::new(machine.store.clone(), configured, runtime, options)
 }
@@ -234,7 +234,7 @@ fn a_tier_that_cannot_be_opened_is_one_warning() {
             .with_hint("mend it"))
     });
     let configured = Configured { name: "dir", identity: "dir".into(), open, read: true, write: true };
-    let runtime = Box::new(move || Ok(runtime.handle().clone()));
+    let runtime = Runtime::when_needed(move || Ok(runtime.handle().clone()));
     let behind = Tiers::new(machine.store.clone(), vec![configured], runtime, TiersOptions::default());
     for number in 0..3 {
         assert_eq!(tier_of(&behind.fetch(&key(number), "a:b")), None);

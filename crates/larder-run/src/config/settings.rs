@@ -118,8 +118,17 @@ pub struct RemoteTier {
     pub kind: RemoteKind,
     /// zstd level.
     pub compression_level: Option<u64>,
-    /// `encryption.key`.
-    pub encryption: Option<Secret>,
+    /// `encryption`.
+    pub encryption: Option<Encryption>,
+}
+
+/// What a tier is encrypted with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// `true`: with the key that the user's environment has.
+    Environment,
+    /// `{key}`: with this one, which everyone knows who has the repository.
+    Key(Secret),
 }
 
 /// What a remote tier speaks, with what it needs.
@@ -341,13 +350,17 @@ fn tier(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<RemoteTier> {
         "oci" => RemoteKind::Oci { reference: text("reference")? },
         _ => RemoteKind::Reapi { endpoint: text("endpoint")?, instance: text("instance") },
     };
-    let encryption = node.get("encryption").and_then(|node| {
-        reader.map(node, &["key"]);
-        node.get("key").and_then(|node| reader.text(node))
+    let encryption = node.get("encryption").and_then(|node| match node.value {
+        Value::Bool(wanted) => wanted.then_some(Encryption::Environment),
+        _ => {
+            reader.map(node, &["key"]);
+            let key = node.get("key").and_then(|node| reader.text(node));
+            key.map(|key| Encryption::Key(Secret::new(key)))
+        }
     });
     Some(RemoteTier {
         kind,
         compression_level: node.get("compressionLevel").and_then(|node| reader.count(node)),
-        encryption: encryption.map(Secret::new),
+        encryption,
     })
 }

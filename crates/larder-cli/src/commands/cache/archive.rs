@@ -1,17 +1,18 @@
 //! `larder cache export` and `import`: results in one file.
 
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use larder::core::Error;
+use larder::core::{Error, ErrorKind};
 use larder::remote::archive::{self, Exported, Imported};
 use larder::store::local::index::Listed;
 use larder::store::{ActionDigest, Store};
 use serde_json::json;
 
-use super::{fail, keys, open};
+use super::{keys, open};
 use crate::cli::{ExportArgs, ImportArgs};
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -24,7 +25,7 @@ const TOLD_EVERY: usize = 500;
 pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<Exit, Exit> {
     let printer = &context.printer;
     let (store, _) = open(context)?;
-    let results = chosen(&store, args).map_err(|error| fail(context, &error))?;
+    let results = chosen(&store, args).map_err(|error| refuse(context, &error))?;
     if args.dry_run {
         if args.json {
             printer.json(&json!({"version": 1, "dry_run": true, "results": results.len()}));
@@ -33,7 +34,7 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<Exit, Exit>
         }
         return Ok(Exit::Success);
     }
-    let written = write(context, &store, args, &results).map_err(|error| fail(context, &error))?;
+    let written = write(context, &store, args, &results).map_err(|error| refuse(context, &error))?;
     let Some((exported, bytes)) = written else {
         let hint = "sign what is made here: LARDER_CACHE_SECRET, or `larder key generate`; see docs/guides/signing.md";
         let why = if results.is_empty() {
@@ -44,7 +45,9 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<Exit, Exit>
         printer.refuse(format_args!("nothing was exported: {why}"), (!results.is_empty()).then_some(hint));
         return Err(Exit::Usage);
     };
-    if args.json {
+    if args.file.as_os_str() == "-" {
+        // Standard output is the archive.
+    } else if args.json {
         printer.json(&json!({
             "version": 1, "results": exported.results, "unsigned": exported.unsigned,
             "incomplete": exported.incomplete, "bytes": bytes,
@@ -84,7 +87,37 @@ fn chosen(store: &Store, args: &ExportArgs) -> Result<Vec<(ActionDigest, String)
     Ok(results)
 }
 
-/// Writes the file beside its place, and puts it there when it is whole. Nothing if it would hold nothing.
+/// Where an export goes.
+enum Target {
+    /// A file, written beside its place and put there when it is whole.
+    File(PathBuf),
+    /// Standard output, a device, a FIFO: written into, as it comes.
+    Stream(Box<dyn Write + Send>),
+}
+
+impl Target {
+    fn of(file: &Path) -> Result<Self, Error> {
+        if file.as_os_str() == "-" {
+            return Ok(Self::Stream(Box::new(io::stdout())));
+        }
+        let at = |error| Error::from_io(error, "export").with("path", file.display());
+        match fs::metadata(file) {
+            Ok(found) if found.is_file() => fs::canonicalize(file).map(Self::File).map_err(at),
+            Ok(found) if found.is_dir() => Err(Error::new(ErrorKind::Invalid, "export")
+                .with("path", file.display())
+                .with_message("it is a folder")
+                .with_hint("name a file in it")),
+            Ok(_) => {
+                let stream = File::options().write(true).open(file).map_err(at)?;
+                Ok(Self::Stream(Box::new(stream)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::File(file.to_owned())),
+            Err(error) => Err(at(error)),
+        }
+    }
+}
+
+/// Writes the archive. Nothing if it would hold nothing.
 fn write(
     context: &Context,
     store: &Store,
@@ -92,25 +125,56 @@ fn write(
     results: &[(ActionDigest, String)],
 ) -> Result<Option<(Exported, u64)>, Error> {
     let at = |error| Error::from_io(error, "export").with("path", args.file.display());
-    let folder = args.file.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(at)?;
-    let to = BufWriter::with_capacity(1 << 20, file.reopen().map_err(at)?);
-    // Ends when it is dropped.
     let runtime = larder::tiers::runtime();
     let mut told = |done: usize| {
         if done.is_multiple_of(TOLD_EVERY) {
             context.printer.talk(format_args!("{done} of {} results", results.len()));
         }
     };
-    let (exported, to) = archive::export(&runtime()?, store, results, to, args.level, &mut told)?;
+    let path = match Target::of(&args.file)? {
+        Target::Stream(stream) => {
+            let to = Counted { to: stream, bytes: 0 };
+            let (exported, to) =
+                archive::export(&runtime.handle()?, store, results, to, args.level, &mut told)?;
+            return Ok((exported.results > 0).then_some((exported, to.bytes)));
+        }
+        Target::File(path) => path,
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let readable = fs::Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new().permissions(readable).tempfile_in(folder).map_err(|error| {
+        Error::from_io(error, "export")
+            .with("path", folder.display())
+            .with_hint("the file is written beside its place first: the folder must exist, and be writable")
+    })?;
+    let to = BufWriter::with_capacity(1 << 20, file.reopen().map_err(at)?);
+    let (exported, to) = archive::export(&runtime.handle()?, store, results, to, args.level, &mut told)?;
     let written: File = to.into_inner().map_err(|error| at(error.into_error()))?;
     if exported.results == 0 {
         return Ok(None);
     }
     written.sync_all().map_err(at)?;
     let bytes = written.metadata().map_err(at)?.len();
-    file.persist(&args.file).map_err(|error| at(error.error))?;
+    file.persist(&path).map_err(|error| at(error.error))?;
     Ok(Some((exported, bytes)))
+}
+
+/// Counts what is written.
+struct Counted {
+    to: Box<dyn Write + Send>,
+    bytes: u64,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// `larder cache import`.
@@ -122,9 +186,11 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<Exit, Exit>
             printer.talk(format_args!("{done} of {of} results"));
         }
     };
-    let imported = larder::tiers::runtime()()
+    let runtime = larder::tiers::runtime();
+    let imported = runtime
+        .handle()
         .and_then(|runtime| archive::import(&runtime, &store, &args.file, &mut told))
-        .map_err(|error| fail(context, &error))?;
+        .map_err(|error| refuse(context, &error))?;
     let settled = store.flush().and_then(|()| store.local_store().maintain(configured).map(drop));
     if let Err(error) = settled {
         tracing::debug!(%error, "the store's upkeep is left to the next run");
@@ -139,6 +205,12 @@ pub(super) fn import(context: &Context, args: &ImportArgs) -> Result<Exit, Exit>
         printer.data(format_args!("imported {}", units::counted(count, "result", "results")));
     }
     Ok(judge(context, &imported))
+}
+
+/// Shows what is wrong. Nothing of it is a recipe's failure.
+fn refuse(context: &Context, error: &Error) -> Exit {
+    context.printer.error(error, error.hint());
+    Exit::Usage
 }
 
 /// Says what was left, and how that ends the program.

@@ -15,8 +15,16 @@ use crate::units;
 /// How long what no result needs waits, twice: before it is marked, and before it goes.
 const GRACE: Duration = Duration::from_secs(24 * 3600);
 
+/// What is used is written anew weekly, and asked for weekly by machines that keep it: what is younger may be in use.
+const IN_USE: Duration = Duration::from_secs(15 * 24 * 3600);
+
 /// Runs the subcommand.
 pub(super) fn collect(context: &Context, args: &GcArgs, name: &str) -> Result<Exit, Exit> {
+    if args.older_than.is_some_and(|time| time < IN_USE) && !args.force && !args.dry_run {
+        let hint = "results that are used are as old as 15 days; `--force` deletes them, too";
+        context.printer.refuse("`--older-than` is so short that what is used would be deleted", Some(hint));
+        return Err(Exit::Usage);
+    }
     let around = context.machine.surroundings(None);
     let open = project::open(context, &around, Execution::Inert)?;
     let tier = project::tier(context, &around, &open, name)?;
@@ -27,8 +35,9 @@ pub(super) fn collect(context: &Context, args: &GcArgs, name: &str) -> Result<Ex
         dry_run: args.dry_run,
     };
     let namespace = larder::cache::DEFAULT_NAMESPACE;
+    let runtime = larder::tiers::runtime();
     let collected = (tier.open)()
-        .and_then(|tier| larder::tiers::runtime()()?.block_on(tier.collect(namespace, &options)))
+        .and_then(|tier| runtime.handle()?.block_on(tier.collect(namespace, &options)))
         .map_err(|error| fail(context, &error))?;
     if args.json {
         context.printer.json(&as_json(&collected, args.dry_run));

@@ -79,7 +79,8 @@ fn look_up_all(
         Session::new(name, root, &open.worktree, Some(&store), upstream, options, cancel, run, &events);
     let report = session.map_err(|error| failed(&error))?.run(&plan);
     tiers.finish();
-    for warning in tiers.take_warnings() {
+    let warnings = tiers.take_warnings();
+    for warning in &warnings {
         printer.warning(&warning.message, warning.hint.as_deref());
     }
     if let Err(error) =
@@ -99,5 +100,10 @@ fn look_up_all(
         let of = units::counted(recipes, "recipe", "recipes");
         printer.data(format_args!("{of}: {here} in the cache, {brought} of them brought now"));
     }
-    Ok(if report.cancelled { Exit::Cancelled } else { Exit::Success })
+    Ok(match report.cancelled {
+        true => Exit::Cancelled,
+        // A tier that could not be asked may have had what is missing.
+        false if !warnings.is_empty() && here < recipes => Exit::Usage,
+        false => Exit::Success,
+    })
 }

@@ -46,9 +46,9 @@ pub(super) fn trust(context: &Context, args: &TrustArgs) -> Result<Exit, Error> 
     let keys = context.machine.keys();
     let signs = keys.secret.is_some() || keys.signing_key.is_some_and(|key| !key.trim_ascii().is_empty());
     if is_first && !signs {
-        context.printer.warning(
-            "from now on only signed results are believed, those that you build here too",
-            Some("`larder key generate` makes a key of your own; LARDER_SIGNING_KEY names its file"),
+        context.printer.talk(
+            "what others sign with it is believed from now on; what you build here is believed here, and sent to nobody \
+             without a key of your own (`larder key generate`)",
         );
     }
     Ok(Exit::Success)

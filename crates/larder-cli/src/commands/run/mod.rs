@@ -15,7 +15,7 @@ mod summary;
 mod text;
 mod undo;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use larder::project::{OpenProject, Surroundings};
 use larder::remote::Tiers;
@@ -35,6 +35,7 @@ use crate::cli::{CacheStrategy, OutputMode, RunArgs, Selecting};
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::signals::Watch;
+use crate::units;
 
 pub(super) use summary::tiers as tiers_of;
 
@@ -171,11 +172,11 @@ fn execute(
     let session =
         Session::new(name, root, &open.worktree, store.as_ref(), upstream, options, cancel, run, &events);
     let report = session.map_err(|error| failed(&error))?.run(&plan);
-    if let Some(tiers) = &tiers {
-        finish(printer, tiers);
-    }
     if let Some(store) = &store {
         settle(store, &report, open.project.config.cache.local.max_size);
+    }
+    if let Some(tiers) = &tiers {
+        finish(printer, tiers, report.cancelled);
     }
     let exit = exit(&report);
     view.end(&plan, &report, begun.elapsed(), exit);
@@ -204,13 +205,28 @@ fn tiers(
     }
 }
 
-/// Waits until what was made is sent, and tells what went wrong with tiers.
-fn finish(printer: &Printer, tiers: &Tiers) {
-    let sent = tiers.finish();
+/// How long sending may take before a word is said of it, and between two words.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Waits until what was made is sent, and tells what went wrong with tiers. Who cancelled waits for nothing.
+fn finish(printer: &Printer, tiers: &Tiers, cancelled: bool) {
+    if !cancelled {
+        let mut said = Instant::now();
+        let sent = tiers.finish_telling(&mut |left| {
+            if said.elapsed() >= SILENCE {
+                said = Instant::now();
+                printer.talk(format_args!(
+                    "sending {} to remote tiers",
+                    units::counted(left, "result", "results")
+                ));
+            }
+        });
+        let moved = sent.moved;
+        tracing::debug!(results = sent.results, bytes = moved.bytes, requests = moved.requests, "sent");
+    }
     for warning in tiers.take_warnings() {
         printer.warning(&warning.message, warning.hint.as_deref());
     }
-    tracing::debug!(results = sent.results, bytes = sent.moved.bytes, requests = sent.moved.requests, "sent");
 }
 
 /// Writes what the store noted, and keeps it below its limit if something was added to it.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use larder_core::{DigestFunction, ErrorKind};
 use larder_remote::Tier;
-use larder_remote::tiers::{Configured, Tiers, TiersOptions};
+use larder_remote::tiers::{Configured, Runtime, Tiers, TiersOptions};
 use larder_store::ActionDigest;
 use larder_store::store::{Fetched, Upstream};
 use tonic::Code;
@@ -246,7 +246,7 @@ fn tiers(machine: &Machine, server: &Server) -> Tiers {
     Tiers::new(
         machine.store.clone(),
         vec![configured],
-        Box::new(move || Ok(runtime.handle().clone())),
+        Runtime::when_needed(move || Ok(runtime.handle().clone())),
         options,
     )
 }
