@@ -95,6 +95,9 @@ fn one_line_of_a_large_file_moves_little() {
 fn large(proxy: &Proxy, server: &Server) {
     let prefix = prefix();
     let [first, second] = [(); 2].map(|()| machine(server, &prefix, LARGE));
+    for machine in [&first, &second] {
+        machine.file("in", "");
+    }
     moved(proxy, &first, "0 cached, 1 run");
     let size = std::fs::metadata(first.path("out/large")).unwrap().len();
     assert!(size > 100_000_000, "{size}");
