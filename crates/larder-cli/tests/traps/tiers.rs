@@ -249,7 +249,8 @@ fn a_shared_folder_leads_nowhere_else() {
 /// Every damage of a pack is a miss that heals: the machine that rebuilds replaces it.
 #[test]
 fn every_damage_heals() {
-    let damages: [(&str, fn(&std::path::Path)); 4] = [
+    type Damage = fn(&std::path::Path);
+    let damages: [(&str, Damage); 4] = [
         ("empty", |path| fs::write(path, "").unwrap()),
         ("cut", |path| {
             let bytes = fs::read(path).unwrap();

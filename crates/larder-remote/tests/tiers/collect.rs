@@ -213,6 +213,31 @@ fn what_is_only_read_is_made_young() {
     assert!(!old(&share));
 }
 
+/// What others put into the folder is left alone, and stops nothing.
+#[test]
+fn odd_names_stop_nothing() {
+    use std::os::unix::ffi::OsStrExt;
+    let (share, a) = (Share::new(), Machine::new());
+    let action = a.build(1, &[noise(1, 300_000)]);
+    publish(&share.tier(), &a, &action, false).unwrap();
+    let results = share.of("/results/").remove(0).parent().unwrap().parent().unwrap().to_owned();
+    let root = results.parent().unwrap();
+    for folder in ["results", "packs", "recipes"] {
+        for name in [&b"new\nline"[..], b"esc\x1b[31m", b"not\xffutf8", b"#1", b"README", b"b3-zz-1"] {
+            std::fs::write(root.join(folder).join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
+        }
+    }
+    share.pass(40 * DAY);
+    publish(&share.tier(), &a, &action, false).unwrap();
+    let collected = share.collect(&RULES);
+    assert_eq!(
+        (collected.results_kept, collected.packs_kept, collected.packs_marked),
+        (1, 1, 0),
+        "{collected:?}"
+    );
+    assert!(root.join("results/README").exists() && root.join("packs/#1").exists());
+}
+
 #[test]
 fn too_short_a_grace_is_refused() {
     let share = Share::new();

@@ -71,6 +71,38 @@ fn skopeo_lists_and_copies_results() {
     assert_eq!(b.files(&action).unwrap(), files);
 }
 
+/// The same by a tool for artifacts of any kind, which writes layers to files, too.
+#[test]
+fn oras_lists_copies_and_pulls_results() {
+    let Some(registry) = DockerRegistry::start() else { return };
+    if !is_installed("oras") {
+        return;
+    }
+    let tier = open(&registry, "team/cache", PackOptions::default());
+    let a = Machine::new();
+    let files = vec![noise(1, 3_000_000), b"text".repeat(10_000)];
+    let action = a.build(1, &files);
+    publish(&*tier, &a, &action, false).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let oras = |args: &[&str]| {
+        let output = Command::new("oras").args(args).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let from = format!("{}/team/cache", registry.host());
+    let tags = oras(&["repo", "tags", "--plain-http", &from]);
+    let result = tags.lines().find(|tag| tag.starts_with("larder-r-")).unwrap();
+    let (from, to) = (format!("{from}:{result}"), format!("{}/elsewhere/copy:{result}", registry.host()));
+    oras(&["copy", "--from-plain-http", "--to-plain-http", &from, &to]);
+    oras(&["pull", "--plain-http", &to]);
+    assert!(folder.path().join("result").is_file());
+    let b = Machine::new();
+    assert!(
+        bring(&*open(&registry, "elsewhere/copy", PackOptions::default()), &b, &action).unwrap().is_some()
+    );
+    assert_eq!(b.files(&action).unwrap(), files);
+}
+
 #[test]
 fn larder_deletes_nothing_in_a_registry() {
     let Some(registry) = DockerRegistry::start() else { return };
