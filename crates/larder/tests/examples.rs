@@ -131,7 +131,8 @@ fn an_s3_tier_lets_a_second_process_find_what_the_first_made() {
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     for server in servers.split_whitespace() {
-        let (keys, place) = server.strip_prefix("http://").unwrap().rsplit_once('@').unwrap();
+        // NAME=http://KEY:SECRET@HOST:PORT/BUCKET
+        let (keys, place) = server.split_once("http://").unwrap().1.rsplit_once('@').unwrap();
         let ((key, secret), (host, bucket)) =
             (keys.split_once(':').unwrap(), place.rsplit_once('/').unwrap());
         let folder = tempfile::tempdir().unwrap();
