@@ -9,12 +9,14 @@
 //! share is for people who do not do that to each other.
 
 use std::fmt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use larder_core::{Error, ErrorKind, Result};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Name;
@@ -74,7 +76,7 @@ impl Guarded {
         let mut parts = name.parts().peekable();
         while let Some(part) = parts.next() {
             path.push(part.as_ref());
-            let Ok(found) = std::fs::symlink_metadata(&path) else { return Ok(()) };
+            let Ok(found) = fs::symlink_metadata(&path) else { return Ok(()) };
             let fits = if parts.peek().is_some() { found.is_dir() } else { found.is_file() };
             if !fits {
                 // As garbage is: a miss, and replaced where it can be.
@@ -88,6 +90,42 @@ impl Guarded {
         }
         Ok(())
     }
+}
+
+/// All regular files below a folder. What others put there, under names that no object has, is passed over; a folder that
+/// cannot be read is an error: whoever deletes must have seen everything.
+fn list(root: &Path, prefix: &Name) -> io::Result<Vec<ObjectMeta>> {
+    let mut found = Vec::new();
+    let mut open = vec![prefix.parts().fold(root.to_owned(), |path, part| path.join(part.as_ref()))];
+    // A link above it, or a name that is none: there is nothing of Larder's.
+    let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    let above = open[0].ancestors().take_while(|path| *path != root);
+    if !above.into_iter().all(is_folder) {
+        return Ok(found);
+    }
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            let kind = entry.file_type()?;
+            let name =
+                path.strip_prefix(root).ok().and_then(Path::to_str).and_then(|name| Name::parse(name).ok());
+            let Some(location) = name else { continue };
+            if kind.is_dir() {
+                open.push(path);
+            } else if kind.is_file() {
+                let metadata = match entry.metadata() {
+                    Ok(metadata) => metadata,
+                    // Somebody deleted it meanwhile.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
+                let (size, last_modified) = (metadata.len(), metadata.modified()?.into());
+                found.push(ObjectMeta { location, last_modified, size, e_tag: None, version: None });
+            }
+        }
+    }
+    Ok(found)
 }
 
 #[async_trait]
@@ -126,12 +164,24 @@ impl ObjectStore for Guarded {
     }
 
     fn list(&self, prefix: Option<&Name>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        let guard = self.clone();
-        let safe = move |found: &object_store::Result<ObjectMeta>| {
-            let safe = found.as_ref().map_or(true, |object| guard.check(&object.location).is_ok());
-            std::future::ready(safe)
+        let (root, prefix) = (self.root.clone(), prefix.cloned().unwrap_or_default());
+        let listed = async move {
+            let listed = tokio::task::spawn_blocking(move || list(&root, &prefix));
+            let failed = |error: &dyn fmt::Display| object_store::Error::Generic {
+                store: "dir",
+                source: error.to_string().into(),
+            };
+            match listed.await {
+                Ok(listed) => listed.map_err(|error| failed(&error)),
+                Err(error) => Err(failed(&error)),
+            }
         };
-        self.inner.list(prefix).filter(safe).boxed()
+        stream::once(listed)
+            .flat_map(|listed| match listed {
+                Ok(found) => stream::iter(found.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(error) => stream::iter(vec![Err(error)]),
+            })
+            .boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Name>) -> object_store::Result<ListResult> {

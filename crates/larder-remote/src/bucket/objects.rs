@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use larder_core::{Error, ErrorKind, Result};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload};
@@ -249,18 +249,10 @@ impl Objects {
         let mut pages = self.store.list(Some(prefix));
         let mut found = Vec::new();
         // However many there are, they keep coming.
-        loop {
-            let next = async { pages.next().await.transpose() };
-            match tokio::time::timeout(self.patience.answer * 3, next).await {
-                Ok(Ok(Some(object))) => found.push(object),
-                Ok(Ok(None)) => break,
-                // What others put there, under names that no object of Larder's has.
-                Ok(Err(object_store::Error::InvalidPath { .. })) => {}
-                Ok(Err(error)) => return Err(self.speaker.explain("list objects", &error)),
-                Err(_) => {
-                    return Err(self.speaker.unanswered("list objects", self.patience.answer.as_secs() * 3));
-                }
-            }
+        while let Some(object) =
+            self.in_time("list objects", self.patience.answer * 3, pages.try_next()).await?
+        {
+            found.push(object);
         }
         self.count(0);
         Ok(found)
