@@ -25,6 +25,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult,
 };
 
+use crate::bucket::errors::Misplaced;
 use crate::bucket::{self, BucketOptions};
 use crate::packed::PackedTier;
 
@@ -79,13 +80,8 @@ impl Guarded {
             let Ok(found) = fs::symlink_metadata(&path) else { return Ok(()) };
             let fits = if parts.peek().is_some() { found.is_dir() } else { found.is_file() };
             if !fits {
-                // As garbage is: a miss, and replaced where it can be.
-                let what = format!(
-                    "`{}` is no {}",
-                    path.display(),
-                    if found.is_dir() { "file" } else { "regular file or folder" }
-                );
-                return Err(object_store::Error::Generic { store: "dir", source: what.into() });
+                let source = Box::new(Misplaced(path));
+                return Err(object_store::Error::Generic { store: "dir", source });
             }
         }
         Ok(())

@@ -11,7 +11,8 @@
 //! | [`s3`], [`gcs`], [`azure`], [`dir`] | buckets, and a shared folder: how each is opened, and what its errors mean |
 //! | [`oci`] | a repository of a registry |
 //! | [`reapi`] | servers of the Remote Execution API |
-//! | [`connection`] | retries and limits of time that clouds share |
+//! | [`connection`] | how long is waited, retries, what is said when nobody answers |
+//! | [`meter`] | what moved |
 //! | [`seen`] | what a tier is known to have, so that nothing is uploaded twice |
 //!
 //! # Trust
@@ -29,6 +30,7 @@ mod connection;
 pub mod dir;
 mod exchange;
 pub mod gcs;
+mod meter;
 pub mod oci;
 pub mod packed;
 pub mod reapi;
@@ -38,6 +40,7 @@ pub mod seen;
 pub mod tier;
 pub mod tiers;
 
+pub use connection::Patience;
 pub use packed::PackedTier;
 pub use reapi::ReapiTier;
 pub use tier::{Examination, Offer, Publication, Rate, Receipt, Tier, Transfer};

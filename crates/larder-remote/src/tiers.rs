@@ -39,8 +39,6 @@ pub struct Configured {
     pub identity: String,
     /// Opens it.
     pub open: Open,
-    /// Whether it is asked.
-    pub read: bool,
     /// Whether it is written to.
     pub write: bool,
 }
@@ -80,7 +78,6 @@ struct Shared {
     progress: AtomicU64,
     warnings: Mutex<Vec<Warning>>,
     sent: Mutex<Sent>,
-    sends: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -163,16 +160,8 @@ impl Tiers {
             progress: AtomicU64::new(0),
             warnings: Mutex::default(),
             sent: Mutex::default(),
-            sends: AtomicBool::new(true),
         };
         Self { shared: Arc::new(shared), options }
-    }
-
-    /// The same tiers, to which nothing is sent.
-    #[must_use]
-    pub fn reading_only(self) -> Self {
-        self.shared.sends.store(false, Ordering::Relaxed);
-        self
     }
 
     /// Waits until everything is sent, or nothing moves any more; answers what was sent.
@@ -234,9 +223,6 @@ impl Upstream for Tiers {
         let shared = &self.shared;
         let mut why = None;
         for (at, slot) in shared.slots.iter().enumerate() {
-            if !slot.configured.read {
-                continue;
-            }
             let Some(tier) = shared.tier(slot) else { continue };
             let brought =
                 shared.runtime.handle().and_then(|it| it.block_on(bring(&shared.store, &*tier, action)));
@@ -302,8 +288,7 @@ impl Upstream for Tiers {
 impl Tiers {
     fn send(&self, at: usize, action: &ActionDigest, label: &str) {
         let slot = &self.shared.slots[at];
-        let sends = self.shared.sends.load(Ordering::Relaxed);
-        let takes = sends && slot.configured.write && !slot.takes_nothing.load(Ordering::Relaxed);
+        let takes = slot.configured.write && !slot.takes_nothing.load(Ordering::Relaxed);
         if !takes || slot.seen.has(action) {
             return;
         }

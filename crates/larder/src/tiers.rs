@@ -242,7 +242,6 @@ impl TierConfig {
         Configured {
             name: self.name(),
             identity: self.identity(),
-            read: true,
             write: writes && !self.read_only,
             // A key that cannot be used is said then, and nothing is sent without it.
             open: Box::new(move || self.open()),

@@ -9,6 +9,8 @@ use larder::project::{OpenError, OpenProject, StoreError, Surroundings};
 use larder::remote::tiers::Configured;
 use larder::run::config::ConfigError;
 use larder::run::diagnostic::Diagnostic;
+use larder::run::engine::{Options, Order};
+use larder::run::recipe::Mode;
 use larder::run::template::Execution;
 use larder::store::Store;
 use larder::store::store::OpenWarning;
@@ -133,6 +135,24 @@ pub(super) fn tier(
         .printer
         .refuse(format_args!("this project has no tier `{}`", units::printable(name)), Some(&hint));
     Err(Exit::Usage)
+}
+
+/// How a session looks everything up and does nothing.
+pub(super) fn looking(open: &OpenProject, around: &Surroundings, args: &[String]) -> Options {
+    Options {
+        jobs: 1,
+        fail_fast: false,
+        force: false,
+        dry_run: true,
+        args: args.to_vec(),
+        read_cache: true,
+        write_cache: false,
+        replay: false,
+        environment: around.environment.clone(),
+        lenient_outputs: open.project.mode == Mode::Bake,
+        order: Order::LocalFirst,
+        flights: None,
+    }
 }
 
 /// A name for this run, for what can be undone.

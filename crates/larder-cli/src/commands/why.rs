@@ -3,7 +3,7 @@
 //! Runs nothing (save commands in templates, as every plan does).
 
 use larder::run::config::ConfigError;
-use larder::run::engine::{Change, Explained, Options, Order, Session, Standing, compare};
+use larder::run::engine::{Change, Explained, Session, Standing, compare};
 use larder::run::history::{Found, History};
 use larder::run::plan::Plan;
 use larder::run::process::CancelToken;
@@ -42,20 +42,7 @@ pub(super) fn why(context: &Context, args: &WhyArgs) -> Result<Exit, Exit> {
         Plan::build(&open.project, &Selection::of(&[&args.selector]), &open.listing()).map_err(refuse)?;
     let store = project::store(context, &around, &open)?;
     let failed = |error: &dyn std::error::Error| project::fail(printer, error, None);
-    let options = Options {
-        lenient_outputs: open.project.mode == larder::run::recipe::Mode::Bake,
-        jobs: 1,
-        fail_fast: true,
-        force: false,
-        dry_run: true,
-        args: args.args.clone(),
-        read_cache: true,
-        write_cache: false,
-        replay: false,
-        environment: around.environment.clone(),
-        order: Order::LocalFirst,
-        flights: None,
-    };
+    let options = project::looking(&open, &around, &args.args);
     let cancel = CancelToken::new().map_err(|error| failed(&error))?;
     let (name, root, run) = (&open.project.name, &open.project.root, project::run_name());
     let session =

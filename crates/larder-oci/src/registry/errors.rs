@@ -290,29 +290,6 @@ impl fmt::Display for RegistryError {
 
 impl std::error::Error for RegistryError {}
 
-impl From<RegistryError> for larder_core::Error {
-    fn from(error: RegistryError) -> Self {
-        use larder_core::ErrorKind as To;
-        let kind = match error.0.kind {
-            Kind::Unauthorized | Kind::Denied | Kind::Credentials => To::Permission,
-            Kind::NameUnknown | Kind::NotFound | Kind::MissingContent => To::NotFound,
-            Kind::TooManyRequests { .. } => To::Busy,
-            Kind::Unreachable | Kind::TimedOut | Kind::Tls | Kind::Broken | Kind::Unsupported => {
-                To::Unavailable
-            }
-            Kind::TooLarge => To::Full,
-            Kind::Corrupt => To::Corrupt,
-            Kind::Invalid | Kind::Refused | Kind::Misuse => To::Invalid,
-        };
-        let hint = error.hint().to_owned();
-        Self::new(kind, error.0.operation)
-            .with_message(error.0.message.clone())
-            .with("registry", &error.0.registry)
-            .with_hint(hint)
-            .retryable(error.is_retryable())
-    }
-}
-
 fn kind(status: StatusCode, code: Option<&str>, retry_after: Option<Duration>) -> Kind {
     // The status first where it is telling: registries disagree more in codes than in statuses.
     match (status.as_u16(), code) {

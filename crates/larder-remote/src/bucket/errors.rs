@@ -3,8 +3,12 @@
 //! The stores' answers are told apart by the codes in them: the library that asks does not hand out more. A code that is
 //! not known here is shown as it came, in one line of bounded length.
 
+use std::path::PathBuf;
+
 use larder_core::{Error, ErrorKind};
 use object_store::client::{HttpError, HttpErrorKind};
+
+use crate::connection::{REACHABLE, short};
 
 /// Whose errors these are, and what to do when nobody answers.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +23,14 @@ impl Speaker {
     /// The error of one request.
     pub(crate) fn explain(&self, operation: &'static str, error: &object_store::Error) -> Error {
         let said = chain(error);
-        let (kind, message, hint) = if let Some(known) = CODES.iter().find(|known| said.contains(known.code))
-        {
+        let (kind, message, hint) = if let Some(misplaced) = Misplaced::within(error) {
+            let message = format!("`{}` is in the place of an object", misplaced.0.display());
+            (
+                ErrorKind::Corrupt,
+                message,
+                Some("nothing but folders and files belongs into the shared folder"),
+            )
+        } else if let Some(known) = CODES.iter().find(|known| said.contains(known.code)) {
             (
                 known.kind,
                 format!("{} ({})", known.message, known.code.trim_end_matches(':')),
@@ -61,10 +71,23 @@ impl Speaker {
     }
 }
 
-const REACHABLE: &str = "is the server running, and does the tier's `endpoint` say where?";
-
 const BROKEN: &str = "look at the network between this machine and the server, and at a proxy in it";
 const TROUBLE: &str = "look at the server; the next run asks it again, and sends what is missing";
+
+/// Something that is no regular file lies where an object should be, or no folder where a folder should be. As garbage is: a
+/// miss, and replaced where it can be.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` is in the place of an object", .0.display())]
+pub(crate) struct Misplaced(pub(crate) PathBuf);
+
+impl Misplaced {
+    fn within(error: &object_store::Error) -> Option<&Self> {
+        match error {
+            object_store::Error::Generic { source, .. } => source.downcast_ref(),
+            _ => None,
+        }
+    }
+}
 
 /// What a code in an answer means.
 struct Known {
@@ -165,22 +188,10 @@ const CODES: &[Known] = &[
         "whoever builds the recipe again replaces it",
     ),
     known(
-        "bytes long",
+        "but object was only",
         ErrorKind::Corrupt,
         "an object is shorter than the result says",
         "whoever builds the recipe again replaces it",
-    ),
-    known(
-        "is no regular file or folder",
-        ErrorKind::Corrupt,
-        "something else lies in the place of an object",
-        "look at the shared folder: nothing but folders and files belongs there",
-    ),
-    known(
-        "is no file",
-        ErrorKind::Corrupt,
-        "something else lies in the place of an object",
-        "look at the shared folder: nothing but folders and files belongs there",
     ),
     known("QuotaExceeded", ErrorKind::Full, "there is no room left", "make room in the bucket"),
     known("InsufficientStorage", ErrorKind::Full, "there is no room left", "make room in the bucket"),
@@ -269,14 +280,4 @@ fn answer(said: &str) -> Option<String> {
         Some(message) => format!("{message} ({code})"),
         None => code,
     })
-}
-
-/// In one line of bounded length.
-fn short(said: &str) -> String {
-    let line: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut short: String = line.chars().filter(|c| !c.is_control()).take(300).collect();
-    if short.len() < line.len() {
-        short.push('…');
-    }
-    short
 }

@@ -11,7 +11,7 @@
 //! Works from many machines at once with no server between. Two who publish one result write the same packs, whose name is
 //! the hash of their bytes, and one of the two results stays.
 
-mod errors;
+pub(crate) mod errors;
 mod examine;
 mod names;
 mod objects;
@@ -28,6 +28,7 @@ use larder_core::{Error, ErrorKind, Hash, Result};
 use object_store::ObjectStore;
 use tokio::sync::{Mutex, OnceCell};
 
+use crate::connection::Patience;
 use crate::packed::collect::Sweep;
 use crate::packed::shelf::{About, Kind, Object, Place, Presence, Shelf, Written};
 use crate::packed::stored::LARGEST;
@@ -36,7 +37,6 @@ use crate::tier::{Examination, Transfer};
 use errors::Speaker;
 use names::Names;
 use objects::Objects;
-pub use objects::Patience;
 
 /// How long marks are believed before they are read again. Far less than the time between mark and deletion.
 const MARKS_FRESH: Duration = Duration::from_secs(600);

@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -15,31 +14,10 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload};
 
 use super::errors::{Speaker, broke_off};
+use crate::connection::Patience;
+use crate::meter::Meter;
 use crate::packed::shelf::Written;
 use crate::tier::Transfer;
-
-/// How long is waited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For the answer to a look-up, and for the first byte of anything else.
-    pub answer: Duration,
-    /// For the rest of a body, as bytes a second at least.
-    pub slowest: u64,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { answer: Duration::from_secs(3), slowest: 64 << 10 }
-    }
-}
-
-impl Patience {
-    /// For a body of `length` bytes.
-    fn body(&self, length: u64) -> Duration {
-        // Uploads and large reads may begin slowly: a cold bucket, a retry.
-        self.answer * 3 + Duration::from_secs(length / self.slowest.max(1))
-    }
-}
 
 /// The objects of a tier.
 #[derive(Clone, Debug)]
@@ -47,28 +25,17 @@ pub(crate) struct Objects {
     store: Arc<dyn ObjectStore>,
     speaker: Speaker,
     patience: Patience,
-    /// Of the tier, and of this operation.
-    moved: [Arc<Moved>; 2],
-}
-
-/// Requests and bytes.
-#[derive(Debug, Default)]
-struct Moved(AtomicU64, AtomicU64);
-
-impl Moved {
-    fn read(&self) -> Transfer {
-        Transfer { requests: self.0.load(Ordering::Relaxed), bytes: self.1.load(Ordering::Relaxed) }
-    }
+    meter: Meter,
 }
 
 impl Objects {
     pub(crate) fn new(store: Arc<dyn ObjectStore>, speaker: Speaker, patience: Patience) -> Self {
-        Self { store, speaker, patience, moved: Default::default() }
+        Self { store, speaker, patience, meter: Meter::default() }
     }
 
     /// The same objects, with a count of their own for one operation: several run at once.
     pub(crate) fn apart(&self) -> Self {
-        Self { moved: [self.moved[0].clone(), Arc::default()], ..self.clone() }
+        Self { meter: self.meter.apart(), ..self.clone() }
     }
 
     pub(crate) fn name(&self) -> &'static str {
@@ -77,26 +44,18 @@ impl Objects {
 
     /// Everything since the tier was opened.
     pub(crate) fn moved(&self) -> Transfer {
-        self.moved[0].read()
+        self.meter.total()
     }
 
     /// Everything of the operation that these were set [apart](Self::apart) for.
     pub(crate) fn moved_here(&self) -> Transfer {
-        self.moved[1].read()
+        self.meter.here()
     }
 
     /// A request, with what it moved.
     fn count(&self, bytes: usize) {
-        for moved in &self.moved {
-            moved.0.fetch_add(1, Ordering::Relaxed);
-        }
-        self.count_bytes(bytes);
-    }
-
-    fn count_bytes(&self, bytes: usize) {
-        for moved in &self.moved {
-            moved.1.fetch_add(bytes as u64, Ordering::Relaxed);
-        }
+        self.meter.request();
+        self.meter.bytes(bytes);
     }
 
     async fn in_time<T>(
@@ -192,7 +151,7 @@ impl Objects {
         // Each piece comes soon, and all of them at a bearable rate.
         while let Some(piece) = self.in_time(OPERATION, silence, body.try_next()).await? {
             bytes.extend_from_slice(&piece);
-            self.count_bytes(piece.len());
+            self.meter.bytes(piece.len());
             if bytes.len() as u64 > length {
                 return Err(corrupt("more came than was asked for"));
             }

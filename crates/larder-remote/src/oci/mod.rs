@@ -20,7 +20,7 @@ use larder_core::{Error, ErrorKind, Result};
 use larder_oci::Reference;
 
 use crate::Environment;
-use crate::bucket::Patience;
+use crate::connection::Patience;
 use crate::packed::{PackOptions, PackedTier};
 use registry::Remote;
 use shelf::OciShelf;

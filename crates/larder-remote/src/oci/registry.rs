@@ -13,7 +13,7 @@ use larder_oci::{Descriptor, Manifest, OciDigest, Reference, Repository, Tag};
 use super::NAME;
 use super::shelf::Artifacts;
 use crate::Environment;
-use crate::bucket::Patience;
+use crate::connection::Patience;
 use crate::tier::Transfer;
 
 /// A repository.

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ use larder_oci::{Descriptor, Manifest, OciDigest, Tag};
 use tokio::sync::OnceCell;
 
 use super::artifact;
+use crate::meter::Meter;
 use crate::packed::collect::Sweep;
 use crate::packed::shelf::{About, Kind, Object, Place, Presence, Shelf, Written};
 use crate::packed::stored::LARGEST;
@@ -56,7 +56,7 @@ pub(crate) struct OciShelf {
     /// The empty configuration is there.
     configured: Arc<OnceCell<()>>,
     /// Operations and bytes since this was set apart.
-    here: Arc<[AtomicU64; 2]>,
+    meter: Meter,
 }
 
 impl OciShelf {
@@ -68,13 +68,13 @@ impl OciShelf {
             artifacts,
             sizes: Arc::default(),
             configured: Arc::default(),
-            here: Arc::default(),
+            meter: Meter::default(),
         }
     }
 
     fn count(&self, bytes: usize) {
-        self.here[0].fetch_add(1, Ordering::Relaxed);
-        self.here[1].fetch_add(bytes as u64, Ordering::Relaxed);
+        self.meter.request();
+        self.meter.bytes(bytes);
     }
 
     fn remember(&self, packs: impl IntoIterator<Item = (Hash, u64)>) {
@@ -115,12 +115,11 @@ impl Shelf for OciShelf {
     }
 
     fn moved_here(&self) -> Transfer {
-        let [requests, bytes] = &*self.here;
-        Transfer { requests: requests.load(Ordering::Relaxed), bytes: bytes.load(Ordering::Relaxed) }
+        self.meter.here()
     }
 
     fn apart(&self) -> Arc<dyn Shelf> {
-        Arc::new(Self { here: Arc::default(), ..self.clone() })
+        Arc::new(Self { meter: self.meter.apart(), ..self.clone() })
     }
 
     async fn presence(&self, place: &Place) -> Result<Presence> {

@@ -38,7 +38,7 @@ use shelf::{Place, Shelf};
 use stored::Stored;
 
 /// Mebibytes of content that all who read a tier hold at once.
-const ROOM: u32 = 32;
+const ROOM: u32 = 20;
 
 /// A tier of packs and results. Cloning is cheap.
 #[derive(Clone, Debug)]

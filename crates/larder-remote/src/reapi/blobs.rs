@@ -18,7 +18,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use larder_core::{Digest, DigestFunction, Result};
 
 use super::capabilities::{Terms, number};
-use super::connection::{Connection, body};
+use super::connection::Connection;
 
 /// Transfers of one operation at once.
 pub(crate) const AT_ONCE: usize = 8;
@@ -95,7 +95,7 @@ impl Blobs {
 
     /// How long the body of `length` bytes is waited for.
     pub(crate) fn limit(&self, length: u64) -> Duration {
-        body(self.connection.patience(), length)
+        self.connection.patience().body(length)
     }
 
     /// The name of a blob as a resource, in the form that is read.

@@ -5,7 +5,6 @@
 //! within its time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bazel_remote_apis::build::bazel::remote::execution::v2 as api;
@@ -18,7 +17,8 @@ use tonic::{Code, Request, Response, Status};
 
 use super::endpoint::Place;
 use super::errors::{Failure, NAME};
-use crate::bucket::Patience;
+use crate::connection::Patience;
+use crate::meter::Meter;
 use crate::tier::Transfer;
 
 /// Mebibytes of content that all transfers of a tier hold at once.
@@ -33,8 +33,7 @@ const AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
     shared: Arc<Shared>,
-    /// Of the tier, and of this operation.
-    moved: [Arc<Moved>; 2],
+    meter: Meter,
 }
 
 #[derive(Debug)]
@@ -46,21 +45,6 @@ struct Shared {
     invocation: String,
 }
 
-/// Requests and bytes.
-#[derive(Debug, Default)]
-struct Moved(AtomicU64, AtomicU64);
-
-impl Moved {
-    fn read(&self) -> Transfer {
-        Transfer { requests: self.0.load(Ordering::Relaxed), bytes: self.1.load(Ordering::Relaxed) }
-    }
-}
-
-/// A time limit for the body of `length` bytes.
-pub(crate) fn body(patience: Patience, length: u64) -> Duration {
-    patience.answer * 3 + Duration::from_secs(length / patience.slowest.max(1))
-}
-
 impl Connection {
     pub(crate) fn new(place: Place, patience: Patience) -> Self {
         let shared = Shared {
@@ -70,12 +54,12 @@ impl Connection {
             room: Arc::new(Semaphore::new(ROOM as usize)),
             invocation: random_id(),
         };
-        Self { shared: Arc::new(shared), moved: Default::default() }
+        Self { shared: Arc::new(shared), meter: Meter::default() }
     }
 
     /// The same connection, with a count of its own for one operation: several run at once.
     pub(crate) fn apart(&self) -> Self {
-        Self { shared: self.shared.clone(), moved: [self.moved[0].clone(), Arc::default()] }
+        Self { shared: self.shared.clone(), meter: self.meter.apart() }
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -88,29 +72,25 @@ impl Connection {
 
     /// Everything since the tier was opened, and what was [worked on](Self::count_work).
     pub(crate) fn moved(&self) -> Transfer {
-        self.moved[0].read()
+        self.meter.total()
     }
 
     /// Everything of the operation that this was set [apart](Self::apart) for.
     pub(crate) fn moved_here(&self) -> Transfer {
-        self.moved[1].read()
+        self.meter.here()
     }
 
     pub(crate) fn count_request(&self) {
-        for moved in &self.moved {
-            moved.0.fetch_add(1, Ordering::Relaxed);
-        }
+        self.meter.request();
     }
 
     pub(crate) fn count_bytes(&self, bytes: usize) {
-        for moved in &self.moved {
-            moved.1.fetch_add(bytes as u64, Ordering::Relaxed);
-        }
+        self.meter.bytes(bytes);
     }
 
     /// Tells that work goes on where nothing moves.
     pub(crate) fn count_work(&self, bytes: usize) {
-        self.moved[0].1.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.meter.work(bytes);
     }
 
     /// Waits until there is room for so many bytes in memory.

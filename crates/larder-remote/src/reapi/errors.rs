@@ -7,10 +7,11 @@ use std::time::Duration;
 use larder_core::{Error, ErrorKind};
 use tonic::{Code, Status};
 
+use crate::connection::{REACHABLE, short};
+
 /// The tier's name in the configuration.
 pub(crate) const NAME: &str = "reapi";
 
-const REACHABLE: &str = "is the server running, and does the tier's `endpoint` say where?";
 const SCHEME: &str = "`grpcs://` in the tier's `endpoint` speaks TLS, `grpc://` does not: does the server?";
 const TLS: &str = "a server without TLS is `grpc://…`; whose certificates to trust beside the machine's, SSL_CERT_FILE says";
 const INSTANCE: &str = "mend the tier's `instance`";
@@ -170,14 +171,4 @@ fn unreachable(status: &Status) -> Option<(ErrorKind, String, Option<&'static st
         Some(_) => ("the server cannot be reached", REACHABLE),
     };
     Some((ErrorKind::Unavailable, format!("{message}: {why}"), Some(hint)))
-}
-
-/// In one line of bounded length: servers say what they like.
-fn short(said: &str) -> String {
-    let line: String = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut short: String = line.chars().filter(|c| !c.is_control()).take(300).collect();
-    if short.len() < line.len() {
-        short.push('…');
-    }
-    short
 }

@@ -51,9 +51,8 @@ use tokio::sync::OnceCell;
 use tonic::Code;
 
 use crate::Environment;
-use crate::bucket::Patience;
-use crate::packed::collect::{CollectOptions, Collected};
-use crate::tier::{Examination, Offer, Publication, Receipt, TRIES, Tier, Transfer, deletes_itself};
+use crate::connection::Patience;
+use crate::tier::{Examination, Offer, Publication, Receipt, TRIES, Tier, Transfer};
 use blobs::{Blobs, message};
 use capabilities::{Terms, number};
 use carried::{Carried, Wrapped};
@@ -234,10 +233,6 @@ impl Tier for ReapiTier {
             publish(&blobs, &key, publication).await?;
         }
         Ok(Receipt { sent: blobs.connection.moved_here(), present })
-    }
-
-    async fn collect(&self, _namespace: &str, _options: &CollectOptions) -> Result<Collected> {
-        Err(deletes_itself(NAME))
     }
 
     /// Looks up what is not there, and asks whether results are taken. Content is not written: no server takes it away again.

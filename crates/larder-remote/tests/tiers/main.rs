@@ -23,8 +23,9 @@ mod world;
 
 use std::sync::Arc;
 
+use larder_remote::Patience;
 use larder_remote::Tier;
-use larder_remote::bucket::{BucketOptions, Patience};
+use larder_remote::bucket::BucketOptions;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 

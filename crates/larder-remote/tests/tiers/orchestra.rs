@@ -21,7 +21,7 @@ use crate::world::{Machine, key, noise};
 fn configured(name: &'static str, store: &Arc<Faulty>) -> Configured {
     let store = store.clone();
     let open: Open = Box::new(move || Ok(bucket(&store)));
-    Configured { name, identity: name.to_owned(), open, read: true, write: true }
+    Configured { name, identity: name.to_owned(), open, write: true }
 }
 
 fn tiers(machine: &Machine, stores: &[(&'static str, &Arc<Faulty>)]) -> Tiers {
@@ -233,7 +233,7 @@ fn a_tier_that_cannot_be_opened_is_one_warning() {
         Err(larder_core::Error::new(larder_core::ErrorKind::Invalid, "open a cache tier")
             .with_hint("mend it"))
     });
-    let configured = Configured { name: "dir", identity: "dir".into(), open, read: true, write: true };
+    let configured = Configured { name: "dir", identity: "dir".into(), open, write: true };
     let runtime = Runtime::when_needed(move || Ok(runtime.handle().clone()));
     let behind = Tiers::new(machine.store.clone(), vec![configured], runtime, TiersOptions::default());
     for number in 0..3 {

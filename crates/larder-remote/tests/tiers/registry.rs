@@ -19,7 +19,7 @@ fn open(registry: &DockerRegistry, repository: &str, packs: PackOptions) -> Arc<
     let config = OciConfig { reference: format!("{}/{repository}", registry.host()) };
     let environment = [("HOME".to_owned(), "/nonexistent".to_owned())];
     let patience =
-        larder_remote::bucket::Patience { answer: std::time::Duration::from_secs(5), ..options().patience };
+        larder_remote::Patience { answer: std::time::Duration::from_secs(5), ..options().patience };
     Arc::new(oci::open(&config, &environment, packs, patience).unwrap())
 }
 

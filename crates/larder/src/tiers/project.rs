@@ -29,9 +29,9 @@ pub enum Opened {
     Ready(Tiers),
 }
 
-/// The tiers of `cache`, behind `store`.
+/// The tiers of `cache`, behind `store`. `sends`: whether they get what the store has, if it may be sent.
 #[must_use]
-pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundings) -> Opened {
+pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundings, sends: bool) -> Opened {
     if !cache.remotes.enabled || cache.remotes.tiers.is_empty() {
         return Opened::None;
     }
@@ -48,7 +48,7 @@ pub fn open(cache: &CacheConfig, root: &Path, store: &Store, around: &Surroundin
             });
         }
         Sharing::Reads => false,
-        Sharing::Both => true,
+        Sharing::Both => sends,
     };
     let configured = configured(cache, root, around, writes);
     Opened::Ready(Tiers::new(store.clone(), configured, runtime(), TiersOptions::default()))

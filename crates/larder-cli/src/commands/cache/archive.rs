@@ -45,14 +45,13 @@ pub(super) fn export(context: &Context, args: &ExportArgs) -> Result<Exit, Exit>
         printer.refuse(format_args!("nothing was exported: {why}"), (!results.is_empty()).then_some(hint));
         return Err(Exit::Usage);
     };
-    if args.file.as_os_str() == "-" {
-        // Standard output is the archive.
-    } else if args.json {
+    let is_piped = args.file.as_os_str() == "-";
+    if args.json && !is_piped {
         printer.json(&json!({
             "version": 1, "results": exported.results, "unsigned": exported.unsigned,
             "incomplete": exported.incomplete, "bytes": bytes,
         }));
-    } else {
+    } else if !is_piped {
         let count = usize::try_from(exported.results).unwrap_or(usize::MAX);
         let what = units::counted(count, "result", "results");
         printer.data(format_args!("exported {what}, {}", units::bytes(bytes)));

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use larder::run::engine::{Options, Order, Session};
+use larder::run::engine::{Options, Session};
 use larder::run::event::Event;
 use larder::run::plan::Plan;
 use larder::run::process::CancelToken;
-use larder::run::recipe::Mode;
 use larder::run::template::Execution;
 use larder::store::store::{LOCAL_TIER, Upstream};
 use larder::tiers::Opened;
@@ -42,8 +41,8 @@ fn look_up_all(
         return Err(Exit::Failed);
     };
     let cache = &open.project.config.cache;
-    let tiers = match larder::tiers::open(cache, &open.project.root, &store, around) {
-        Opened::Ready(tiers) => tiers.reading_only(),
+    let tiers = match larder::tiers::open(cache, &open.project.root, &store, around, false) {
+        Opened::Ready(tiers) => tiers,
         Opened::None => {
             let hint = Some("name one under `config: {cache: {remotes: …}}`");
             printer.refuse("this project has no remote tiers", hint);
@@ -57,21 +56,8 @@ fn look_up_all(
     let failed = |error: &dyn std::error::Error| project::fail(printer, error, None);
     let cancel = CancelToken::new().map_err(|error| failed(&error))?;
     let _watch = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
-    let options = Options {
-        // Look-ups wait for the network, not for a core.
-        jobs: 8,
-        fail_fast: false,
-        force: false,
-        dry_run: true,
-        args: args.args.clone(),
-        read_cache: true,
-        write_cache: false,
-        replay: false,
-        environment: around.environment.clone(),
-        lenient_outputs: open.project.mode == Mode::Bake,
-        order: Order::LocalFirst,
-        flights: None,
-    };
+    // Look-ups wait for the network, not for a core.
+    let options = Options { jobs: 8, ..project::looking(open, around, &args.args) };
     let events = |_: Event<'_>| {};
     let (name, root, run) = (&open.project.name, &open.project.root, project::run_name());
     let upstream: Option<&dyn Upstream> = Some(&tiers);

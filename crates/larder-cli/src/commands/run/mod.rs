@@ -195,7 +195,7 @@ fn tiers(
     if args.cache == CacheStrategy::LocalOnly || args.dry_run {
         return None;
     }
-    match larder::tiers::open(&open.project.config.cache, &open.project.root, store, around) {
+    match larder::tiers::open(&open.project.config.cache, &open.project.root, store, around, true) {
         Opened::None => None,
         Opened::Unusable(warning) => {
             context.printer.warning(&warning.message, warning.hint.as_deref());

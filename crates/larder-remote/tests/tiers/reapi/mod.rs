@@ -239,7 +239,6 @@ fn tiers(machine: &Machine, server: &Server) -> Tiers {
         name: "reapi",
         identity: tier.identity(),
         open: Box::new(move || Ok(tier.clone())),
-        read: true,
         write: true,
     };
     let options = TiersOptions { stalled: Duration::from_secs(2) };

@@ -14,7 +14,7 @@ use api::content_addressable_storage_server::ContentAddressableStorageServer;
 use bazel_remote_apis::build::bazel::remote::execution::v2 as api;
 use bazel_remote_apis::google::bytestream::byte_stream_server::ByteStreamServer;
 use larder_core::{Digest, DigestFunction, Hash};
-use larder_remote::bucket::Patience;
+use larder_remote::Patience;
 use larder_remote::reapi::{self, ReapiConfig, ReapiOptions, ReapiTier};
 use prost::Message;
 use tonic::transport::server::TcpIncoming;
