@@ -7,6 +7,8 @@
 //! | [`manifest`] | descriptors, manifests, indexes; parsed with bounds, written always the same |
 //! | [`registry`] | the client: manifests, blobs, tags, referrers; tokens; credentials from docker's and podman's files |
 //! | [`layout`] | an image layout in one tar file, written and read; in a folder, read |
+//! | [`layer`] | one layer: its tar stream, its compression |
+//! | [`tree`] | layers put together: the tree that a container sees |
 //!
 //! The crate knows no store and no tier. It reads no environment and no home folder (both are handed in), prints nothing,
 //! and makes no runtime: the client runs on the caller's (tokio, with timers and network).
@@ -14,11 +16,13 @@
 //! Sections named in the documentation are those of the OCI specifications: *distribution-spec* 1.1 and *image-spec* 1.1.
 
 pub mod digest;
+pub mod layer;
 pub mod layout;
 pub mod manifest;
 pub mod reference;
 pub mod registry;
 mod said;
+pub mod tree;
 
 pub use digest::{Algorithm, OciDigest};
 pub use manifest::{Descriptor, Document, Index, Manifest, Platform};
