@@ -8,6 +8,7 @@
 //! | [`registry`] | the client: manifests, blobs, tags, referrers; tokens; credentials from docker's and podman's files |
 //! | [`layout`] | an image layout in one tar file, written and read; in a folder, read |
 //! | [`layer`] | one layer: its tar stream, its compression |
+//! | [`toc`] | tables for lazy reads: a blob → its table; files of tables |
 //! | [`tree`] | layers put together: the tree that a container sees |
 //!
 //! The crate knows no store and no tier. It reads no environment and no home folder (both are handed in), prints nothing,
@@ -22,6 +23,7 @@ pub mod manifest;
 pub mod reference;
 pub mod registry;
 mod said;
+pub mod toc;
 pub mod tree;
 
 pub use digest::{Algorithm, OciDigest};
