@@ -1,0 +1,122 @@
+//! Layers in their order: each one unpacked, and by [`MergeRule::Overlay`] laid over those below.
+
+use super::error::{Problem, TreeError};
+use super::finish::finish;
+use super::grove::{Grove, Made, NONE};
+use super::names::printable;
+use super::unpack::{Unpacking, Warnings};
+use super::{Inode, MergeRule, Tree};
+use crate::layer::Entry;
+
+/// Puts layers together, one at a time, so that no more than one layer's entries must be held.
+#[derive(Debug)]
+pub struct Merger {
+    rule: MergeRule,
+    grove: Grove,
+    root: u32,
+    layers: usize,
+    warnings: Warnings,
+}
+
+impl Merger {
+    /// No layers yet: an empty root.
+    pub fn new(rule: MergeRule) -> Merger {
+        let mut grove = Grove::new();
+        let root = grove.plant();
+        Merger { rule, grove, root, layers: 0, warnings: Warnings::default() }
+    }
+
+    /// The next layer, on top of those before. After an error the merger is of no more use.
+    pub fn layer(&mut self, entries: &[Entry]) -> Result<(), TreeError> {
+        let layer = self.layers;
+        self.layers += 1;
+        self.grove.begin();
+        let root = match self.rule {
+            MergeRule::Overlay => self.grove.plant(),
+            MergeRule::Spec => self.root,
+        };
+        let mut unpacking = Unpacking {
+            grove: &mut self.grove,
+            warnings: &mut self.warnings,
+            rule: self.rule,
+            layer,
+            root,
+            last: None,
+        };
+        unpacking.layer(entries)?;
+        let root = unpacking.root;
+        match self.rule {
+            MergeRule::Spec => self.root = root,
+            MergeRule::Overlay => self.overlay(root).map_err(|(path, problem)| TreeError {
+                layer,
+                entry: printable(&path),
+                problem,
+            })?,
+        }
+        Ok(())
+    }
+
+    /// The tree.
+    pub fn finish(self) -> Result<Tree, TreeError> {
+        Ok(finish(self.grove, self.root, self.warnings))
+    }
+
+    /// Lays the tree of one layer over what is merged so far.
+    fn overlay(&mut self, upper: u32) -> Result<(), (Vec<u8>, Problem)> {
+        // Directories of the layer, with what they are laid over.
+        let mut todo = vec![(upper, self.root)];
+        while let Some((upper, lower)) = todo.pop() {
+            let mut next = self.grove.sprouts[upper as usize].newest;
+            while next != NONE {
+                let slot = self.grove.slots[next as usize];
+                if slot.sprout != NONE {
+                    let pair = self
+                        .cover(next, lower)
+                        .map_err(|problem| (self.grove.name(&slot).to_vec(), problem))?;
+                    todo.extend(pair);
+                }
+                next = slot.next;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lays one name of a layer over the merged directory `lower`. Answers with the two directories when the layer's is to be laid over
+    /// another one.
+    fn cover(&mut self, slot: u32, lower: u32) -> Result<Option<(u32, u32)>, Problem> {
+        let upper = self.grove.slots[slot as usize].sprout;
+        let name = self.grove.slots[slot as usize];
+        let below = self.grove.existing_like(lower, &name);
+        if self.grove.is_whiteout(upper) {
+            if let Some(below) = below {
+                self.grove.slots[below as usize].sprout = NONE;
+            }
+            return Ok(None);
+        }
+        if !self.grove.is_directory(upper) {
+            let below = self.grove.slot_like(lower, slot)?;
+            self.grove.slots[below as usize].sprout = upper;
+            return Ok(None);
+        }
+        let there = below
+            .map(|below| self.grove.slots[below as usize].sprout)
+            .filter(|there| *there != NONE && self.grove.is_directory(*there));
+        let made = self.grove.sprouts[upper as usize].made;
+        let mut directory = match there {
+            Some(there) => there,
+            None if made == Made::Ghost => return Ok(None),
+            None => {
+                let below = self.grove.slot_like(lower, slot)?;
+                self.grove.directory(below, Inode::directory(), Made::Listed)?
+            }
+        };
+        if self.grove.sprouts[upper as usize].opaque {
+            directory = self.grove.emptied(directory);
+        }
+        if made == Made::Listed {
+            let inode = self.grove.sprouts[upper as usize].inode.clone();
+            self.grove.sprouts[directory as usize].inode = inode;
+        }
+        Ok(Some((upper, directory)))
+    }
+}

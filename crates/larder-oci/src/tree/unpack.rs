@@ -1,0 +1,310 @@
+//! One layer's entries, put into a tree of a [`Grove`] one after another.
+
+use super::Inode;
+use super::MergeRule;
+use super::error::{Oddity, Problem, TreeError, Warning};
+use super::grove::{Grove, Made, Missing, NONE};
+use super::names::{MAX_PATH, MAX_TARGET, Meaning, clean, meaning, printable, split};
+use crate::layer::{Device, Entry, Kind};
+
+/// Most warnings that are kept; the rest is counted.
+const MAX_WARNINGS: usize = 1000;
+
+/// Warnings, bounded.
+#[derive(Debug, Default)]
+pub(super) struct Warnings {
+    pub(super) listed: Vec<Warning>,
+    pub(super) unlisted: u64,
+}
+
+impl Warnings {
+    fn add(&mut self, layer: usize, entry: &Entry, oddity: Oddity) {
+        if self.listed.len() < MAX_WARNINGS {
+            self.listed.push(Warning { layer, entry: printable(&entry.path), oddity });
+        } else {
+            self.unlisted += 1;
+        }
+    }
+}
+
+/// Unpacks one layer.
+pub(super) struct Unpacking<'all> {
+    pub(super) grove: &'all mut Grove,
+    pub(super) warnings: &'all mut Warnings,
+    pub(super) rule: MergeRule,
+    pub(super) layer: usize,
+    /// The root of the tree that the layer is put into.
+    pub(super) root: u32,
+    /// The directory that was resolved last, and its clean path: entries of one directory mostly come one after another.
+    pub(super) last: Option<(Vec<u8>, u32)>,
+}
+
+impl Unpacking<'_> {
+    /// Puts all entries there. By [`MergeRule::Overlay`] whiteouts become objects of the layer's own tree; by [`MergeRule::Spec`] they remove
+    /// what is there, before anything else is done.
+    pub(super) fn layer(&mut self, entries: &[Entry]) -> Result<(), TreeError> {
+        if self.rule == MergeRule::Spec {
+            for entry in entries {
+                self.remove(entry).map_err(|problem| self.error(entry, problem))?;
+            }
+            self.last = None;
+        }
+        for entry in entries {
+            self.put(entry).map_err(|problem| self.error(entry, problem))?;
+        }
+        Ok(())
+    }
+
+    fn error(&self, entry: &Entry, problem: Problem) -> TreeError {
+        TreeError { layer: self.layer, entry: printable(&entry.path), problem }
+    }
+
+    fn warn(&mut self, entry: &Entry, oddity: Oddity) {
+        self.warnings.add(self.layer, entry, oddity);
+    }
+
+    /// What an entry hides, by the specification's words.
+    fn remove(&mut self, entry: &Entry) -> Result<(), Problem> {
+        let path = clean(&entry.path);
+        let (directory, name) = split(&path);
+        let what = meaning(name)?;
+        if let Meaning::Name(_) = what {
+            return Ok(());
+        }
+        let directory = match self.resolve(directory, Missing::Stop) {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return Ok(()),
+            Err(Problem::NotADirectory { .. }) => {
+                self.warn(entry, Oddity::WhiteoutBelowFile);
+                return Ok(());
+            }
+            Err(problem) => return Err(problem),
+        };
+        self.last = None;
+        match what {
+            Meaning::Name(_) => {}
+            Meaning::Whiteout(name) => {
+                if let Some(slot) = self.grove.existing(directory, name) {
+                    self.grove.slots[slot as usize].sprout = NONE;
+                }
+            }
+            Meaning::Opaque => {
+                let emptied = self.grove.emptied(directory);
+                if directory == self.root {
+                    self.root = emptied;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, entry: &Entry) -> Result<(), Problem> {
+        let path = clean(&entry.path);
+        if path.len() > MAX_PATH + ".wh.".len() {
+            return Err(Problem::PathTooLong);
+        }
+        if path.is_empty() {
+            self.root(entry);
+            return Ok(());
+        }
+        let (directory, name) = split(&path);
+        let name = match meaning(name)? {
+            Meaning::Name(name) => name,
+            _ if self.rule == MergeRule::Spec => return Ok(()),
+            what => return self.mark(entry, directory, what),
+        };
+        let directory = self.resolve(directory, Missing::Ghost)?.expect("ghosts are put where nothing is");
+        self.grove.materialise(directory);
+        let slot = self.grove.slot(directory, name)?;
+        let there = self.grove.slots[slot as usize].sprout;
+        if there != NONE {
+            if entry.kind == Kind::Directory && self.grove.is_directory(there) {
+                self.describe(there, entry);
+                return Ok(());
+            }
+            // A ghost has nothing that a path could have been resolved to and be right afterwards.
+            self.last = None;
+            self.grove.slots[slot as usize].sprout = NONE;
+        }
+        match entry.kind {
+            Kind::Directory => {
+                let made = self.grove.directory(slot, Inode::directory(), Made::Listed)?;
+                self.describe(made, entry);
+            }
+            Kind::HardLink => self.link(entry, slot)?,
+            _ => {
+                let inode = self.inode(entry)?;
+                let leaf = self.grove.leaf(inode);
+                if self.rule == MergeRule::Overlay && self.grove.is_whiteout(leaf) {
+                    self.warn(entry, Oddity::DeviceHides);
+                }
+                self.grove.slots[slot as usize].sprout = leaf;
+            }
+        }
+        Ok(())
+    }
+
+    /// An entry for the root itself. Unpackers into directories of their own leave that as they made it; the specification knows no such
+    /// exception.
+    fn root(&mut self, entry: &Entry) {
+        if entry.kind != Kind::Directory {
+            self.warn(entry, Oddity::Root);
+        } else if self.rule == MergeRule::Spec {
+            self.describe(self.root, entry);
+        }
+    }
+
+    /// A whiteout or an opaque mark, as an object in the layer's own tree. It makes no directories.
+    fn mark(&mut self, entry: &Entry, directory: &[u8], what: Meaning<'_>) -> Result<(), Problem> {
+        let directory = match self.resolve(directory, Missing::Ghost) {
+            Ok(directory) => directory.expect("ghosts are put where nothing is"),
+            Err(Problem::NotADirectory { .. }) => {
+                self.warn(entry, Oddity::WhiteoutBelowFile);
+                return Ok(());
+            }
+            Err(problem) => return Err(problem),
+        };
+        match what {
+            Meaning::Name(_) => {}
+            Meaning::Opaque if directory == self.root => self.warn(entry, Oddity::OpaqueRoot),
+            Meaning::Opaque => self.grove.sprouts[directory as usize].opaque = true,
+            Meaning::Whiteout(name) => {
+                let slot = self.grove.slot(directory, name)?;
+                let there = self.grove.slots[slot as usize].sprout;
+                if there != NONE {
+                    if self.grove.sprouts[there as usize].made != Made::Ghost {
+                        return Err(Problem::WhiteoutOfOwn);
+                    }
+                    self.last = None;
+                }
+                let mut gone = Inode::directory();
+                gone.kind = Kind::CharDevice;
+                let gone = self.grove.leaf(gone);
+                self.grove.slots[slot as usize].sprout = gone;
+            }
+        }
+        Ok(())
+    }
+
+    /// Another name for what is there.
+    fn link(&mut self, entry: &Entry, slot: u32) -> Result<(), Problem> {
+        if entry.target.len() > MAX_TARGET {
+            return Err(Problem::TargetTooLong);
+        }
+        let missing = || Problem::LinkTarget { target: printable(&entry.target) };
+        let target = clean(&entry.target);
+        if target.is_empty() {
+            return Err(Problem::LinkToDirectory { target: printable(&entry.target) });
+        }
+        let (directory, name) = split(&target);
+        let directory = match self.resolve(directory, Missing::Stop) {
+            Ok(directory) => directory.ok_or_else(missing)?,
+            Err(Problem::NotADirectory { .. }) => return Err(missing()),
+            Err(problem) => return Err(problem),
+        };
+        let found = self.grove.get(directory, name).ok_or_else(missing)?;
+        if self.grove.is_directory(found) {
+            return match self.grove.sprouts[found as usize].made {
+                Made::Ghost => Err(missing()),
+                _ => Err(Problem::LinkToDirectory { target: printable(&entry.target) }),
+            };
+        }
+        self.grove.slots[slot as usize].sprout = found;
+        if self.rule == MergeRule::Overlay {
+            // What changes an owner takes away capabilities.
+            let inode = &mut self.grove.sprouts[found as usize].inode;
+            let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();
+            xattrs.retain(|(name, _)| name != b"security.capability");
+            for (name, value) in &entry.xattrs {
+                match xattrs.binary_search_by(|(other, _)| other.cmp(name)) {
+                    Ok(at) => xattrs[at].1.clone_from(value),
+                    Err(at) => xattrs.insert(at, (name.clone(), value.clone())),
+                }
+            }
+            inode.xattrs = xattrs.into();
+            self.describe(found, entry);
+        }
+        Ok(())
+    }
+
+    /// Gives an inode an entry's mode, owner and times; a directory its attributes too.
+    fn describe(&mut self, sprout: u32, entry: &Entry) {
+        let sprout = &mut self.grove.sprouts[sprout as usize];
+        sprout.made = Made::Listed;
+        let inode = &mut sprout.inode;
+        if inode.kind != Kind::Symlink {
+            inode.mode = entry.mode & 0o7777;
+        }
+        inode.uid = entry.uid;
+        inode.gid = entry.gid;
+        inode.modified = entry.modified;
+        if inode.kind == Kind::Directory {
+            inode.xattrs = entry.xattrs.clone().into();
+        }
+        let dropped = drop_user_xattrs(inode);
+        if dropped {
+            self.warn(entry, Oddity::UserAttributes);
+        }
+    }
+
+    /// What an entry that is neither directory nor hard link makes.
+    fn inode(&mut self, entry: &Entry) -> Result<Inode, Problem> {
+        let is_link = entry.kind == Kind::Symlink;
+        let is_file = entry.kind == Kind::File;
+        let is_device = matches!(entry.kind, Kind::CharDevice | Kind::BlockDevice);
+        if is_link {
+            if entry.target.len() > MAX_TARGET {
+                return Err(Problem::TargetTooLong);
+            }
+            if entry.target.is_empty() || entry.target.contains(&0) {
+                return Err(Problem::BadTarget);
+            }
+        }
+        let mut inode = Inode {
+            kind: entry.kind,
+            mode: if is_link { 0o777 } else { entry.mode & 0o7777 },
+            uid: entry.uid,
+            gid: entry.gid,
+            links: 0,
+            size: match entry.kind {
+                Kind::File => entry.size,
+                Kind::Symlink => entry.target.len() as u64,
+                _ => 0,
+            },
+            modified: entry.modified,
+            target: if is_link { entry.target.clone().into() } else { Box::default() },
+            device: if is_device { entry.device } else { Device::default() },
+            xattrs: entry.xattrs.clone().into(),
+            content: is_file.then(|| (self.layer, entry.content.clone())),
+        };
+        if drop_user_xattrs(&mut inode) {
+            self.warn(entry, Oddity::UserAttributes);
+        }
+        Ok(inode)
+    }
+
+    fn resolve(&mut self, directory: &[u8], missing: Missing) -> Result<Option<u32>, Problem> {
+        if let Some((path, found)) = &self.last
+            && path == directory
+        {
+            return Ok(Some(*found));
+        }
+        let found = self.grove.resolve(self.root, directory, missing)?;
+        if let Some(found) = found {
+            self.last = Some((directory.to_vec(), found));
+        }
+        Ok(found)
+    }
+}
+
+/// Whether there was something to drop.
+fn drop_user_xattrs(inode: &mut Inode) -> bool {
+    let can_have = matches!(inode.kind, Kind::File | Kind::Directory);
+    if can_have || !inode.xattrs.iter().any(|(name, _)| name.starts_with(b"user.")) {
+        return false;
+    }
+    let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();
+    xattrs.retain(|(name, _)| !name.starts_with(b"user."));
+    inode.xattrs = xattrs.into();
+    true
+}
