@@ -8,6 +8,7 @@
 //! | [`registry`] | the client: manifests, blobs, tags, referrers; tokens; credentials from docker's and podman's files |
 //! | [`layout`] | an image layout in one tar file, written and read; in a folder, read |
 //! | [`layer`] | one layer: its tar stream, its compression |
+//! | [`image`](mod@image) | an image read without being pulled: where it comes from, its files' content |
 //! | [`toc`] | tables for lazy reads: a blob → its table; files of tables |
 //! | [`tree`] | layers put together: the tree that a container sees |
 //!
@@ -17,6 +18,7 @@
 //! Sections named in the documentation are those of the OCI specifications: *distribution-spec* 1.1 and *image-spec* 1.1.
 
 pub mod digest;
+pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod manifest;

@@ -6,6 +6,7 @@ mod cache;
 mod clean;
 mod completions;
 mod doctor;
+mod image;
 mod key;
 mod project;
 mod run;
@@ -44,6 +45,7 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
         Command::Clean(args) => clean::clean(&context, args),
         Command::Cache(command) => cache::cache(&context, command),
         Command::Doctor(args) => doctor::doctor(&context, args),
+        Command::Image(command) => image::image(&context, command),
         Command::Key(command) => key::key(&context, command),
         Command::Completions(args) => Ok(completions::script(&context, args)),
         Command::Recipes => Ok(completions::recipes(&context)),

@@ -215,6 +215,18 @@ impl Walker {
         Ok(())
     }
 
+    /// Passes over the content that comes next, which is not pushed then; how many bytes that is.
+    pub fn skip_content(&mut self) -> u64 {
+        let skipped = match &mut self.state {
+            State::Content(left, padding) => std::mem::take(left) + std::mem::take(padding),
+            State::Padding(left) => std::mem::take(left),
+            _ => 0,
+        };
+        self.at += skipped;
+        self.settle();
+        skipped
+    }
+
     /// The stream has ended.
     ///
     /// # Errors

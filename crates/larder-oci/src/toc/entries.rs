@@ -48,8 +48,15 @@ enum Column {
 }
 
 /// Kinds by number.
-const KINDS: [Kind; 7] =
-    [Kind::File, Kind::Directory, Kind::Symlink, Kind::HardLink, Kind::CharDevice, Kind::BlockDevice, Kind::Fifo];
+const KINDS: [Kind; 7] = [
+    Kind::File,
+    Kind::Directory,
+    Kind::Symlink,
+    Kind::HardLink,
+    Kind::CharDevice,
+    Kind::BlockDevice,
+    Kind::Fifo,
+];
 
 /// What the differences of a block are to.
 #[derive(Default)]
@@ -203,7 +210,11 @@ impl<'a> EntryReader<'a> {
         loop {
             let mut byte = [0];
             if self.from.read(&mut byte)? == 0 {
-                return if digits.is_empty() { Ok(None) } else { Err(TocError::Damaged("a block is cut off")) };
+                return if digits.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(TocError::Damaged("a block is cut off"))
+                };
             }
             digits.push(byte[0]);
             if byte[0] & 0x80 == 0 || digits.len() > 9 {
@@ -277,7 +288,9 @@ fn parse(block: &[u8]) -> Result<Vec<Entry>, TocError> {
 fn entry(columns: &mut [Cursor<'_>; COLUMNS], before: &Before) -> Result<Entry, TocError> {
     let wrong = TocError::Damaged;
     let at = |column: Column| column as usize;
-    let kind = *KINDS.get(usize::from(columns[at(Column::Kind)].byte()?)).ok_or(wrong("an entry's kind is not known"))?;
+    let kind = *KINDS
+        .get(usize::from(columns[at(Column::Kind)].byte()?))
+        .ok_or(wrong("an entry's kind is not known"))?;
     let shared = usize::try_from(columns[at(Column::Shared)].number()?).unwrap_or(usize::MAX);
     let shared = before.path.get(..shared).ok_or(wrong("a name shares more than there is"))?;
     let path = [shared, columns[at(Column::Name)].bytes()?].concat();
@@ -317,7 +330,19 @@ fn entry(columns: &mut [Cursor<'_>; COLUMNS], before: &Before) -> Result<Entry, 
             return Err(wrong("content lies where it cannot"));
         }
     }
-    Ok(Entry { path, kind, mode, uid, gid, modified: Time { seconds, nanos }, size, target, device, xattrs, content })
+    Ok(Entry {
+        path,
+        kind,
+        mode,
+        uid,
+        gid,
+        modified: Time { seconds, nanos },
+        size,
+        target,
+        device,
+        xattrs,
+        content,
+    })
 }
 
 #[expect(clippy::type_complexity, reason = "names and values")]
@@ -389,7 +414,11 @@ mod tests {
                     modified: Time { seconds, nanos },
                     size: length,
                     target: if is(&[Kind::Symlink, Kind::HardLink]) { target } else { Vec::new() },
-                    device: if is(&[Kind::CharDevice]) { Device { major: 4095, minor: 1_048_575 } } else { Device::default() },
+                    device: if is(&[Kind::CharDevice]) {
+                        Device { major: 4095, minor: 1_048_575 }
+                    } else {
+                        Device::default()
+                    },
                     xattrs,
                     content,
                 }

@@ -82,7 +82,12 @@ pub(super) fn identity(sections: &[Placed]) -> Result<Identity, TocError> {
 }
 
 /// Writes a file; says how many bytes it has.
-pub(super) fn write(to: &mut dyn Write, kind: FileKind, sections: &[Placed], identity: Identity) -> Result<u64, TocError> {
+pub(super) fn write(
+    to: &mut dyn Write,
+    kind: FileKind,
+    sections: &[Placed],
+    identity: Identity,
+) -> Result<u64, TocError> {
     to.write_all(MAGIC)?;
     to.write_all(&VERSION.to_le_bytes())?;
     to.write_all(&(kind as u16).to_le_bytes())?;
@@ -163,7 +168,8 @@ fn parse(directory: &[u8], end: u64, source: &Arc<dyn ReadAt>) -> Result<Vec<Pla
     let mut sections: Vec<Placed> = Vec::new();
     let mut next = HEAD;
     for _ in 0..count {
-        let kind = SectionKind::from_number(cursor.small()?).ok_or(TocError::Damaged("a section's kind is not known"))?;
+        let kind = SectionKind::from_number(cursor.small()?)
+            .ok_or(TocError::Damaged("a section's kind is not known"))?;
         let layer = cursor.small()?;
         if layer > MOST_LAYERS {
             return Err(TocError::TooLarge("its number of layers"));

@@ -30,8 +30,8 @@ struct RootFs {
 /// # Errors
 /// When it is no configuration of an image.
 pub fn diff_ids(config: &[u8]) -> Result<Vec<OciDigest>, TocError> {
-    let config: Config =
-        serde_json::from_slice(config).map_err(|_| TocError::Damaged("the configuration names no tar streams of layers"))?;
+    let config: Config = serde_json::from_slice(config)
+        .map_err(|_| TocError::Damaged("the configuration names no tar streams of layers"))?;
     Ok(config.rootfs.diff_ids)
 }
 
@@ -92,14 +92,18 @@ impl ImageToc {
             let table = LayerToc::of(sections, None)?;
             tables.insert(table.info().blob.clone(), table);
         }
-        let parsed = Manifest::parse(&manifest).map_err(|_| TocError::Damaged("its manifest cannot be read"))?;
-        let of_layer = |blob: &OciDigest| tables.get(blob).cloned().ok_or(TocError::Damaged("a layer has no table"));
+        let parsed =
+            Manifest::parse(&manifest).map_err(|_| TocError::Damaged("its manifest cannot be read"))?;
+        let of_layer =
+            |blob: &OciDigest| tables.get(blob).cloned().ok_or(TocError::Damaged("a layer has no table"));
         let layers = parsed.layers.iter().map(|layer| of_layer(&layer.digest)).collect::<Result<_, _>>()?;
         Self::new(manifest.into(), config.into(), layers)
     }
 
     fn sections(&self) -> Result<Vec<Placed>, TocError> {
-        let of_image = |kind, bytes: &[u8]| Ok::<_, TocError>(Placed { kind, layer: 0, section: SectionWriter::of(bytes)? });
+        let of_image = |kind, bytes: &[u8]| {
+            Ok::<_, TocError>(Placed { kind, layer: 0, section: SectionWriter::of(bytes)? })
+        };
         let mut sections = vec![
             of_image(SectionKind::Manifest, &self.manifest_bytes)?,
             of_image(SectionKind::Config, &self.config)?,

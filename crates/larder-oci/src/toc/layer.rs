@@ -82,18 +82,21 @@ impl LayerToc {
             return Err(TocError::Damaged("a layer has not the sections that it should have"));
         }
         let info = find(SectionKind::Layer)?.read_all(MOST_INFO)?;
-        let info: LayerInfo = serde_json::from_slice(&info).map_err(|_| TocError::Damaged("what it is of cannot be read"))?;
+        let info: LayerInfo =
+            serde_json::from_slice(&info).map_err(|_| TocError::Damaged("what it is of cannot be read"))?;
         if info.rule != RULE {
             return Err(TocError::Rule(info.rule));
         }
-        let spans = spans::parse(&find(SectionKind::Spans)?.read_all(MOST_SPANS)?, info.blob_size, info.size)?;
+        let spans =
+            spans::parse(&find(SectionKind::Spans)?.read_all(MOST_SPANS)?, info.blob_size, info.size)?;
         let digests = find(SectionKind::Digests)?.read_all(MOST_SPANS)?;
         let windows = find(SectionKind::Windows)?;
         let wanted: u64 = spans.iter().map(|span| span.window_length() as u64).sum();
         if digests.len() != spans.len() * 32 || info.spans != spans.len() as u64 || windows.size != wanted {
             return Err(TocError::Damaged("its spans, digests and windows do not belong together"));
         }
-        let digests = digests.chunks_exact(32).map(|digest| digest.try_into().expect("thirty-two bytes")).collect();
+        let digests =
+            digests.chunks_exact(32).map(|digest| digest.try_into().expect("thirty-two bytes")).collect();
         let entries = find(SectionKind::Entries)?;
         let identity = identity.map_or_else(|| file::identity(&sections), Ok)?;
         Ok(Self { info, spans: spans.into(), digests, entries, windows, sections, identity })

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `index` | a blob → its table, in one pass |
 //! | `layer`, `image` | the tables |
+//! | `decode` | one span → its bytes, verified |
 //! | `entries`, `spans` | their two large parts, as bytes |
 //! | `section`, `file`, `number` | sections in frames; where they lie in a file; numbers |
 //!
 //! A table that somebody else made is a claim: whoever reads by it checks content against the digests in it, and believes those only as far as the
 //! table is believed.
 
+pub mod decode;
 mod entries;
 mod file;
 mod image;
@@ -26,8 +28,8 @@ mod spans;
 use std::io;
 
 pub use file::Identity;
-pub use image::ImageToc;
-pub use index::{IndexError, IndexOptions, index_layer};
+pub use image::{ImageToc, diff_ids};
+pub use index::{IndexError, IndexOptions, Indexed, index_layer};
 pub use layer::{LayerInfo, LayerToc};
 pub use spans::{Span, Start};
 

@@ -37,7 +37,8 @@ pub(super) enum SectionKind {
 
 impl SectionKind {
     /// The sections of a layer, in order.
-    pub(super) const OF_LAYER: [Self; 5] = [Self::Layer, Self::Entries, Self::Spans, Self::Digests, Self::Windows];
+    pub(super) const OF_LAYER: [Self; 5] =
+        [Self::Layer, Self::Entries, Self::Spans, Self::Digests, Self::Windows];
 
     pub(super) fn number(self) -> u32 {
         self as u32
@@ -88,7 +89,8 @@ impl Section {
         if self.size > most {
             return Err(TocError::TooLarge("one of its sections"));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(self.size).map_err(|_| TocError::TooLarge("a section"))?);
+        let mut bytes =
+            Vec::with_capacity(usize::try_from(self.size).map_err(|_| TocError::TooLarge("a section"))?);
         self.reader().read_to_end(&mut bytes)?;
         Ok(bytes)
     }

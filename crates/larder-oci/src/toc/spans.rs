@@ -60,7 +60,9 @@ impl Span {
         let wrong = |_| TocError::Damaged("a window makes no sense");
         let mut runs = Window::default();
         for (at, length) in &self.runs {
-            let (run, rest) = window.split_at_checked(*length as usize).ok_or(TocError::Damaged("a window is too short"))?;
+            let (run, rest) = window
+                .split_at_checked(*length as usize)
+                .ok_or(TocError::Damaged("a window is too short"))?;
             runs.push(*at, run).map_err(wrong)?;
             window = rest;
         }
@@ -145,7 +147,9 @@ fn runs(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, u32)>, TocError> {
     for _ in 0..count {
         let at = end.checked_add(cursor.small()?);
         let length = cursor.small()?;
-        let to = at.and_then(|at| at.checked_add(length)).filter(|to| *to <= larder_inflate::WINDOW as u32 && length > 0);
+        let to = at
+            .and_then(|at| at.checked_add(length))
+            .filter(|to| *to <= larder_inflate::WINDOW as u32 && length > 0);
         let (Some(at), Some(to)) = (at, to) else { return Err(TocError::Damaged("a window makes no sense")) };
         runs.push((at, length));
         end = to;

@@ -37,7 +37,7 @@ pub(super) fn cache(context: &Context, command: &CacheCommand) -> Result<Exit, E
 
 /// The store of the project around the current folder, or the user's own where there is none; with the size that is
 /// configured for it.
-fn open(context: &Context) -> Result<(Store, Option<u64>), Exit> {
+pub(super) fn open(context: &Context) -> Result<(Store, Option<u64>), Exit> {
     let printer = &context.printer;
     let around = context.machine.surroundings(None);
     let opened = if find_root(&around.folder).is_some() {

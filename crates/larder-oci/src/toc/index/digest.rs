@@ -105,7 +105,13 @@ impl Digester {
     }
 
     /// The end: checks, and the table.
-    pub(super) fn finish(mut self, compression: Compression, blob_size: u64, last: &Part, options: &IndexOptions) -> Result<Indexed, IndexError> {
+    pub(super) fn finish(
+        mut self,
+        compression: Compression,
+        blob_size: u64,
+        last: &Part,
+        options: &IndexOptions,
+    ) -> Result<Indexed, IndexError> {
         self.walker.finish()?;
         self.hash(last, self.size)?;
         if self.size > 0 {

@@ -103,7 +103,12 @@ impl IndexError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Read(_) => "see that the registry can be reached, or the file be read",
-            Self::Tar(error) if matches!(error.fault, crate::layer::tar::Fault::TooMany | crate::layer::tar::Fault::TooLarge) => {
+            Self::Tar(error)
+                if matches!(
+                    error.fault,
+                    crate::layer::tar::Fault::TooMany | crate::layer::tar::Fault::TooLarge
+                ) =>
+            {
                 "raise the limit with `--max-entries` or `--max-size` if the image is to be trusted"
             }
             Self::Toc(error) => error.hint(),
@@ -140,7 +145,11 @@ struct Part {
 ///
 /// # Errors
 /// When the blob cannot be read, is broken, is over a limit, or is not what `options` say it is.
-pub fn index_layer(mut reader: impl Read, options: &IndexOptions, progress: &mut dyn FnMut(u64)) -> Result<Indexed, IndexError> {
+pub fn index_layer(
+    mut reader: impl Read,
+    options: &IndexOptions,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Indexed, IndexError> {
     std::thread::scope(|scope| {
         let (parts, received) = sync_channel::<Part>(WAITING);
         let (give_back, recycled) = sync_channel::<Vec<u8>>(WAITING + 2);
@@ -155,7 +164,11 @@ pub fn index_layer(mut reader: impl Read, options: &IndexOptions, progress: &mut
     })
 }
 
-fn take_in(received: &Receiver<Part>, give_back: &SyncSender<Vec<u8>>, options: &IndexOptions) -> Result<(Digester, Part), IndexError> {
+fn take_in(
+    received: &Receiver<Part>,
+    give_back: &SyncSender<Vec<u8>>,
+    options: &IndexOptions,
+) -> Result<(Digester, Part), IndexError> {
     let mut digester = Digester::new(options)?;
     // The end of the stream is hashed when it is known to be the end.
     let mut last = Part::default();

@@ -22,7 +22,11 @@ pub(super) struct Found {
 
 impl From<Point> for Found {
     fn from(point: Point) -> Self {
-        let runs = point.window.runs().map(|(at, run)| (at, u32::try_from(run.len()).expect("at most 32 KiB"))).collect();
+        let runs = point
+            .window
+            .runs()
+            .map(|(at, run)| (at, u32::try_from(run.len()).expect("at most 32 KiB")))
+            .collect();
         let window = point.window.bytes().to_vec();
         let start = match point.header_bits {
             0 => Start::Anew,
@@ -96,14 +100,24 @@ impl Unpack {
     }
 
     /// Unpacks on into `buffer[from..]`.
-    pub(super) fn step(&mut self, input: &[u8], is_last: bool, buffer: &mut [u8], from: usize) -> Result<Step, IndexError> {
+    pub(super) fn step(
+        &mut self,
+        input: &[u8],
+        is_last: bool,
+        buffer: &mut [u8],
+        from: usize,
+    ) -> Result<Step, IndexError> {
         match self {
             Self::Plain { out, rule, found } => {
                 let length = input.len().min(buffer.len() - from);
                 buffer[from..from + length].copy_from_slice(&input[..length]);
                 let end = *out + length as u64;
                 let first = out.next_multiple_of(rule.out);
-                found.extend((first..end).step_by(usize::try_from(rule.out).expect("not so large")).map(|at| plain(at, at, Start::Anew)));
+                found.extend(
+                    (first..end)
+                        .step_by(usize::try_from(rule.out).expect("not so large"))
+                        .map(|at| plain(at, at, Start::Anew)),
+                );
                 *out = end;
                 Ok(Step { consumed: length, produced: length, wants_input: length == input.len() })
             }
@@ -145,7 +159,10 @@ impl Zstd {
             let mut from = InBuffer::around(&input[consumed..]);
             let mut into = OutBuffer::around(&mut room[produced..produced + limit]);
             let at = self.consumed;
-            let left = self.decoder.run(&mut from, &mut into).map_err(|error| IndexError::Zstd { at, why: error.to_string() })?;
+            let left = self
+                .decoder
+                .run(&mut from, &mut into)
+                .map_err(|error| IndexError::Zstd { at, why: error.to_string() })?;
             let (read, written) = (from.pos(), into.pos());
             self.is_in_frame |= read > 0;
             if written > 0 {
