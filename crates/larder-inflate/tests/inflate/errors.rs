@@ -14,13 +14,13 @@ struct Writer {
 impl Writer {
     /// A number, as in headers and extra bits.
     fn number(mut self, value: u32, count: u32) -> Self {
-        self.bits.extend((0..count).map(|bit| u64::from(value) >> bit & 1 == 1));
+        self.bits.extend((0..count).map(|bit| value.checked_shr(bit).is_some_and(|bits| bits & 1 == 1)));
         self
     }
 
     /// A code: its first bit is the highest.
     fn code(mut self, value: u32, count: u32) -> Self {
-        self.bits.extend((0..count).rev().map(|bit| u64::from(value) >> bit & 1 == 1));
+        self.bits.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
         self
     }
 
@@ -86,7 +86,7 @@ fn good() -> Vec<u8> {
     member(b"what is right, is right, is right", config(6, Strategy::Default))
 }
 
-/// Lengths of codes: 9 bits each for 256 symbols and 256 codes more that nobody has; with `change`s.
+/// Lengths of `count` codes: 0 but for those that are `set`.
 fn lengths(count: usize, set: &[(usize, u8)]) -> Vec<u8> {
     let mut lengths = vec![0; count];
     for &(symbol, length) in set {
