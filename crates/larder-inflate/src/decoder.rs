@@ -315,8 +315,8 @@ impl Decoder {
     }
 
     fn trailer(&mut self, call: &Call<'_>) -> Result<(), Wait> {
-        let aligned = self.bit.next_multiple_of(8);
-        let (checksum, length) = gzip::trailer(call.rest(aligned))?;
+        self.bit = self.bit.next_multiple_of(8);
+        let (checksum, length) = gzip::trailer(call.rest(self.bit))?;
         if let Some(hasher) = self.checksum.take() {
             let actual = hasher.finalize();
             if actual != checksum {
@@ -327,7 +327,7 @@ impl Decoder {
                 return Err(Wait::Wrong(ErrorKind::Length { expected: length, actual }));
             }
         }
-        self.bit = aligned + gzip::TRAILER as u64 * 8;
+        self.bit += gzip::TRAILER as u64 * 8;
         self.stage = Stage::Between { first: false };
         Ok(())
     }
@@ -378,11 +378,10 @@ impl Decoder {
     fn symbols(&mut self, call: &mut Call<'_>) -> Result<(), Wait> {
         self.rest_of_match(call)?;
         loop {
-            if self.block.begun || self.spans.is_none() {
-                if self.fast(call) {
-                    self.end_block();
-                    return Ok(());
-                }
+            // The first symbol of a block says whether a point is due there.
+            if (self.block.begun || self.spans.is_none()) && self.fast(call) {
+                self.end_block();
+                return Ok(());
             }
             self.look_further(call)?;
             let (next, available) = block::peek(call.input, call.place(self.bit));

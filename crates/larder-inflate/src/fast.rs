@@ -238,9 +238,12 @@ unsafe fn copy(to: *mut u8, distance: usize, length: usize) {
         if distance >= 16 {
             let mut done = 0;
             loop {
+                // Two words, since most matches are shorter: whether a second is needed cannot be foreseen.
                 let word = from.add(done).cast::<u128>().read_unaligned();
                 to.add(done).cast::<u128>().write_unaligned(word);
-                done += 16;
+                let word = from.add(done + 16).cast::<u128>().read_unaligned();
+                to.add(done + 16).cast::<u128>().write_unaligned(word);
+                done += 32;
                 if done >= length {
                     return;
                 }

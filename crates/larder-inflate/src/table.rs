@@ -146,12 +146,12 @@ fn build(
     }
     // Codes are counted up in the order of the stream's bits: the first bit lowest. While codes get longer, the table is doubled.
     let (mut reversed, mut done) = (0usize, 0usize);
-    for length in 1..=first_bits as usize {
+    for (length, &own) in count.iter().enumerate().take(first_bits as usize + 1).skip(1) {
         let size = 1usize << length;
         if length > 1 {
             table.copy_within(..size / 2, size / 2);
         }
-        let end = done + usize::from(count[length]);
+        let end = done + usize::from(own);
         for &symbol in &sorted[done..end] {
             table[reversed] = entries[usize::from(symbol)] + (length as u32) * 0x101;
             reversed = next_code(reversed, length);
