@@ -2,7 +2,7 @@
 
 use super::picture::{merged, plain};
 use crate::layer::{Entry, Kind};
-use crate::tree::{MergeRule, Problem, Tree, TreeError};
+use crate::tree::{Limits, MergeRule, Merger, Problem, Tree, TreeError};
 
 const RULES: [MergeRule; 2] = [MergeRule::Overlay, MergeRule::Spec];
 
@@ -91,12 +91,19 @@ fn errors_name_the_entry_on_one_line() {
 
 #[test]
 fn parents_that_multiply_are_counted() {
-    // 4,096 entries, each with 2,040 parents of its own.
-    let entries: Vec<Entry> =
-        (0..4096u32).map(|at| plain(format!("{at}/{}", "d/".repeat(2040)).as_bytes(), Kind::File)).collect();
+    // Each with 2,040 parents of its own.
+    let deep = |at: std::ops::Range<u32>| -> Vec<Entry> {
+        at.map(|at| plain(format!("{at}/{}", "d/".repeat(2040)).as_bytes(), Kind::File)).collect()
+    };
     for rule in RULES {
-        let error = Tree::merge([&entries], rule).unwrap_err();
-        assert!(matches!(error.problem, Problem::TooManyNames { .. }));
+        let mut merger = Merger::with_limits(rule, Limits { names: 100_000, ..Limits::default() });
+        assert_eq!(merger.layer(&deep(0..45)), Ok(()));
+        // Every layer has the limit for itself.
+        assert_eq!(merger.layer(&deep(100..145)), Ok(()));
+        assert_eq!(
+            merger.layer(&deep(200..250)).unwrap_err().problem,
+            Problem::TooManyNames { most: 100_000 }
+        );
     }
 }
 
@@ -109,12 +116,14 @@ fn steps_through_links_are_counted() {
         link.target = format!("{}{next}", "./".repeat(2000)).into();
         entries.push(link);
     }
-    for at in 0..2000 {
+    for at in 0..10 {
         entries.push(plain(format!("l0/{at}").as_bytes(), Kind::File));
         entries.push(plain(format!("x/{at}").as_bytes(), Kind::File));
     }
-    let error = Tree::merge([entries], MergeRule::Overlay).unwrap_err();
-    assert_eq!(error.problem, Problem::TooManyLinks);
+    let mut merger =
+        Merger::with_limits(MergeRule::Overlay, Limits { steps: 1_000_000, ..Limits::default() });
+    let error = merger.layer(&entries).unwrap_err();
+    assert_eq!((error.problem, error.entry.as_str()), (Problem::TooManyLinks, "l0/1"));
 }
 
 #[test]
