@@ -17,11 +17,21 @@ use crate::layer::{Device, Kind};
 /// No slot, no sprout.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Most names that one layer can bring, parents that it does not list among them.
-pub(super) const MAX_NAMES: u32 = 8_000_000;
+/// How much one layer may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most names that it can bring, parents that it does not list among them.
+    pub names: u32,
+    /// Most parts of paths that its symbolic links may have us walk.
+    pub steps: u64,
+}
 
-/// Most parts of paths that a layer's symbolic links may have us walk.
-const MAX_STEPS: u64 = 1 << 27;
+impl Default for Limits {
+    /// 4 million entries and 1 million parents; 64 million steps.
+    fn default() -> Limits {
+        Limits { names: 5_000_000, steps: 1 << 26 }
+    }
+}
 
 /// Who made a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,28 +87,27 @@ pub(super) struct Grove {
     pub(super) names: Vec<u8>,
     table: Vec<u32>,
     hasher: RandomState,
-    /// How many slots the present layer may still make, and how many steps its links may still take.
-    budget: u32,
-    steps: u64,
+    limits: Limits,
+    /// What the present layer may still ask for.
+    left: Limits,
 }
 
 impl Grove {
-    pub(super) fn new() -> Grove {
+    pub(super) fn new(limits: Limits) -> Grove {
         Grove {
             sprouts: Vec::new(),
             slots: Vec::new(),
             names: Vec::new(),
             table: vec![NONE; 64],
             hasher: RandomState::new(),
-            budget: MAX_NAMES,
-            steps: 0,
+            limits,
+            left: limits,
         }
     }
 
     /// A new layer begins: limits count from here.
     pub(super) fn begin(&mut self) {
-        self.budget = MAX_NAMES;
-        self.steps = 0;
+        self.left = self.limits;
     }
 
     /// A new tree's root: as if nobody had described it.
@@ -211,7 +220,7 @@ impl Grove {
             return Ok(slot);
         }
         // Never above what the layer itself needed, so not counted again.
-        self.budget = self.budget.saturating_add(1);
+        self.left.names = self.left.names.saturating_add(1);
         self.insert(directory, like.at as usize, like.length, hash)
     }
 
@@ -237,8 +246,8 @@ impl Grove {
     }
 
     fn insert(&mut self, directory: u32, at: usize, length: u8, hash: u32) -> Result<u32, Problem> {
-        let many = Problem::TooManyNames { most: MAX_NAMES };
-        self.budget = self.budget.checked_sub(1).ok_or_else(|| many.clone())?;
+        let many = Problem::TooManyNames { most: self.limits.names };
+        self.left.names = self.left.names.checked_sub(1).ok_or_else(|| many.clone())?;
         let at = u32::try_from(at).map_err(|_| many.clone())?;
         let id = u32::try_from(self.slots.len()).ok().filter(|id| *id < NONE / 4).ok_or(many)?;
         let next = std::mem::replace(&mut self.sprouts[directory as usize].newest, id);
@@ -273,24 +282,19 @@ impl Grove {
     ) -> Result<Option<u32>, Problem> {
         let mut directory = root;
         let mut links = 0;
-        // What is still to be walked, the innermost last: the path itself, and the texts of links.
-        let mut rest: Vec<(Box<[u8]>, usize)> = Vec::new();
+        // Links whose texts are still to be walked, and how far they are, the innermost last; then the path itself.
+        let mut rest: Vec<(u32, usize)> = Vec::new();
         let mut own = path;
         loop {
-            let target;
-            let part = if let Some((text, at)) = rest.last_mut() {
-                let from = *at;
-                let length = text[from..].iter().position(|byte| *byte == b'/').unwrap_or(text.len() - from);
-                *at = (from + length + 1).min(text.len());
-                target = Box::<[u8]>::from(&text[from..from + length]);
-                if *at == text.len() {
+            let part = if let Some((link, at)) = rest.last_mut() {
+                let text = &self.sprouts[*link as usize].inode.target[*at..];
+                let length = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
+                *at += length + 1;
+                if length + 1 >= text.len() {
                     rest.pop();
                 }
-                self.steps += 1;
-                if self.steps > MAX_STEPS {
-                    return Err(Problem::TooManyLinks);
-                }
-                &*target
+                self.left.steps = self.left.steps.checked_sub(1).ok_or(Problem::TooManyLinks)?;
+                &text[..length]
             } else if own.is_empty() {
                 return Ok(Some(directory));
             } else {
@@ -311,7 +315,8 @@ impl Grove {
                 if missing == Missing::Stop {
                     return Ok(None);
                 }
-                let slot = self.slot(directory, part)?;
+                let part = part.to_vec();
+                let slot = self.slot(directory, &part)?;
                 directory = self.directory(slot, Inode::directory(), Made::Ghost)?;
                 continue;
             };
@@ -326,7 +331,7 @@ impl Grove {
                     if inode.target.first() == Some(&b'/') {
                         directory = root;
                     }
-                    rest.push((inode.target.clone(), 0));
+                    rest.push((found, 0));
                 }
                 _ => return Err(Problem::NotADirectory { at: printable(&self.path(directory, part)) }),
             }

@@ -2,7 +2,7 @@
 
 use super::error::{Problem, TreeError};
 use super::finish::finish;
-use super::grove::{Grove, Made, NONE};
+use super::grove::{Grove, Limits, Made, NONE};
 use super::names::printable;
 use super::unpack::{Unpacking, Warnings};
 use super::{Inode, MergeRule, Tree};
@@ -21,7 +21,12 @@ pub struct Merger {
 impl Merger {
     /// No layers yet: an empty root.
     pub fn new(rule: MergeRule) -> Merger {
-        let mut grove = Grove::new();
+        Merger::with_limits(rule, Limits::default())
+    }
+
+    /// The same, with other limits.
+    pub fn with_limits(rule: MergeRule, limits: Limits) -> Merger {
+        let mut grove = Grove::new(limits);
         let root = grove.plant();
         Merger { rule, grove, root, layers: 0, warnings: Warnings::default() }
     }
@@ -57,8 +62,8 @@ impl Merger {
     }
 
     /// The tree.
-    pub fn finish(self) -> Result<Tree, TreeError> {
-        Ok(finish(self.grove, self.root, self.warnings))
+    pub fn finish(self) -> Tree {
+        finish(self.grove, self.root, self.warnings)
     }
 
     /// Lays the tree of one layer over what is merged so far.

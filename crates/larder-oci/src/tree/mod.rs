@@ -33,6 +33,7 @@ mod walk;
 
 pub use differences::{Difference, Differences, Seen, differences};
 pub use error::{LookUpError, Oddity, Problem, TreeError, Warning};
+pub use grove::Limits;
 pub use merge::Merger;
 pub use names::{MAX_NAME, MAX_PATH, MAX_TARGET, printable};
 pub use walk::Walk;
@@ -153,7 +154,7 @@ impl Tree {
         for layer in layers {
             merger.layer(layer.as_ref())?;
         }
-        merger.finish()
+        Ok(merger.finish())
     }
 
     /// The root directory.

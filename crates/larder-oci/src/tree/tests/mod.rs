@@ -1,0 +1,8 @@
+//! Every sentence of the tree rules, in pictures; and anything at all, by chance.
+
+mod limits;
+mod overlay;
+pub(crate) mod picture;
+mod random;
+mod reading;
+mod spec;
