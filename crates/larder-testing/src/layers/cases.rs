@@ -1,8 +1,11 @@
 //! The named cases, by what they are about.
 
+mod kinds;
 mod links;
+mod metadata;
 mod names;
 mod parents;
+mod streams;
 mod whiteouts;
 
 use super::{Case, Expect, Item, Layer, Listing, Tar};
@@ -12,7 +15,18 @@ const TREES: &str = include_str!("trees.txt");
 
 /// All cases.
 pub fn cases() -> Vec<Case> {
-    [whiteouts::cases(), parents::cases(), names::cases(), links::cases()].into_iter().flatten().collect()
+    [
+        whiteouts::cases(),
+        parents::cases(),
+        names::cases(),
+        links::cases(),
+        metadata::cases(),
+        kinds::cases(),
+        streams::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A case with a tree, which is in `trees.txt`; before it is there, the tree is empty.
