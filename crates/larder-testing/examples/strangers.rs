@@ -26,9 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let answer = strangers::answer(&case, Packing::Plain)?;
         let verdict = report(&case, &answer);
         *counts.entry(verdict).or_insert(0) += 1;
-        if let Some(Ok(tree)) = answer.agreed() {
-            trees.agreed(case.name, tree);
-        }
+        trees.put(&case, &answer);
     }
     if bless {
         trees.write()?;
@@ -89,7 +87,7 @@ fn settled(tree: &Listing) -> String {
 /// The file of trees: heading, who made it, lines.
 struct Trees {
     head: String,
-    sections: BTreeMap<String, String>,
+    sections: BTreeMap<String, (String, String)>,
 }
 
 impl Trees {
@@ -99,19 +97,33 @@ impl Trees {
         let text = fs::read_to_string(Path::new(Self::PATH))?;
         let mut parts = text.split("\n== ");
         let head = parts.next().unwrap_or_default().to_owned();
-        let sections = parts.filter_map(|part| part.split_once('\n'));
-        Ok(Self { head, sections: sections.map(|(name, lines)| (name.into(), lines.into())).collect() })
+        let sections = parts.filter_map(|part| {
+            let (heading, lines) = part.split_once('\n')?;
+            let (name, word) = heading.split_once(' ')?;
+            Some((name.to_owned(), (word.to_owned(), lines.to_owned())))
+        });
+        Ok(Self { head, sections: sections.collect() })
     }
 
-    /// Puts an agreed tree there unless there is one.
-    fn agreed(&mut self, name: &str, tree: &Listing) {
-        self.sections.entry(name.to_owned()).or_insert_with(|| settled(tree));
+    /// Notes what the three do, and their tree unless the case has one.
+    fn put(&mut self, case: &Case, answer: &Answer) {
+        let (word, agreed) = match answer.agreed() {
+            Some(Ok(tree)) => ("agree", settled(tree)),
+            Some(Err(())) => ("refuse", String::new()),
+            None => ("differ", String::new()),
+        };
+        let section = self.sections.entry(case.name.to_owned()).or_default();
+        word.clone_into(&mut section.0);
+        if section.1.trim().is_empty() && matches!(&case.expect, Expect::Tree(tree) if tree.names.is_empty()) {
+            section.1 = agreed;
+        }
     }
 
     fn write(&self) -> Result<(), Box<dyn Error>> {
-        let mut text = self.head.clone();
-        for (name, lines) in &self.sections {
-            write!(text, "\n== {name}\n{}\n", lines.trim_end())?;
+        let mut text = format!("{}\n", self.head.trim_end());
+        for (name, (word, lines)) in &self.sections {
+            write!(text, "\n== {name} {word}\n{}", lines.trim_end())?;
+            text.push_str(if lines.trim().is_empty() { "" } else { "\n" });
         }
         fs::write(Self::PATH, text)?;
         Ok(())

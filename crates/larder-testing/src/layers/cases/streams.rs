@@ -1,6 +1,6 @@
 //! The stream itself: checksums, ends, junk, global headers, limits, and how it is packed.
 
-use super::{refused, tar, tree};
+use super::{case, refused, tar, tree};
 use crate::layers::{BLOCK, Blob, Case, Expect, Flavour, Item, Layer, Packing, Tar};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -63,9 +63,9 @@ fn headers() -> Vec<Case> {
             "A PAX record without its newline",
             [Tar::default().item(Item::new(b'x', "pax").data("8 path=f")).item(Item::file("f", "f")).end()],
         ),
-        refused(
+        tree(
             "pax-then-end",
-            "A PAX header with no entry after it",
+            "A PAX header with no entry after it says nothing",
             [Tar::default().records(b'x', &records(&[("path", "f")])).end()],
         ),
         refused("checksum-wrong", "A wrong checksum", [tar([Item::file("f", "f").checksum_off_by(1)])]),
@@ -165,7 +165,7 @@ fn spoilt(packing: Packing, spoil: impl FnOnce(&mut Vec<u8>)) -> Layer {
 }
 
 fn packed() -> Vec<Case> {
-    let bad = |name, what, layer| Case { name, layers: vec![layer], what, expect: Expect::Refused };
+    let bad = |name, what, layer| case(name, what, vec![layer], Expect::Refused);
     vec![
         bad(
             "gzip-trailing-junk",
