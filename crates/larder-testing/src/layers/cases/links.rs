@@ -103,10 +103,18 @@ fn bound() -> Vec<Case> {
         ),
         tree(
             "link-drops-capability",
-            "A hard link to a file with a capability: the link's change of owner drops it",
+            "A hard link of the same owner to a file with a capability keeps it",
             [tar([
                 Item::file("f", "f").xattr("security.capability", capability()),
                 Item::hard_link("g", "f"),
+            ])],
+        ),
+        tree(
+            "link-owner-drops-capability",
+            "A hard link with another owner than its target's: the capability goes, as with any change of owner",
+            [tar([
+                Item::file("f", "f").xattr("security.capability", capability()),
+                Item::hard_link("g", "f").owner(7, 8),
             ])],
         ),
         tree(

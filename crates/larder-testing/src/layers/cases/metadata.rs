@@ -32,6 +32,16 @@ fn modes() -> Vec<Case> {
             ])],
         ),
         tree(
+            "mode-setgid-folder",
+            "What is put into a folder with setgid has its own group; what no layer lists has 0",
+            [tar([
+                Item::folder("d").mode(0o2755).owner(0, 50),
+                Item::file("d/x/f", "f"),
+                Item::folder("d/y"),
+                Item::file("d/g", "g"),
+            ])],
+        ),
+        tree(
             "mode-of-symlink",
             "A symlink is 0777 whatever it says",
             [tar([Item::symlink("s", "t").mode(0o600)])],

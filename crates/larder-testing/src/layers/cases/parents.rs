@@ -67,7 +67,11 @@ fn symlinked() -> Vec<Case> {
             [tar([Item::symlink("a", "a"), Item::file("a/x", "x")])],
         ),
         chained("symlink-chain", "A chain of 40 symlinks as a parent", 40),
-        chained("symlink-chain-longest", "A chain of 255 symlinks as a parent is the longest that is followed", 255),
+        chained(
+            "symlink-chain-longest",
+            "A chain of 255 symlinks as a parent is the longest that is followed",
+            255,
+        ),
         refused("symlink-chain-too-long", "A chain of 256 symlinks as a parent", [chain(256)]),
         tree(
             "symlink-to-below",
@@ -93,7 +97,8 @@ fn symlinked() -> Vec<Case> {
 }
 
 fn chained(name: &'static str, what: &'static str, count: usize) -> Case {
-    let mut lines = String::from(". d 755 0:0 0\nend d 755 0:0 2\nend/x f 644 0:0 1 \"x\"\nl001 l 777 0:0 1 ->end\n");
+    let mut lines =
+        String::from(". d 755 0:0 0\nend d 755 0:0 2\nend/x f 644 0:0 1 \"x\"\nl001 l 777 0:0 1 ->end\n");
     (2..=count).for_each(|at| lines.push_str(&format!("l{at:03} l 777 0:0 1 ->l{:03}\n", at - 1)));
     tree_of(name, what, [chain(count)], &lines)
 }
