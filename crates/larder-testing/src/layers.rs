@@ -34,6 +34,19 @@ pub enum Expect {
     Refused,
 }
 
+/// What containerd, moby and podman do, as it was when `trees.txt` was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Three {
+    /// They make one tree, but for the times of what no layer lists.
+    Agree,
+    /// Each of them refuses.
+    Refuse,
+    /// They differ: the rules alone decide.
+    Differ,
+    /// They have not been asked.
+    Unknown,
+}
+
 /// One layer of a case.
 #[derive(Clone, Debug)]
 pub enum Layer {
@@ -54,6 +67,8 @@ pub struct Case {
     pub what: &'static str,
     /// What the rules say.
     pub expect: Expect,
+    /// What the three do. Where all refuse and the rules have a tree, an error would do no harm.
+    pub three: Three,
 }
 
 impl Case {

@@ -16,7 +16,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::layers::{Case, Difference, Expect, Listing, Name, Packing, Time};
+use crate::{
+    layers::{Case, Difference, Expect, Listing, Name, Packing, Time},
+    registry::skip,
+};
 
 /// What each of them makes of an image: a tree, or its error.
 #[derive(Clone, Debug)]
@@ -42,11 +45,25 @@ impl Answer {
     }
 }
 
-/// Whether the program can be built and run here: `go` is installed and this is root.
+/// Whether the program can be built and run here: `go` is installed and this is root. Says so if not.
+///
+/// # Panics
+/// With `REQUIRE_CLIENTS=1` if not.
 pub fn available() -> bool {
-    let go = Command::new("go").arg("version").output().is_ok_and(|output| output.status.success());
-    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-    go && root
+    let works = |command: &mut Command, wanted: &[u8]| match command.output() {
+        Ok(output) if output.status.success() && output.stdout.starts_with(wanted) => Ok(()),
+        Ok(output) => Err(io::Error::other(String::from_utf8_lossy(&output.stdout).into_owned())),
+        Err(error) => Err(error),
+    };
+    let go = works(Command::new("go").arg("version"), b"go version");
+    let root = works(Command::new("id").arg("-u"), b"0\n");
+    match go.and(root) {
+        Ok(()) => true,
+        Err(error) => {
+            skip("go, as root", &error);
+            false
+        }
+    }
 }
 
 /// Asks all of them about a case, its layers packed so.
@@ -114,7 +131,8 @@ fn program() -> io::Result<PathBuf> {
 
 fn build() -> io::Result<PathBuf> {
     let test = std::env::current_exe()?;
-    let target = test.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file());
+    // Tests are in `deps`, examples in `examples`: beside them.
+    let target = test.parent().and_then(Path::parent);
     let target = target.ok_or_else(|| io::Error::other("this program is in no target folder of cargo"))?;
     let program = target.join("strangers");
     // Several test programs may build at once: each renames its own over the last.

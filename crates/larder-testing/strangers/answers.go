@@ -73,7 +73,7 @@ func overlaid(who string, layers []string) Answer {
 		var lower []string
 		for at, layer := range layers {
 			target := filepath.Join(dir, fmt.Sprint(at))
-			if err := os.Mkdir(target, 0o755); err != nil {
+			if err := folder(who, target, lower); err != nil {
 				return nil, err
 			}
 			if err := apply(who, layer, target, lower); err != nil {
@@ -98,6 +98,25 @@ func overlaid(who string, layers []string) Answer {
 		defer syscall.Unmount(view, syscall.MNT_DETACH)
 		return list(view)
 	})
+}
+
+// folder makes the folder of a layer as the project's driver does: with the owner of the one below (containerd), also with its mode
+// (podman, whose lowest would be 0555), or always 0755 and root's (moby).
+func folder(who, target string, lower []string) error {
+	if err := os.Mkdir(target, 0o755); err != nil {
+		return err
+	}
+	if len(lower) == 0 || who == "moby" {
+		return nil
+	}
+	var below syscall.Stat_t
+	if err := syscall.Stat(lower[0], &below); err != nil {
+		return err
+	}
+	if err := os.Chown(target, int(below.Uid), int(below.Gid)); err != nil || who == "containerd" {
+		return err
+	}
+	return syscall.Chmod(target, below.Mode&0o7777)
 }
 
 // merged extracts each layer on top of the tree so far, as the specification's words have it.

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	moby "github.com/moby/go-archive"
 	mobychroot "github.com/moby/go-archive/chrootarchive"
+	mobycompression "github.com/moby/go-archive/compression"
 	podman "go.podman.io/storage/pkg/archive"
 	podmanchroot "go.podman.io/storage/pkg/chrootarchive"
 )
@@ -23,7 +24,7 @@ func apply(who, layer, dir string, lower []string) error {
 		return err
 	}
 	defer file.Close()
-	stream, err := compression.DecompressStream(file)
+	stream, err := decompress(who, file)
 	if err != nil {
 		return err
 	}
@@ -39,8 +40,6 @@ func apply(who, layer, dir string, lower []string) error {
 		err = mobychroot.UntarUncompressed(stream, dir, &moby.TarOptions{WhiteoutFormat: moby.OverlayWhiteoutFormat})
 	case "podman":
 		err = podmanchroot.UntarUncompressed(stream, dir, &podman.TarOptions{WhiteoutFormat: podman.OverlayWhiteoutFormat})
-	default:
-		err = fmt.Errorf("`%s` is nobody: containerd, moby or podman", who)
 	}
 	if err != nil {
 		return err
@@ -48,4 +47,23 @@ func apply(who, layer, dir string, lower []string) error {
 	// All of them read a layer to its end, to check its digest.
 	_, err = io.Copy(io.Discard, stream)
 	return err
+}
+
+// decompress opens a layer as each project does, by its own code and not by a program that happens to be installed.
+func decompress(who string, file *os.File) (io.ReadCloser, error) {
+	for _, name := range []string{"CONTAINERD_DISABLE_PIGZ", "CONTAINERD_DISABLE_IGZIP", "MOBY_DISABLE_PIGZ"} {
+		if err := os.Setenv(name, "1"); err != nil {
+			return nil, err
+		}
+	}
+	switch who {
+	case "containerd":
+		return compression.DecompressStream(file)
+	case "moby":
+		return mobycompression.DecompressStream(file)
+	case "podman":
+		return podman.DecompressStream(file)
+	default:
+		return nil, fmt.Errorf("`%s` is nobody: containerd, moby or podman", who)
+	}
 }

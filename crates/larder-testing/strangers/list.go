@@ -73,6 +73,10 @@ func walk(dir *os.File, at []byte, nodes []*Node) ([]*Node, error) {
 	for _, name := range names {
 		path := append(append([]byte{}, at...), name...)
 		node, err := read(int(dir.Fd()), name, path)
+		if errors.Is(err, unix.ENOENT) {
+			// An overlay lists a whiteout in a folder that has nothing below it, and then says that there is no such name.
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("`%s`: %w", escape(path), err)
 		}

@@ -102,6 +102,17 @@ impl Listing {
             .collect()
     }
 
+    /// Whether `found` is this tree, times of its extraction being as good as any.
+    pub fn is_but_for_now(&self, found: &Self) -> bool {
+        let mut found = found.clone();
+        for (path, name) in &mut found.names {
+            if let (Time::Now, Some(ours)) = (name.time, self.names.get(path)) {
+                name.time = ours.time;
+            }
+        }
+        self.differences(&found).is_empty()
+    }
+
     /// The names with their groups numbered in the order of the paths.
     fn in_order(&self) -> BTreeMap<String, Name> {
         let mut numbers = BTreeMap::new();

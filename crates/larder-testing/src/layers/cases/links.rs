@@ -15,6 +15,11 @@ fn like(name: &str) -> Item {
     Item::hard_link(name, "f").mode(0o640).owner(1, 2).time(5)
 }
 
+/// Version 2, permitted: CAP_NET_BIND_SERVICE.
+fn capability() -> [u8; 20] {
+    [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
 fn bound() -> Vec<Case> {
     vec![
         tree("link-plain", "Two names of one inode", [tar([file(), like("g")])]),
@@ -86,12 +91,41 @@ fn bound() -> Vec<Case> {
                 Item::hard_link("q", "p"),
             ])],
         ),
-        tree(
+        refused(
             "link-with-data",
-            "A hard link with data: the size is of an old kind of archive, the data are passed over",
+            "A hard link has no data, whatever its size says: what follows is the next header",
             [tar([file(), like("g").data("other"), Item::file("z", "z")])],
         ),
-        tree("link-self-existing", "A link to the name that it replaces", [tar([file(), like("f")])]),
+        tree(
+            "link-with-size",
+            "A hard link with a size and no data, as some writers have it",
+            [tar([file(), like("g").size(1), Item::file("z", "z")])],
+        ),
+        tree(
+            "link-drops-capability",
+            "A hard link of the same owner to a file with a capability keeps it",
+            [tar([
+                Item::file("f", "f").xattr("security.capability", capability()),
+                Item::hard_link("g", "f"),
+            ])],
+        ),
+        tree(
+            "link-owner-drops-capability",
+            "A hard link with another owner than its target's: the capability goes, as with any change of owner",
+            [tar([
+                Item::file("f", "f").xattr("security.capability", capability()),
+                Item::hard_link("g", "f").owner(7, 8),
+            ])],
+        ),
+        tree(
+            "link-has-capability",
+            "A hard link that lists the capability too",
+            [tar([
+                Item::file("f", "f").xattr("security.capability", capability()),
+                Item::hard_link("g", "f").xattr("security.capability", capability()),
+            ])],
+        ),
+        refused("link-self-existing", "A link to the name that it replaces", [tar([file(), like("f")])]),
     ]
 }
 

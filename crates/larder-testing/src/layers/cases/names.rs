@@ -1,6 +1,6 @@
 //! Names: what is cleaned, how they are spelled, and how long they may be.
 
-use super::{refused, tar, tree};
+use super::{refused, tar, tree, tree_of};
 use crate::layers::{Case, Flavour, Item, Tar};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -87,7 +87,7 @@ fn spelled() -> Vec<Case> {
         ),
         tree(
             "name-gnu-long-and-pax",
-            "GNU's long name and PAX's before one header: PAX's wins",
+            "GNU's long name and PAX's before one header: GNU's wins",
             [Tar::default()
                 .records(b'x', &[(b"path".to_vec(), b"of-pax".to_vec())])
                 .item(Item::file("of-gnu", "1").gnu_long())
@@ -100,7 +100,7 @@ fn spelled() -> Vec<Case> {
         ),
         tree(
             "name-gnu-no-prefix",
-            "With GNU's magic that field is no prefix",
+            "With GNU's magic that field is a prefix too, if it is no time",
             [Tar::default().raw(&prefixed("left", b"right", Flavour::Gnu)).end()],
         ),
         tree(
@@ -159,8 +159,8 @@ fn long() -> Vec<Case> {
                 tar([Item::mark("x").pax("path", format!(".wh.{}", "x".repeat(255)))]),
             ],
         ),
-        tree("path-2000", "A path of 2,000 bytes", [tar([Item::file("x", "x").pax("path", path_of(2000))])]),
-        tree("path-4095", "A path of 4,095 bytes", [tar([Item::file("x", "x").pax("path", path_of(4095))])]),
+        long_path("path-2000", "A path of 2,000 bytes", 2000),
+        long_path("path-4095", "A path of 4,095 bytes", 4095),
         refused(
             "path-4096",
             "A path of 4,096 bytes is too long",
@@ -177,10 +177,27 @@ fn long() -> Vec<Case> {
             [tar([Item::symlink("s", "x").pax("linkpath", "t".repeat(4096))])],
         ),
         refused("target-empty", "A symlink to nothing", [tar([Item::symlink("s", "")])]),
-        tree(
-            "deep",
-            "A tree of 900 folders in each other",
-            [tar([Item::file("x", "x").pax("path", "d/".repeat(900) + "x")])],
-        ),
+        deep(),
     ]
+}
+
+/// A file with a path of so many bytes.
+fn long_path(name: &'static str, what: &'static str, length: usize) -> Case {
+    let path = path_of(length);
+    tree_of(name, what, [tar([Item::file("x", "x").pax("path", &path)])], &below(&path))
+}
+
+fn deep() -> Case {
+    let path = "d/".repeat(900) + "x";
+    let layer = tar([Item::file("x", "x").pax("path", &path)]);
+    tree_of("deep", "A tree of 900 folders in each other", [layer], &below(&path))
+}
+
+/// The lines of a tree with one file and the parents that no layer lists.
+fn below(path: &str) -> String {
+    let mut lines = String::from(". d 755 0:0 0\n");
+    for (at, _) in path.match_indices('/') {
+        lines.push_str(&format!("{} d 755 0:0 0\n", &path[..at]));
+    }
+    lines + path + " f 644 0:0 1 \"x\"\n"
 }

@@ -1,6 +1,6 @@
 //! Parents: symlinks, missing ones, and names that change what they are.
 
-use super::{refused, tar, tree};
+use super::{refused, tar, tree, tree_of};
 use crate::layers::{Case, Item};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -66,11 +66,11 @@ fn symlinked() -> Vec<Case> {
             "A symlink that points to itself as a parent",
             [tar([Item::symlink("a", "a"), Item::file("a/x", "x")])],
         ),
-        tree("symlink-chain", "A chain of 40 symlinks as a parent", [chain(40)]),
-        tree(
+        chained("symlink-chain", "A chain of 40 symlinks as a parent", 40),
+        chained(
             "symlink-chain-longest",
             "A chain of 255 symlinks as a parent is the longest that is followed",
-            [chain(255)],
+            255,
         ),
         refused("symlink-chain-too-long", "A chain of 256 symlinks as a parent", [chain(256)]),
         tree(
@@ -94,6 +94,13 @@ fn symlinked() -> Vec<Case> {
             [tar([Item::file("f", "f"), Item::file("f/x", "x")])],
         ),
     ]
+}
+
+fn chained(name: &'static str, what: &'static str, count: usize) -> Case {
+    let mut lines =
+        String::from(". d 755 0:0 0\nend d 755 0:0 2\nend/x f 644 0:0 1 \"x\"\nl001 l 777 0:0 1 ->end\n");
+    (2..=count).for_each(|at| lines.push_str(&format!("l{at:03} l 777 0:0 1 ->l{:03}\n", at - 1)));
+    tree_of(name, what, [chain(count)], &lines)
 }
 
 /// A chain of `count` symlinks that ends at a folder, and a file through it.

@@ -40,7 +40,7 @@ fn plain() -> Vec<Case> {
         ),
         tree(
             "whiteout-missing-parent",
-            "A whiteout below a folder that exists nowhere",
+            "A whiteout below folders that exist nowhere makes them",
             [lower(), tar([Item::mark("x/y/.wh.nothing")])],
         ),
         tree(
@@ -50,7 +50,7 @@ fn plain() -> Vec<Case> {
         ),
         tree(
             "whiteout-parent-is-symlink-below",
-            "A whiteout whose parent is a symlink in a lower layer: that parent becomes a folder",
+            "A whiteout whose parent is a symlink in a lower layer: the link becomes an empty folder",
             [lower(), tar([Item::mark("l/.wh.low")])],
         ),
         tree(
@@ -85,7 +85,16 @@ fn plain() -> Vec<Case> {
 
 fn again() -> Vec<Case> {
     vec![
-        refused_or_tree_own_file(),
+        tree(
+            "whiteout-after-own-file",
+            "A file and then its whiteout in one layer: a whiteout hides lower layers only",
+            [lower(), tar([Item::file("f", "new"), Item::mark(".wh.f")])],
+        ),
+        tree(
+            "whiteout-after-own-file-lowest",
+            "A file and then its whiteout in the lowest layer",
+            [tar([Item::file("f", "new"), Item::mark(".wh.f")])],
+        ),
         tree(
             "whiteout-then-own-file",
             "A whiteout and then the name anew in one layer: the new one",
@@ -101,9 +110,9 @@ fn again() -> Vec<Case> {
             "`d/` with content and then `.wh.d` in one layer: a whiteout hides lower layers only",
             [lower(), tar([Item::folder("d").time(20), Item::file("d/new", "new"), Item::mark(".wh.d")])],
         ),
-        tree(
+        refused(
             "whiteout-then-child-without-folder",
-            "`.wh.d` and then `d/new` in one layer, with no entry for `d`",
+            "`.wh.d` and then `d/new` in one layer, with no entry for `d`: its parent is no folder",
             [lower(), tar([Item::mark(".wh.d"), Item::file("d/new", "new")])],
         ),
         tree(
@@ -117,14 +126,6 @@ fn again() -> Vec<Case> {
             [lower(), tar([Item::mark(".wh.f"), Item::mark(".wh.f")])],
         ),
     ]
-}
-
-fn refused_or_tree_own_file() -> Case {
-    tree(
-        "whiteout-after-own-file",
-        "A file and then its whiteout in one layer: a whiteout hides lower layers only",
-        [lower(), tar([Item::file("f", "new"), Item::mark(".wh.f")])],
-    )
 }
 
 fn opaque() -> Vec<Case> {
@@ -154,12 +155,27 @@ fn opaque() -> Vec<Case> {
         ),
         tree(
             "opaque-missing-folder",
-            "An opaque mark of a folder that exists nowhere",
+            "An opaque mark of a folder that exists nowhere makes it",
             [lower(), tar([Item::mark("x/.wh..wh..opq")])],
         ),
         tree(
+            "opaque-lowest",
+            "An opaque mark in the lowest layer hides nothing",
+            [tar([folder(), new(), mark(), Item::file("d/more", "more")])],
+        ),
+        tree(
+            "opaque-any-type",
+            "An opaque mark may be an entry of any type",
+            [lower(), tar([folder(), new(), Item::folder("d/.wh..wh..opq")])],
+        ),
+        tree(
+            "opaque-then-lower-again",
+            "Three layers, the second opaque: the third is merged with the second alone",
+            [lower(), tar([folder(), mark(), new()]), tar([Item::file("d/low", "newest")])],
+        ),
+        tree(
             "opaque-root",
-            "An opaque mark at the root hides all lower layers",
+            "An opaque mark at the root hides nothing",
             [lower(), tar([Item::mark(".wh..wh..opq"), Item::file("g", "g")])],
         ),
         tree(
@@ -204,6 +220,11 @@ fn malformed() -> Vec<Case> {
             "whiteout-of-whiteout-name",
             "A mark `.wh..wh.x` that is not the opaque one",
             [lower(), tar([Item::mark("d/.wh..wh.x"), Item::file("g", "g")])],
+        ),
+        tree(
+            "whiteout-in-the-middle",
+            "Names that are like marks and are none",
+            [lower(), tar([Item::file(".wh", "1"), Item::file("a.wh.f", "2"), Item::file(".whf", "3")])],
         ),
         tree(
             "whiteout-plnk",
