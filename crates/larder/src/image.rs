@@ -64,7 +64,7 @@ pub enum ImageError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A layer cannot be indexed.
-    #[error("layer {layer}: {error}")]
+    #[error("the layer `{layer}` cannot be indexed")]
     Index {
         /// Which, by its digest.
         layer: String,

@@ -203,7 +203,8 @@ pub(crate) struct TarArgs {
     #[arg(short, long, value_name = "FILE.tar", group = "to", value_hint = clap::ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
     /// Write the files into this folder, which must be new or empty (as root)
-    #[arg(short = 'D', long = "into", value_name = "DIR", group = "to", value_hint = clap::ValueHint::DirPath)]
+    // It takes the place of the option that all commands have.
+    #[arg(id = "directory", short = 'C', long = "directory", value_name = "DIR", group = "to", value_hint = clap::ValueHint::DirPath)]
     pub(crate) into: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) named: Named,

@@ -12,7 +12,7 @@ mod project;
 mod run;
 mod why;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ImageCommand};
 use crate::exit::Exit;
 use crate::logs;
 use crate::printer::Printer;
@@ -28,7 +28,10 @@ pub(crate) struct Context {
 
 /// Does what was typed.
 pub(crate) fn dispatch(cli: &Cli) -> Exit {
-    let machine = match Machine::read(cli.directory.as_deref()) {
+    // There it is where the files go.
+    let is_destination = matches!(&cli.command, Command::Image(ImageCommand::Export(_)));
+    let folder = cli.directory.as_deref().filter(|_| !is_destination);
+    let machine = match Machine::read(folder) {
         Ok(machine) => machine,
         Err(message) => {
             Printer::default().refuse(message, None);

@@ -33,6 +33,14 @@ pub use index::{IndexError, IndexOptions, Indexed, index_layer};
 pub use layer::{LayerInfo, LayerToc};
 pub use spans::{Span, Start};
 
+/// The rule of spans of at least so many bytes.
+///
+/// # Errors
+/// When they are too small, or larger than makes sense.
+pub fn span_rule(bytes: u64) -> Result<larder_inflate::SpanRule, larder_inflate::SpanSize> {
+    larder_inflate::SpanRule::of_span(bytes)
+}
+
 /// The version of the rules by which points are chosen and entries are read. A change of either is a new version.
 pub const RULE: u16 = 1;
 
@@ -41,7 +49,7 @@ pub const RULE: u16 = 1;
 #[non_exhaustive]
 pub enum TocError {
     /// The file below cannot be read or written.
-    #[error("the table cannot be read or written: {0}")]
+    #[error("the table cannot be read or written")]
     Io(#[from] io::Error),
     /// It is none.
     #[error("this is no table of an image or a layer")]

@@ -52,10 +52,10 @@ pub struct IndexOptions {
 #[non_exhaustive]
 pub enum IndexError {
     /// The blob cannot be read.
-    #[error("the layer cannot be read: {0}")]
+    #[error("the layer cannot be read")]
     Read(#[source] io::Error),
     /// Its gzip stream is broken.
-    #[error("the layer's gzip stream is broken: {0}")]
+    #[error("the layer's gzip stream is broken")]
     Gzip(#[from] larder_inflate::Error),
     /// Its zstd stream is broken.
     #[error("the layer's zstd stream is broken at byte {at}: {why}")]
