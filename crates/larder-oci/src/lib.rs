@@ -9,6 +9,7 @@
 //! | [`layout`] | an image layout in one tar file, written and read; in a folder, read |
 //! | [`layer`] | one layer: its tar stream, its compression |
 //! | [`tree`] | layers put together: the tree that a container sees |
+//! | [`export`] | a tree written out: as a tar stream, or into a directory |
 //!
 //! The crate knows no store and no tier. It reads no environment and no home folder (both are handed in), prints nothing,
 //! and makes no runtime: the client runs on the caller's (tokio, with timers and network).
@@ -16,6 +17,7 @@
 //! Sections named in the documentation are those of the OCI specifications: *distribution-spec* 1.1 and *image-spec* 1.1.
 
 pub mod digest;
+pub mod export;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
