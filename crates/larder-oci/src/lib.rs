@@ -11,6 +11,7 @@
 //! | [`image`](mod@image) | an image read without being pulled: where it comes from, its files' content |
 //! | [`toc`] | tables for lazy reads: a blob → its table; files of tables |
 //! | [`tree`] | layers put together: the tree that a container sees |
+//! | [`export`] | a tree written out: as a tar stream, or into a directory |
 //!
 //! The crate knows no store and no tier. It reads no environment and no home folder (both are handed in), prints nothing,
 //! and makes no runtime: the client runs on the caller's (tokio, with timers and network).
@@ -18,6 +19,7 @@
 //! Sections named in the documentation are those of the OCI specifications: *distribution-spec* 1.1 and *image-spec* 1.1.
 
 pub mod digest;
+pub mod export;
 pub mod image;
 pub mod layer;
 pub mod layout;

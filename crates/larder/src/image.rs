@@ -46,7 +46,11 @@ pub fn host_platform() -> Platform {
 ///
 /// # Errors
 /// When a file cannot be read; of a registry nothing is asked yet.
-pub fn source(reference: &ImageReference, environment: Environment, runtime: &Runtime) -> Result<Arc<dyn ImageSource>, ImageError> {
+pub fn source(
+    reference: &ImageReference,
+    environment: Environment,
+    runtime: &Runtime,
+) -> Result<Arc<dyn ImageSource>, ImageError> {
     let ImageReference::Registry(reference) = reference else {
         return Ok(Arc::new(LayoutSource::open(reference)?));
     };
@@ -135,12 +139,20 @@ impl Indexer {
     ///
     /// # Errors
     /// The first layer's that cannot be read or indexed. Tables that were made before stay in the store.
-    pub fn index(&self, source: &dyn ImageSource, platform: &Platform, progress: &(dyn Fn(Progress<'_>) + Sync)) -> Result<ImageToc, ImageError> {
+    pub fn index(
+        &self,
+        source: &dyn ImageSource,
+        platform: &Platform,
+        progress: &(dyn Fn(Progress<'_>) + Sync),
+    ) -> Result<ImageToc, ImageError> {
         let found = source.manifest(platform)?;
         let config = source.content(&found.manifest.config)?;
         let diff_ids = toc::diff_ids(&config)?;
         if diff_ids.len() != found.manifest.layers.len() {
-            return Err(TocError::Damaged("the manifest and the configuration name different numbers of layers").into());
+            return Err(TocError::Damaged(
+                "the manifest and the configuration name different numbers of layers",
+            )
+            .into());
         }
         progress(Progress::Layers(&found.manifest.layers));
         let mut layers: Vec<(usize, &Descriptor, IndexOptions)> = Vec::new();
@@ -172,14 +184,18 @@ impl Indexer {
         std::thread::scope(|scope| {
             for _ in 0..self.parallel.get().min(layers.len()) {
                 scope.spawn(|| {
-                    while let Some((at, descriptor, options)) = layers.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    while let Some((at, descriptor, options)) =
+                        layers.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
                         if lock().is_err() {
                             return;
                         }
                         let made = self.layer(source, *at, descriptor, options, progress);
                         let mut done = lock();
                         match made {
-                            Ok(table) => drop(done.as_mut().map(|tables| tables.insert(descriptor.digest, table))),
+                            Ok(table) => {
+                                drop(done.as_mut().map(|tables| tables.insert(descriptor.digest, table)))
+                            }
                             Err(error) if done.is_ok() => *done = Err(error),
                             Err(_) => {}
                         }
@@ -198,7 +214,9 @@ impl Indexer {
         options: &IndexOptions,
         progress: &(dyn Fn(Progress<'_>) + Sync),
     ) -> Result<LayerToc, ImageError> {
-        if !self.fresh && let Some(table) = self.known(options) {
+        if !self.fresh
+            && let Some(table) = self.known(options)
+        {
             progress(Progress::Known(at));
             return Ok(table);
         }
@@ -245,7 +263,9 @@ impl Indexer {
         let mut bytes = Vec::new();
         let kept = table.write_to(&mut bytes).map_err(|error| error.to_string()).and_then(|_| {
             let digest = cache.put(&mut Cursor::new(&bytes)).map_err(|error| error.to_string())?;
-            cache.record_as(&action, &cache.result([(OUTPUT, digest)]), LABEL).map_err(|error| error.to_string())
+            cache
+                .record_as(&action, &cache.result([(OUTPUT, digest)]), LABEL)
+                .map_err(|error| error.to_string())
         });
         if let Err(error) = kept {
             tracing::warn!(%error, "a layer's table cannot be kept");

@@ -57,7 +57,9 @@ pub(crate) enum Merge {
 
 fn parse_platform(text: &str) -> Result<Platform, String> {
     let mut parts = text.split('/').map(str::to_owned);
-    let (Some(os), Some(architecture), variant, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+    let (Some(os), Some(architecture), variant, None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
         return Err("a platform is written like `linux/amd64` or `linux/arm/v7`".to_owned());
     };
     if os.is_empty() || architecture.is_empty() || variant.as_ref().is_some_and(String::is_empty) {
@@ -67,7 +69,8 @@ fn parse_platform(text: &str) -> Result<Platform, String> {
 }
 
 fn parse_reference(text: &str) -> Result<ImageReference, String> {
-    text.parse().map_err(|error: larder::oci::image::ParseImageReferenceError| format!("{error}; {}", error.hint()))
+    text.parse()
+        .map_err(|error: larder::oci::image::ParseImageReferenceError| format!("{error}; {}", error.hint()))
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,11 @@
 //! An image that is open: its table, its tree, content of its files.
 
+use std::io;
 use std::sync::Arc;
 
 use super::layer::{LazyLayer, ReadError, SpanCache};
 use super::source::ImageSource;
+use crate::export::ReadContent;
 use crate::layer::{Content, Entry};
 use crate::toc::{ImageToc, TocError};
 use crate::tree::{Inode, InodeId, MergeRule, Tree, TreeError};
@@ -131,5 +133,12 @@ impl Image {
             at += length as u64;
         }
         Ok(())
+    }
+}
+
+impl ReadContent for Image {
+    fn read(&self, layer: usize, at: u64, into: &mut [u8]) -> io::Result<()> {
+        let layer = self.layers.get(layer).ok_or_else(|| io::Error::other(ReadError::Outside))?;
+        layer.read_at(into, at).map_err(io::Error::other)
     }
 }

@@ -27,7 +27,7 @@ mod look_up;
 mod merge;
 mod names;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unpack;
 mod walk;
 

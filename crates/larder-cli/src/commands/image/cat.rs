@@ -35,7 +35,8 @@ pub(super) fn cat(context: &Context, args: &CatArgs) -> Result<Exit, Exit> {
     let opened = open::open(context, &args.image, &args.named)?;
     let tree = opened.image.tree();
     // All are looked up before the first is written.
-    let nodes: Vec<_> = args.paths.iter().map(|path| opened.node(printer, path, true)).collect::<Result<_, _>>()?;
+    let nodes: Vec<_> =
+        args.paths.iter().map(|path| opened.node(printer, path, true)).collect::<Result<_, _>>()?;
     for (node, path) in nodes.iter().zip(&args.paths) {
         let kind = tree.inode_of(*node).kind;
         if kind != Kind::File {
@@ -47,10 +48,13 @@ pub(super) fn cat(context: &Context, args: &CatArgs) -> Result<Exit, Exit> {
     let mut out = io::stdout().lock();
     for node in nodes {
         let inode = tree.node(node).inode();
-        let copied = opened.image.read_all(inode, &mut |bytes| out.write_all(bytes).map_err(CopyError::Write));
+        let copied =
+            opened.image.read_all(inode, &mut |bytes| out.write_all(bytes).map_err(CopyError::Write));
         match copied.and_then(|()| out.flush().map_err(CopyError::Write)) {
             Ok(()) => {}
-            Err(CopyError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Success),
+            Err(CopyError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Ok(Exit::Success);
+            }
             Err(error) => return Err(fail(printer, &error, &error.hint())),
         }
     }

@@ -8,6 +8,7 @@ use larder::oci::tree::{InodeId, NodeId, printable};
 use serde_json::json;
 
 use super::open::{self, fail};
+use super::show;
 use crate::cli::DiffArgs;
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -21,7 +22,7 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
         let mut walk = image.tree().walk(from);
         let mut names = Vec::new();
         while let Some(node) = walk.advance() {
-            names.push((walk.path().to_vec(), node));
+            names.push((show::absolute(walk.path()), node));
         }
         // Names in order of bytes, whatever order folders are walked in.
         names.sort();
@@ -70,7 +71,13 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
 }
 
 /// What differs between two entries of one name.
-fn compare(before: &Image, one: NodeId, after: &Image, other: NodeId, content: bool) -> Result<Vec<&'static str>, ReadError> {
+fn compare(
+    before: &Image,
+    one: NodeId,
+    after: &Image,
+    other: NodeId,
+    content: bool,
+) -> Result<Vec<&'static str>, ReadError> {
     let (old, new) = (before.tree().inode_of(one), after.tree().inode_of(other));
     let mut fields = Vec::new();
     let mut note = |differs: bool, field| {
@@ -88,7 +95,10 @@ fn compare(before: &Image, one: NodeId, after: &Image, other: NodeId, content: b
     let is_same_place = || {
         // The same layer at the same place is the same content.
         let place = |image: &Image, inode: &larder::oci::tree::Inode| {
-            inode.content.as_ref().map(|(layer, content)| (image.toc().layers()[*layer].info().diff_id, content.clone()))
+            inode
+                .content
+                .as_ref()
+                .map(|(layer, content)| (image.toc().layers()[*layer].info().diff_id, content.clone()))
         };
         place(before, old) == place(after, new)
     };

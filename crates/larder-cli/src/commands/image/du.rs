@@ -7,6 +7,7 @@ use larder::oci::tree::printable;
 use serde_json::json;
 
 use super::open::{self, Opened};
+use super::show;
 use crate::cli::DuArgs;
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -26,15 +27,17 @@ pub(super) fn du(context: &Context, args: &DuArgs) -> Result<Exit, Exit> {
     let mut sums: HashMap<Vec<u8>, (u64, u64)> = HashMap::new();
     let mut order: Vec<Vec<u8>> = Vec::new();
     let mut counted = HashSet::new();
-    let base = depth(&tree.path(from));
+    let base = depth(&show::absolute(&tree.path(from)));
     let mut walk = tree.walk(from);
     while let Some(node) = walk.advance() {
-        let (path, inode) = (walk.path(), tree.inode_of(node));
+        let (path, inode) = (show::absolute(walk.path()), tree.inode_of(node));
+        let path = path.as_slice();
         if inode.is_directory() && depth(path) - base <= args.depth {
             order.push(path.to_vec());
         }
         // A hard link is counted once.
-        let size = if inode.kind == Kind::File && counted.insert(tree.node(node).inode()) { inode.size } else { 0 };
+        let size =
+            if inode.kind == Kind::File && counted.insert(tree.node(node).inode()) { inode.size } else { 0 };
         for end in ends(path).filter(|end| (base..=base + args.depth).contains(&depth(&path[..*end]))) {
             let sum = sums.entry(path[..end].to_vec()).or_default();
             sum.0 += size;
@@ -83,7 +86,11 @@ fn by_layers(context: &Context, args: &DuArgs, opened: &Opened) {
     }
     for (at, layer) in opened.image.toc().layers().iter().enumerate() {
         let info = layer.info();
-        let sizes = layer.entries().filter_map(Result::ok).filter(|entry| entry.kind == Kind::File).map(|entry| entry.size);
+        let sizes = layer
+            .entries()
+            .filter_map(Result::ok)
+            .filter(|entry| entry.kind == Kind::File)
+            .map(|entry| entry.size);
         let all: u64 = sizes.sum();
         let hidden = all.saturating_sub(seen[at].0);
         if args.json {
@@ -93,8 +100,12 @@ fn by_layers(context: &Context, args: &DuArgs, opened: &Opened) {
             }));
         } else {
             let digest = &info.blob.hex()[..12];
-            let (packed, all, hidden) = (units::bytes(info.blob_size), units::bytes(all), units::bytes(hidden));
-            printer.data(format_args!("{:>3}  {digest}  {packed:>10} compressed  {all:>10} of files, {hidden} hidden or replaced", at + 1));
+            let (packed, all, hidden) =
+                (units::bytes(info.blob_size), units::bytes(all), units::bytes(hidden));
+            printer.data(format_args!(
+                "{:>3}  {digest}  {packed:>10} compressed  {all:>10} of files, {hidden} hidden or replaced",
+                at + 1
+            ));
         }
     }
 }

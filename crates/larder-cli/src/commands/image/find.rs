@@ -15,7 +15,8 @@ pub(super) fn find(context: &Context, args: &FindArgs) -> Result<Exit, Exit> {
     let pattern = args.pattern.as_deref().map(|pattern| {
         let of_path = pattern.contains('/');
         let pattern = pattern.trim_start_matches('/');
-        let matcher = GlobBuilder::new(pattern).literal_separator(of_path).build().map(|glob| glob.compile_matcher());
+        let matcher =
+            GlobBuilder::new(pattern).literal_separator(of_path).build().map(|glob| glob.compile_matcher());
         matcher.map(|matcher| (of_path, matcher)).map_err(|error| open::fail(printer, &error, ""))
     });
     let pattern = pattern.transpose()?;
@@ -29,16 +30,16 @@ pub(super) fn find(context: &Context, args: &FindArgs) -> Result<Exit, Exit> {
             continue;
         }
         if let Some((of_path, matcher)) = &pattern {
-            let text = if *of_path { path.strip_prefix(b"/").unwrap_or(path) } else { tree.node(node).name() };
+            let text = if *of_path { path } else { tree.node(node).name() };
             let text: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(text);
             if !matcher.is_match(text) {
                 continue;
             }
         }
         if args.json {
-            printer.json(&show::to_json(inode, path));
+            printer.json(&show::to_json(inode, &show::absolute(path)));
         } else {
-            printer.data(printable(path));
+            printer.data(printable(&show::absolute(path)));
         }
     }
     Ok(Exit::Success)

@@ -60,12 +60,12 @@ fn write(toc: &ImageToc, path: &Path) -> Result<(), TocError> {
         toc.write_to(&mut to)?;
         return Ok(to.flush()?);
     }
-    let mut to = BufWriter::new(tempfile::NamedTempFile::new_in(folder)?);
+    // Readable as any new file of this user would be.
+    let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    let file = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
+    let mut to = BufWriter::new(file);
     toc.write_to(&mut to)?;
     let file = to.into_inner().map_err(|error| TocError::Io(error.into_error()))?;
-    // As any new file of this user would be.
-    let umask = fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    file.as_file().set_permissions(umask)?;
     file.persist(path).map_err(|error| TocError::Io(error.error))?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use larder::oci::tree::{differences, printable};
 use serde_json::{Value, json};
 
 use super::open::{self, fail};
+use super::show;
 use crate::cli::InspectArgs;
 use crate::commands::Context;
 use crate::exit::Exit;
@@ -22,10 +23,15 @@ pub(super) fn inspect(context: &Context, args: &InspectArgs) -> Result<Exit, Exi
     let failed = |error: TocError| fail(printer, &error, error.hint());
     let digest = larder::oci::OciDigest::sha256(toc.manifest_bytes());
     let config: Value = serde_json::from_slice(toc.config()).unwrap_or_default();
-    let layers: Vec<Vec<Entry>> =
-        toc.layers().iter().map(|layer| layer.entries().collect()).collect::<Result<_, _>>().map_err(failed)?;
+    let layers: Vec<Vec<Entry>> = toc
+        .layers()
+        .iter()
+        .map(|layer| layer.entries().collect())
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
     let found = differences(&layers);
-    let differing: Vec<String> = found.iter().take(MOST_DIFFERENCES).map(|one| printable(&one.path)).collect();
+    let differing: Vec<String> =
+        found.iter().take(MOST_DIFFERENCES).map(|one| printable(&show::absolute(&one.path))).collect();
     if args.json {
         let tables = toc.layers().iter().map(|layer| {
             json!({"table": layer.info(), "identity": layer.identity().to_string(), "bytes": layer.packed_size()})
@@ -39,12 +45,18 @@ pub(super) fn inspect(context: &Context, args: &InspectArgs) -> Result<Exit, Exi
     }
     printer.data(format_args!("manifest  {digest}"));
     let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
-    printer.data(format_args!("platform  {}/{}", units::printable(&text("os")), units::printable(&text("architecture"))));
+    printer.data(format_args!(
+        "platform  {}/{}",
+        units::printable(&text("os")),
+        units::printable(&text("architecture"))
+    ));
     if let Some(created) = config.get("created").and_then(Value::as_str) {
         printer.data(format_args!("created   {}", units::printable(created)));
     }
     for key in ["Entrypoint", "Cmd", "WorkingDir", "User"] {
-        if let Some(value) = config.get("config").and_then(|config| config.get(key)).filter(|value| !value.is_null()) {
+        if let Some(value) =
+            config.get("config").and_then(|config| config.get(key)).filter(|value| !value.is_null())
+        {
             printer.data(format_args!("{:<9} {}", key.to_lowercase(), units::printable(&value.to_string())));
         }
     }
@@ -65,7 +77,9 @@ pub(super) fn inspect(context: &Context, args: &InspectArgs) -> Result<Exit, Exi
     }
     if !differing.is_empty() {
         let names = units::counted(differing.len(), "name", "names");
-        printer.data(format_args!("{names} would be something else by the specification's words (`--merge=spec`):"));
+        printer.data(format_args!(
+            "{names} would be something else by the specification's words (`--merge=spec`):"
+        ));
         differing.iter().for_each(|name| printer.data(format_args!("  {name}")));
     }
     Ok(Exit::Success)

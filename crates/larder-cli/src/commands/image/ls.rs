@@ -25,21 +25,21 @@ pub(super) fn ls(context: &Context, args: &ImageLsArgs) -> Result<Exit, Exit> {
         }
     };
     if !tree.inode_of(node).is_directory() {
-        tell(node, &tree.path(node), tree.node(node).name());
+        tell(node, &show::absolute(&tree.path(node)), tree.node(node).name());
         return Ok(Exit::Success);
     }
     if args.recursive {
         let mut walk = tree.walk(node);
         while let Some(found) = walk.advance() {
             if found != node {
-                let path = walk.path();
-                tell(found, path, path);
+                let path = show::absolute(walk.path());
+                tell(found, &path, &path);
             }
         }
         return Ok(Exit::Success);
     }
     for child in tree.node(node).children() {
-        tell(child, &tree.path(child), tree.node(child).name());
+        tell(child, &show::absolute(&tree.path(child)), tree.node(child).name());
     }
     Ok(Exit::Success)
 }

@@ -3,7 +3,7 @@
 mod cat;
 mod diff;
 mod du;
-
+mod export;
 mod find;
 mod index;
 mod inspect;
@@ -24,7 +24,7 @@ pub(super) fn image(context: &Context, command: &ImageCommand) -> Result<Exit, E
         ImageCommand::Find(args) => find::find(context, args),
         ImageCommand::Diff(args) => diff::diff(context, args),
         ImageCommand::Du(args) => du::du(context, args),
-
+        ImageCommand::Export(args) => export::export(context, args),
         ImageCommand::Inspect(args) => inspect::inspect(context, args),
     }
 }

@@ -97,7 +97,8 @@ pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named)
         Merge::Overlay => MergeRule::Overlay,
         Merge::Spec => MergeRule::Spec,
     };
-    let image = Image::open(toc, rule, &source.source, &cache).map_err(|error| fail(&context.printer, &error, ""))?;
+    let image =
+        Image::open(toc, rule, &source.source, &cache).map_err(|error| fail(&context.printer, &error, ""))?;
     Ok(Opened { image, source: source.source, _runtime: source._runtime })
 }
 
@@ -156,7 +157,10 @@ impl Told {
                 let more = dropped.len() - 1;
                 let and = if more == 0 { String::new() } else { format!(", and {more} more") };
                 let (name, entry) = (printable(&one.name), printable(&one.entry));
-                let message = format!("layer {}: `{name}` of `{entry}` is left out{and}: no container gets it", layer + 1);
+                let message = format!(
+                    "layer {}: `{name}` of `{entry}` is left out{and}: no container gets it",
+                    layer + 1
+                );
                 self.printer.progress(None);
                 self.printer.warning(message, None);
             }
@@ -177,7 +181,9 @@ impl Told {
         }
         *last = Instant::now();
         let total = self.total.load(Ordering::Relaxed);
-        let rate = units::bytes(u64::try_from(u128::from(read) * 1000 / self.begun.elapsed().as_millis().max(1)).unwrap_or(0));
+        let rate = units::bytes(
+            u64::try_from(u128::from(read) * 1000 / self.begun.elapsed().as_millis().max(1)).unwrap_or(0),
+        );
         let line = format!("indexing: {} of {}, {rate}/s", units::bytes(read), units::bytes(total));
         self.printer.progress(Some(&line));
     }

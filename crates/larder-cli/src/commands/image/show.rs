@@ -4,6 +4,11 @@ use larder::oci::layer::{Kind, Time};
 use larder::oci::tree::{Inode, printable};
 use serde_json::{Map, Value, json};
 
+/// A path of a tree, from the root on.
+pub(super) fn absolute(path: &[u8]) -> Vec<u8> {
+    [b"/", path].concat()
+}
+
 /// The letter of a kind, as `ls -l` and `find -type` have it (`find` says `f`, `ls` says `-`).
 pub(super) fn letter(kind: Kind) -> char {
     match kind {
@@ -30,7 +35,8 @@ fn kind_name(kind: Kind) -> &'static str {
 /// `-rwsr-xr-x`.
 fn mode(inode: &Inode) -> String {
     let mut text = String::from(letter(inode.kind));
-    for (shift, special, marks) in [(6, 0o4000, ['s', 'S']), (3, 0o2000, ['s', 'S']), (0, 0o1000, ['t', 'T'])] {
+    for (shift, special, marks) in [(6, 0o4000, ['s', 'S']), (3, 0o2000, ['s', 'S']), (0, 0o1000, ['t', 'T'])]
+    {
         let bits = inode.mode >> shift;
         text.push(if bits & 4 != 0 { 'r' } else { '-' });
         text.push(if bits & 2 != 0 { 'w' } else { '-' });
@@ -56,9 +62,16 @@ pub(super) fn long(inode: &Inode, name: &str) -> String {
         Kind::CharDevice | Kind::BlockDevice => format!("{},{}", inode.device.major, inode.device.minor),
         _ => inode.size.to_string(),
     };
-    let target = if inode.kind == Kind::Symlink { format!(" -> {}", printable(&inode.target)) } else { String::new() };
+    let target =
+        if inode.kind == Kind::Symlink { format!(" -> {}", printable(&inode.target)) } else { String::new() };
     let when = time(inode.modified);
-    format!("{} {:>3} {:>5} {:>5} {size:>10} {when} {name}{target}", mode(inode), inode.links, inode.uid, inode.gid)
+    format!(
+        "{} {:>3} {:>5} {:>5} {size:>10} {when} {name}{target}",
+        mode(inode),
+        inode.links,
+        inode.uid,
+        inode.gid
+    )
 }
 
 /// Bytes as text: as they are when they are UTF-8, else also in base64 beside.
@@ -84,7 +97,10 @@ pub(super) fn to_json(inode: &Inode, path: &[u8]) -> Value {
     value.insert("size".to_owned(), json!(inode.size));
     value.insert("links".to_owned(), json!(inode.links));
     value.insert("mtime".to_owned(), json!(time(inode.modified)));
-    value.insert("mtime_ns".to_owned(), json!(u128::from(inode.modified.seconds) * 1_000_000_000 + u128::from(inode.modified.nanos)));
+    value.insert(
+        "mtime_ns".to_owned(),
+        json!(u128::from(inode.modified.seconds) * 1_000_000_000 + u128::from(inode.modified.nanos)),
+    );
     if inode.kind == Kind::Symlink {
         put_bytes(&mut value, "target", &inode.target);
     }
