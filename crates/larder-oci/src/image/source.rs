@@ -265,7 +265,7 @@ impl Read for Blocking<'_> {
 
 /// What a layout or an archive is read by.
 enum Files {
-    Layout(LayoutReader),
+    Layout(Box<LayoutReader>),
     Docker(DockerArchive),
 }
 
@@ -294,10 +294,10 @@ impl LayoutSource {
         let (files, name) = match reference {
             ImageReference::Layout { path, name } => {
                 open(path)?;
-                (Files::Layout(LayoutReader::folder(path.clone())?), name)
+                (Files::Layout(Box::new(LayoutReader::folder(path.clone())?)), name)
             }
             ImageReference::OciArchive { path, name } => {
-                (Files::Layout(LayoutReader::archive(open(path)?)?), name)
+                (Files::Layout(Box::new(LayoutReader::archive(open(path)?)?)), name)
             }
             ImageReference::DockerArchive { path, name } => {
                 (Files::Docker(DockerArchive::open(open(path)?)?), name)

@@ -90,7 +90,7 @@ impl ImageToc {
         let mut tables: HashMap<OciDigest, LayerToc> = HashMap::new();
         for (_, sections) in layers {
             let table = LayerToc::of(sections, None)?;
-            tables.insert(table.info().blob.clone(), table);
+            tables.insert(table.info().blob, table);
         }
         let parsed =
             Manifest::parse(&manifest).map_err(|_| TocError::Damaged("its manifest cannot be read"))?;

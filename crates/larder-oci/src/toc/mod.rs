@@ -29,7 +29,7 @@ use std::io;
 
 pub use file::Identity;
 pub use image::{ImageToc, diff_ids};
-pub use index::{IndexError, IndexOptions, Indexed, index_layer};
+pub use index::{IndexError, IndexOptions, Indexed, Mismatch, index_layer};
 pub use layer::{LayerInfo, LayerToc};
 pub use spans::{Span, Start};
 

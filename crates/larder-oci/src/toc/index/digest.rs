@@ -1,6 +1,6 @@
 //! The second thread's work: digests, entries, the table's sections.
 
-use super::{HISTORY, IndexError, IndexOptions, Indexed, Part};
+use super::{HISTORY, IndexError, IndexOptions, Indexed, Mismatch, Part};
 use crate::digest::{Algorithm, Hasher, OciDigest};
 use crate::layer::{Compression, Entry, Walker};
 use crate::toc::entries::EntryWriter;
@@ -123,11 +123,11 @@ impl Digester {
                 return Err(IndexError::Size { said: *size, found: blob_size });
             }
             if *said != blob {
-                return Err(IndexError::Blob { said: said.clone(), found: blob });
+                return Err(IndexError::Blob(Box::new(Mismatch { said: *said, found: blob })));
             }
         }
         if let Some(said) = options.diff_id.as_ref().filter(|said| **said != diff_id) {
-            return Err(IndexError::DiffId { said: said.clone(), found: diff_id });
+            return Err(IndexError::DiffId(Box::new(Mismatch { said: *said, found: diff_id })));
         }
         let (entries, count) = self.entries.finish()?;
         let info = LayerInfo {

@@ -47,6 +47,15 @@ pub struct IndexOptions {
     pub diff_id: Option<OciDigest>,
 }
 
+/// Content that is not what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What was said of it.
+    pub said: OciDigest,
+    /// What it is.
+    pub found: OciDigest,
+}
+
 /// A layer that cannot be indexed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -69,13 +78,8 @@ pub enum IndexError {
     #[error(transparent)]
     Tar(#[from] TarError),
     /// The blob is not what its digest says.
-    #[error("the layer has digest `{found}`, not `{said}` as the manifest says")]
-    Blob {
-        /// What the manifest says.
-        said: OciDigest,
-        /// What it is.
-        found: OciDigest,
-    },
+    #[error("the layer has digest `{}`, not `{}` as the manifest says", .0.found, .0.said)]
+    Blob(Box<Mismatch>),
     /// The blob is not as long as was said.
     #[error("the layer has {found} bytes, not {said} as the manifest says")]
     Size {
@@ -85,13 +89,8 @@ pub enum IndexError {
         found: u64,
     },
     /// The tar stream is not what its digest says.
-    #[error("the layer's tar stream has digest `{found}`, not `{said}` as the configuration says")]
-    DiffId {
-        /// What the configuration says.
-        said: OciDigest,
-        /// What it is.
-        found: OciDigest,
-    },
+    #[error("the layer's tar stream has digest `{}`, not `{}` as the configuration says", .0.found, .0.said)]
+    DiffId(Box<Mismatch>),
     /// The table cannot be written.
     #[error(transparent)]
     Toc(#[from] TocError),
