@@ -4,9 +4,9 @@
 //! [`crate::symbol`] then looks at with every bound checked. It never stops inside one, and reports no errors itself.
 //!
 //! **Why it stays inside.** A turn reads at most two words of 8 bytes, the second at most 7 bytes behind the first, and begins only if
-//! [`INPUT`] bytes are left. A turn writes at most 3 × 2 literals, or 2 × 2 and a match of up to 258 bytes of which the last word may
-//! stand out by 31, and begins only if [`ROOM`] bytes are left before the limit. A match is copied only if its distance, which is not
-//! zero, does not reach before the member's begin, which is not before the buffer's. Tables are indexed by masked values.
+//! [`INPUT`] bytes are left. A turn writes at most four literals, or two and a match of up to 258 bytes of which the last words may stand
+//! out by 31, and begins only if [`ROOM`] bytes are left before the limit. A match is copied only if its distance, which is not zero, does
+//! not reach before the member's begin, which is not before the buffer's. Tables are indexed by masked values.
 //!
 //! Bits: the low byte of `left` counts those of `bits` that may be used (above it is whatever subtraction left there); `bits` may hold more
 //! than that, which are those that the next refill brings again.
@@ -132,17 +132,21 @@ fn turns<const MARK: bool>(
                 entry = look_up!();
             };
         }
+        // Four literals of the first table and the look-up of a fifth have at most 50 of the 56 bits.
         if entry & LITERAL != 0 {
             literal!();
             if entry & LITERAL != 0 {
                 literal!();
                 if entry & LITERAL != 0 {
                     literal!();
+                    if entry & LITERAL != 0 {
+                        literal!();
+                    }
                     continue;
                 }
             }
         }
-        // At least 34 bits are left: a length has up to 20.
+        // At least 36 bits are left: a length has up to 20.
         let begin = (next * 8).wrapping_sub(left as usize & 0xff);
         if entry & SPECIAL != 0 {
             if entry & SUBTABLE != 0 {
