@@ -1,7 +1,7 @@
 //! Decompresses a gzip file in pieces, and prints its restart points: `gunzip FILE [-c | -p | -s]`.
 //!
-//! `-c` writes the bytes to standard output, `-p` prints the points, `-s` decodes every span from its point alone; without any of them it
-//! prints how many bytes and points there are. `-0` finds no points.
+//! `-c` writes the bytes to standard output, `-s` writes them too, but made a second time, every span from its point alone; `-p` prints
+//! the points; without any of them it prints how many bytes and points there are. `-0` finds no points.
 #![expect(clippy::print_stdout, reason = "an example")]
 
 use std::fs::File;
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if asked("-s") {
-        spans(&std::fs::read(&name)?, &points, decoder.produced())?;
+        return spans(&std::fs::read(&name)?, &points, decoder.produced());
     }
     if !asked("-c") {
         let window: usize = points.iter().map(|point| point.window.bytes().len()).sum();
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Decodes every span alone.
+/// Decodes every span alone, and writes them one after another.
 fn spans(stream: &[u8], points: &[Point], end: u64) -> Result<(), Box<dyn std::error::Error>> {
     for (index, point) in points.iter().enumerate() {
         let (end_bit, end) =
@@ -73,6 +73,7 @@ fn spans(stream: &[u8], points: &[Point], end: u64) -> Result<(), Box<dyn std::e
         let mut span = vec![0; (end - point.out) as usize];
         let input = &stream[(point.resume_bit / 8) as usize..end_bit.div_ceil(8) as usize];
         decode_span(point, input, &mut span).map_err(|error| format!("span {index}: {error}"))?;
+        std::io::stdout().write_all(&span)?;
     }
     Ok(())
 }

@@ -4,9 +4,9 @@
 //! [`crate::symbol`] then looks at with every bound checked. It never stops inside one, and reports no errors itself.
 //!
 //! **Why it stays inside.** A turn reads at most two words of 8 bytes, the second at most 7 bytes behind the first, and begins only if
-//! [`INPUT`] bytes are left. A turn writes at most 3 × 2 literals, or 2 × 2 and a match of up to 258 bytes of which the last word may
-//! stand out by 31, and begins only if [`ROOM`] bytes are left before the limit. A match is copied only if its distance, which is not
-//! zero, does not reach before the member's begin, which is not before the buffer's. Tables are indexed by masked values.
+//! [`INPUT`] bytes are left. A turn writes at most four literals, or two and a match of up to 258 bytes of which the last words may stand
+//! out by 31, and begins only if [`ROOM`] bytes are left before the limit. A match is copied only if its distance, which is not zero, does
+//! not reach before the member's begin, which is not before the buffer's. Tables are indexed by masked values.
 //!
 //! Bits: the low byte of `left` counts those of `bits` that may be used (above it is whatever subtraction left there); `bits` may hold more
 //! than that, which are those that the next refill brings again.
@@ -16,9 +16,7 @@
 )]
 
 use crate::marks::Marks;
-use crate::table::{
-    DISTANCE_BITS, DISTANCE_SIZE, END, LITERAL, LITERAL_BITS, LITERAL_SIZE, SPECIAL, SUBTABLE, Tables,
-};
+use crate::table::{DISTANCE_BITS, END, LITERAL, LITERAL_BITS, SPECIAL, SUBTABLE, Tables};
 
 /// Bytes of input that must be left for a turn.
 pub(crate) const INPUT: usize = 24;
@@ -75,6 +73,56 @@ fn with_bmi2<const MARK: bool>(
     turns::<MARK>(run, tables, point, marks)
 }
 
+/// The input from a bit on.
+struct Ahead {
+    input: *const u8,
+    /// The next byte that is not in `bits` whole.
+    next: usize,
+    bits: u64,
+    left: u32,
+}
+
+impl Ahead {
+    /// Makes at least 56 bits usable.
+    ///
+    /// # Safety
+    /// Eight bytes from `next` on must be readable.
+    #[inline(always)]
+    unsafe fn refill(&mut self) {
+        // SAFETY: as the caller promises.
+        self.bits |= unsafe { word(self.input.add(self.next)) } << (self.left & 63);
+        self.next += 7 - (self.left as usize >> 3 & 7);
+        self.left |= 56;
+    }
+
+    /// Passes as many bits as the entry's low byte says.
+    #[inline(always)]
+    fn skip(&mut self, entry: u32) {
+        self.bits >>= entry & 63;
+        self.left = self.left.wrapping_sub(entry);
+    }
+
+    /// The entry of the next code.
+    #[inline(always)]
+    fn entry<const SIZE: usize>(&self, table: &[u32; SIZE], first_bits: u32) -> u32 {
+        table[self.bits as usize & ((1 << first_bits) - 1) & (SIZE - 1)]
+    }
+
+    /// The entry of the table that `entry` leads to.
+    #[inline(always)]
+    fn entry_behind<const SIZE: usize>(&mut self, table: &[u32; SIZE], entry: u32, first_bits: u32) -> u32 {
+        self.skip(first_bits);
+        let index = self.bits as usize & ((1 << (entry >> 8 & 15)) - 1);
+        table[((entry >> 16) as usize + index) & (SIZE - 1)]
+    }
+
+    /// The bit of the input that is next.
+    #[inline(always)]
+    fn bit(&self) -> usize {
+        self.next * 8 - (self.left & 0xff) as usize
+    }
+}
+
 #[inline(always)]
 fn turns<const MARK: bool>(
     run: &mut Run<'_>,
@@ -83,129 +131,99 @@ fn turns<const MARK: bool>(
     mut marks: Option<&mut Marks>,
 ) -> bool {
     assert!(run.at <= run.limit && run.limit <= run.buffer.len() && run.member <= run.at);
-    let mut next = run.bit / 8;
-    let (Some(last_input), Some(last_room)) =
-        (run.input.len().checked_sub(INPUT), run.limit.checked_sub(ROOM))
-    else {
-        return false;
-    };
-    if next > last_input || run.at > last_room {
+    let ends = (run.input.len().checked_sub(INPUT), run.limit.checked_sub(ROOM));
+    let (Some(last_input), Some(last_room)) = ends else { return false };
+    if run.bit / 8 > last_input {
         return false;
     }
-    let input = run.input.as_ptr();
-    let out = run.buffer.as_mut_ptr();
-    let mut at = run.at;
-    let (mut bits, mut left) = (0u64, 0u32);
-    macro_rules! refill {
+    let (out, mut at) = (run.buffer.as_mut_ptr(), run.at);
+    let mut ahead = Ahead { input: run.input.as_ptr(), next: run.bit / 8, bits: 0, left: 0 };
+    // SAFETY: `INPUT` bytes are left.
+    unsafe { ahead.refill() };
+    ahead.skip((run.bit % 8) as u32);
+    let mut entry = ahead.entry(&tables.literal, LITERAL_BITS);
+    macro_rules! literal {
         () => {
-            // SAFETY: `next` is at most 15 bytes behind a place that had `INPUT` bytes (header).
-            bits |= unsafe { word(input.add(next)) } << (left & 63);
-            next += 7 - (left as usize >> 3 & 7);
-            left |= 56;
+            // SAFETY: there is room for a turn, of which this is one of the first four bytes (header).
+            unsafe { out.add(at).write((entry >> 16) as u8) };
+            at += 1;
+            ahead.skip(entry);
+            entry = ahead.entry(&tables.literal, LITERAL_BITS);
         };
     }
-    macro_rules! skip {
-        ($entry:expr) => {
-            bits >>= $entry & 63;
-            left = left.wrapping_sub($entry);
-        };
-    }
-    macro_rules! look_up {
-        () => {
-            tables.literal[bits as usize & ((1 << LITERAL_BITS) - 1)]
-        };
-    }
-    refill!();
-    skip!((run.bit % 8) as u32);
-    let mut entry = look_up!();
     let mut ended = false;
     // The place of a symbol that is given back.
     let mut back = None;
-    while next <= last_input && at <= last_room {
-        refill!();
-        macro_rules! literal {
-            () => {
-                // SAFETY: there is room for a turn, of which these are the first bytes (header).
-                unsafe { out.add(at).write((entry >> 16) as u8) };
-                at += 1;
-                skip!(entry);
-                entry = look_up!();
-            };
-        }
+    while ahead.next <= last_input && at <= last_room {
+        // SAFETY: `INPUT` bytes are left.
+        unsafe { ahead.refill() };
+        // Four literals of the first table and the look-up of a fifth have at most 50 of the 56 bits.
         if entry & LITERAL != 0 {
             literal!();
             if entry & LITERAL != 0 {
                 literal!();
                 if entry & LITERAL != 0 {
                     literal!();
+                    if entry & LITERAL != 0 {
+                        literal!();
+                    }
                     continue;
                 }
             }
         }
-        // At least 34 bits are left: a length has up to 20.
-        let begin = (next * 8).wrapping_sub(left as usize & 0xff);
+        // At least 36 bits are left: a length has up to 20.
+        let begin = ahead.bit();
         if entry & SPECIAL != 0 {
             if entry & SUBTABLE != 0 {
-                skip!(LITERAL_BITS);
-                let index = bits as usize & ((1 << (entry >> 8 & 15)) - 1);
-                entry = tables.literal[((entry >> 16) as usize + index) & (LITERAL_SIZE - 1)];
+                entry = ahead.entry_behind(&tables.literal, entry, LITERAL_BITS);
                 if entry & LITERAL != 0 {
                     literal!();
                     continue;
                 }
             }
             if entry & SPECIAL != 0 {
-                if entry & END != 0 {
-                    left = left.wrapping_sub(entry);
-                    ended = true;
+                ended = entry & END != 0;
+                if ended {
+                    ahead.skip(entry);
                 } else {
                     back = Some(begin);
                 }
                 break;
             }
         }
-        let length = value(bits, entry);
-        skip!(entry);
-        refill!();
-        // A distance has up to 28 bits.
-        let mut far = tables.distance[bits as usize & ((1 << DISTANCE_BITS) - 1)];
-        if far & SPECIAL != 0 {
-            if far & SUBTABLE != 0 {
-                skip!(DISTANCE_BITS);
-                let index = bits as usize & ((1 << (far >> 8 & 15)) - 1);
-                far = tables.distance[((far >> 16) as usize + index) & (DISTANCE_SIZE - 1)];
-            }
-            if far & SPECIAL != 0 {
-                back = Some(begin);
-                break;
-            }
+        let length = value(ahead.bits, entry);
+        ahead.skip(entry);
+        // SAFETY: the refill before went on by at most 7 of the `INPUT` bytes. A distance has up to 28 bits, the look-up behind it 10.
+        unsafe { ahead.refill() };
+        let mut far = ahead.entry(&tables.distance, DISTANCE_BITS);
+        if far & (SPECIAL | SUBTABLE) == SPECIAL | SUBTABLE {
+            far = ahead.entry_behind(&tables.distance, far, DISTANCE_BITS);
         }
-        let distance = value(bits, far);
-        skip!(far);
-        if distance > at - run.member {
+        let distance = value(ahead.bits, far);
+        ahead.skip(far);
+        if far & SPECIAL != 0 || distance > at - run.member {
             back = Some(begin);
             break;
         }
-        entry = look_up!();
-        if MARK
-            && let Some(marks) = marks.as_deref_mut()
-            && distance as isize > at as isize - point
-        {
-            mark(marks, (distance as isize - (at as isize - point)) as usize, length);
+        entry = ahead.entry(&tables.literal, LITERAL_BITS);
+        if MARK && let Some(marks) = marks.as_deref_mut() {
+            mark(marks, distance as isize - (at as isize - point), length);
         }
         // SAFETY: the distance is neither 0 (no base of a distance is) nor beyond the member's begin; there is room for the match.
         unsafe { copy(out.add(at), distance, length) };
         at += length;
     }
-    run.bit = back.unwrap_or((next * 8).wrapping_sub(left as usize & 0xff));
+    run.bit = back.unwrap_or_else(|| ahead.bit());
     run.at = at;
     ended
 }
 
-#[cold]
-#[inline(never)]
-fn mark(marks: &mut Marks, back: usize, length: usize) {
-    marks.mark(back, length);
+/// Marks what a match uses that begins `back` bytes before the point, or behind it.
+#[inline(always)]
+fn mark(marks: &mut Marks, back: isize, length: usize) {
+    if back > 0 {
+        marks.mark(back as usize, length);
+    }
 }
 
 /// Base and extra bits of a length or distance.

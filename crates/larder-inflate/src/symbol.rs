@@ -19,8 +19,7 @@ pub(crate) fn read(tables: &Tables, next: u64, available: u32) -> Result<Symbol,
     let mut at = At { next, used: 0, available };
     let entry = at.entry(&tables.literal[..LITERAL_SIZE], LITERAL_BITS);
     if entry & LITERAL != 0 {
-        // The first one only, should the entry have two.
-        at.skip(entry >> 8 & 15)?;
+        at.skip(entry & 63)?;
         return Ok(Symbol::Literal { byte: (entry >> 16) as u8, bits: at.used });
     }
     if entry & SPECIAL != 0 {

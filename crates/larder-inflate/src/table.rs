@@ -5,8 +5,8 @@
 //! ```text
 //!  31        24 23        16   15      14       13        12     11 … 8            7 … 0
 //! │ base of a length or distance │ LITERAL │ SPECIAL │ SUBTABLE │ END │ bits of code │ bits of code and extra bits │
-//! │ second literal │ the literal │    1    │    0    │ number of literals │ bits of the first │ bits of all │
-//! │ begin of a table             │    0    │    1    │    1     │  0  │ bits of its index  │ bits of the first table │
+//! │       0       │ the literal  │    1    │    0    │    0     │  0  │ bits of code │ bits of code                │
+//! │ begin of a table             │    0    │    1    │    1     │  0  │ bits of its index │ bits of the first index │
 //! ```
 //! `SPECIAL` without more is a code that stands for nothing. Codes are accepted by zlib's rules: complete, or a single code of one bit, or (for
 //! distances) none at all.
@@ -17,14 +17,12 @@ pub(crate) const LITERAL: u32 = 1 << 15;
 pub(crate) const SPECIAL: u32 = 1 << 14;
 pub(crate) const SUBTABLE: u32 = 1 << 13;
 pub(crate) const END: u32 = 1 << 12;
-/// One literal, in the two bits that count them.
-const ONE: u32 = 1 << 12;
 
-pub(crate) const LITERAL_BITS: u32 = 11;
+pub(crate) const LITERAL_BITS: u32 = 10;
 pub(crate) const DISTANCE_BITS: u32 = 8;
-/// 286 codes of up to 15 bits need at most 2,342 entries behind 11 bits, 30 codes at most 402 behind 8; the next powers of two, so that
-/// an index can be cut to them.
-pub(crate) const LITERAL_SIZE: usize = 4096;
+/// 286 codes of up to 15 bits need at most 1,332 entries with a first index of 10 bits, 30 codes at most 402 with 8 (`enough` of zlib's
+/// examples counts them); the next powers of two, so that an index can be cut to them.
+pub(crate) const LITERAL_SIZE: usize = 2048;
 pub(crate) const DISTANCE_SIZE: usize = 512;
 
 const LONGEST: usize = 15;
@@ -64,7 +62,7 @@ const LITERAL_ENTRIES: [u32; LITERALS] = {
     let mut entries = [SPECIAL; LITERALS];
     let mut symbol = 0;
     while symbol < 256 {
-        entries[symbol] = LITERAL | ONE | (symbol as u32) << 16;
+        entries[symbol] = LITERAL | (symbol as u32) << 16;
         symbol += 1;
     }
     entries[256] = SPECIAL | END;
