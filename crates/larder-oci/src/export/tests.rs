@@ -1,5 +1,7 @@
 //! Trees written out and read back: by GNU tar, and with `lstat` (as root).
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::ffi::CStr;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};

@@ -1,5 +1,7 @@
 //! Every sentence of the tree rules, in pictures; and anything at all, by chance.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod limits;
 mod overlay;
 pub(crate) mod picture;
