@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod limits;
+mod lists;
 mod overlay;
 pub(crate) mod picture;
 mod random;
