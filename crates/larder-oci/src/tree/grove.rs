@@ -167,12 +167,16 @@ impl Grove {
         }
     }
 
-    /// Makes ghosts real: this directory and those above it.
-    pub(super) fn materialise(&mut self, mut directory: u32) {
+    /// Makes ghosts real: this directory and those above it. Answers with them, the highest first.
+    pub(super) fn materialise(&mut self, mut directory: u32) -> Vec<u32> {
+        let mut made = Vec::new();
         while self.sprouts[directory as usize].made == Made::Ghost {
             self.sprouts[directory as usize].made = Made::Implied;
+            made.push(directory);
             directory = self.parent(directory);
         }
+        made.reverse();
+        made
     }
 
     pub(super) fn is_directory(&self, sprout: u32) -> bool {

@@ -118,7 +118,7 @@ impl Unpacking<'_> {
             what => return self.mark(entry, directory, what),
         };
         let directory = self.resolve(directory, Missing::Ghost)?.expect("ghosts are put where nothing is");
-        self.grove.materialise(directory);
+        self.materialise(directory);
         let slot = self.grove.slot(directory, name)?;
         let there = self.grove.slots[slot as usize].sprout;
         if there != NONE {
@@ -163,7 +163,7 @@ impl Unpacking<'_> {
             }
             Err(problem) => return Err(problem),
         };
-        self.grove.materialise(directory);
+        self.materialise(directory);
         match what {
             Meaning::Name(_) => {}
             Meaning::Opaque if directory == self.root => self.warn(entry, Oddity::OpaqueRoot),
@@ -254,6 +254,14 @@ impl Unpacking<'_> {
         }
         if self.settle(id) {
             self.warn(entry, Oddity::List);
+        }
+    }
+
+    /// Makes a directory, and those above it, because something is put into it.
+    fn materialise(&mut self, directory: u32) {
+        for made in self.grove.materialise(directory) {
+            self.hand_down(self.grove.parent(made), made);
+            self.settle(made);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Access control lists. The bytes of the kernel's answers were seen on a file system that has them.
+//! Access control lists.
 
 use super::picture::{layers, plain};
 use crate::layer::{Entry, Kind};
@@ -57,7 +57,8 @@ fn the_mode_wins_over_the_list() {
 
 #[test]
 fn default_lists_are_handed_down_within_a_layer() {
-    let mut entries = layers(&["dir d 755\nfile d/f 644\nlink d/l -> f\ndir d/sub 755\nfile e/f 644"]).remove(0);
+    let mut entries =
+        layers(&["dir d 755\nfile d/f 644\nlink d/l -> f\ndir d/sub 755\nfile d/new/f 644\nfile e/f 644"]).remove(0);
     entries[0].xattrs.push((DEFAULT.into(), example()));
     let tree = Tree::merge([&entries], MergeRule::Overlay).unwrap();
     let default = (DEFAULT.to_owned(), example());
@@ -66,6 +67,8 @@ fn default_lists_are_handed_down_within_a_layer() {
     assert_eq!(of(&tree, "d"), [default.clone()]);
     assert_eq!(of(&tree, "d/f"), [(ACCESS.to_owned(), file)]);
     assert_eq!(of(&tree, "d/sub"), [(ACCESS.to_owned(), sub), default]);
+    assert_eq!(of(&tree, "d/new"), of(&tree, "d/sub"));
+    assert_eq!(of(&tree, "d/new/f"), of(&tree, "d/f"));
     assert_eq!(of(&tree, "d/l"), []);
     assert_eq!(of(&tree, "e/f"), []);
     // Not to what another layer puts there, nor by the specification's words.

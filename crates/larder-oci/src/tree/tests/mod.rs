@@ -6,6 +6,6 @@ mod limits;
 mod lists;
 mod overlay;
 pub(crate) mod picture;
-mod random;
+pub(crate) mod random;
 mod reading;
 mod spec;
