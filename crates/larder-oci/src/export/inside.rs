@@ -14,21 +14,19 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid
 use crate::layer::Kind;
 use crate::tree::Inode;
 
-/// How many directories on the way are kept open.
-const KEPT: usize = 32;
+/// How many directories are kept open: the lowest ones of the way to the last that was asked for.
+const KEPT: usize = 64;
 
 /// A directory that is being filled.
 pub(super) struct Inside {
     root: OwnedFd,
-    /// Of the directory that was asked for last: the way, and the first of its directories, open.
-    way: Vec<(Vec<u8>, OwnedFd)>,
-    /// The directory that was asked for last, when the way is longer than what is kept.
-    deep: Option<(Vec<u8>, OwnedFd)>,
+    /// The way to the directory that was asked for last; its lower end is open.
+    way: Vec<(Vec<u8>, Option<OwnedFd>)>,
 }
 
 impl Inside {
     pub(super) fn new(root: OwnedFd) -> Inside {
-        Inside { root, way: Vec::new(), deep: None }
+        Inside { root, way: Vec::new() }
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -40,27 +38,22 @@ impl Inside {
         if path.is_empty() {
             return Ok(self.root.as_fd());
         }
-        if self.deep.as_ref().is_some_and(|(known, _)| known == path) {
-            return Ok(self.deep.as_ref().expect("just asked").1.as_fd());
-        }
-        self.deep = None;
         let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
         let same = self.way.iter().zip(&parts).take_while(|((known, _), part)| known == *part).count();
         self.way.truncate(same);
-        let mut deep: Option<OwnedFd> = None;
-        for (depth, part) in parts.iter().enumerate().skip(same) {
-            let above = deep.as_ref().or(self.way.last().map(|(_, open)| open)).unwrap_or(&self.root);
+        // From the lowest that is open, or from the root.
+        let open = self.way.iter().rposition(|(_, open)| open.is_some()).map_or(0, |lowest| lowest + 1);
+        self.way.truncate(open);
+        for part in &parts[open..] {
+            let above = self.way.last().and_then(|(_, open)| open.as_ref()).unwrap_or(&self.root);
             let open = open_directory(above.as_fd(), part)?;
-            if depth < KEPT {
-                self.way.push((part.to_vec(), open));
-            } else {
-                deep = Some(open);
+            self.way.push((part.to_vec(), Some(open)));
+            if let Some(high) = self.way.len().checked_sub(KEPT + 1) {
+                self.way[high].1 = None;
             }
         }
-        if let Some(open) = deep {
-            return Ok(self.deep.insert((path.to_vec(), open)).1.as_fd());
-        }
-        Ok(self.way.last().expect("the path has a part").1.as_fd())
+        let lowest = self.way.last().and_then(|(_, open)| open.as_ref());
+        Ok(lowest.unwrap_or(&self.root).as_fd())
     }
 }
 

@@ -77,7 +77,7 @@ struct Header<'entry> {
 impl<Out: Write> Writer<'_, Out> {
     fn entry(&mut self, path: &[u8], inode: &Inode, same: Option<&[u8]>) -> Result<(), ExportError> {
         let stored = inode.content.as_ref().filter(|_| same.is_none());
-        let map = stored.and_then(|(_, content)| sparse_map(content));
+        let map = stored.and_then(|(_, content)| sparse_map(content, inode.size));
         let size = stored.map_or(0, |(_, content)| content.stored);
         let size = map.as_ref().map_or(0, Vec::len) as u64 + size;
         let mut header = Header {
@@ -184,10 +184,13 @@ impl<Out: Write> Writer<'_, Out> {
 }
 
 /// The map of a file with holes, as the archive has it before the bytes: how many pieces, and of each its place and length, in decimal;
-/// filled up to a block. `None` for a file that is stored as it is.
-fn sparse_map(content: &Content) -> Option<Vec<u8>> {
+/// filled up to a block. A hole at the end is said by a piece of nothing behind it. `None` for a file that is stored as it is.
+fn sparse_map(content: &Content, size: u64) -> Option<Vec<u8>> {
     content.sparse.as_ref()?;
-    let list: Vec<_> = pieces(content).collect();
+    let mut list: Vec<_> = pieces(content).collect();
+    if list.last().is_none_or(|(place, _, length)| place.saturating_add(*length) < size) {
+        list.push((size, 0, 0));
+    }
     let mut map = format!("{}\n", list.len());
     for (place, _, length) in list {
         map += &format!("{place}\n{length}\n");

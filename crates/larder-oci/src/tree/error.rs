@@ -35,9 +35,9 @@ pub enum Problem {
     /// `.wh.`, `.wh..` or `.wh...`.
     #[error("a whiteout that names nothing")]
     Whiteout,
-    /// A whiteout for what this very layer has put there.
-    #[error("a whiteout of what the same layer has put there")]
-    WhiteoutOfOwn,
+    /// Something else than a directory for the root.
+    #[error("the root is always a directory")]
+    Root,
     /// The path leads through something that is no directory.
     #[error("`{at}` is not a directory")]
     NotADirectory {
@@ -88,18 +88,21 @@ impl std::fmt::Display for Warning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Oddity {
-    /// An entry for the root that is no directory.
-    #[error("the root is always a directory: ignored")]
-    Root,
     /// A whiteout below something that is no directory.
     #[error("a whiteout below something that is not a directory: it hides nothing")]
     WhiteoutBelowFile,
+    /// A whiteout of what the same layer has put there before.
+    #[error("a whiteout of what the same layer has put there: it hides lower layers only")]
+    WhiteoutOfOwn,
     /// A character device 0:0.
     #[error("a character device 0:0, which hides as a whiteout does")]
     DeviceHides,
     /// `user.` attributes on something that cannot have them.
     #[error("`user.` attributes are kept on files and directories only")]
     UserAttributes,
+    /// An access control list that no kernel takes, or one where there can be none.
+    #[error("an access control list that is malformed or has no place there: dropped")]
+    List,
     /// A mark that the whole root is opaque.
     #[error("an opaque mark at the root, which overlays ignore: it hides nothing")]
     OpaqueRoot,

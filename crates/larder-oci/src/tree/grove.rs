@@ -5,7 +5,7 @@
 //! what is in it changes. So a directory, however full, is removed or emptied in one step (what was below it can no longer be reached), and
 //! nothing recurses. A directory knows its slot and thereby its parent; it is in one slot only, for good.
 //!
-//! *Ghosts* are directories that nobody made but something must hang on: the parents of whiteouts. They are not seen.
+//! *Ghosts* are directories that nobody made but a symbolic link leads through (`nothing/../d`). They are not seen.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -33,10 +33,21 @@ impl Default for Limits {
     }
 }
 
+/// What a directory hides of the layers below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hides {
+    /// Nothing: it is merged.
+    Nothing,
+    /// What is in the lower one: it was marked opaque.
+    Content,
+    /// The lower one: there was a whiteout of it.
+    All,
+}
+
 /// Who made a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Made {
-    /// Nobody: it holds whiteouts, or nothing.
+    /// Nobody: a link leads through it.
     Ghost,
     /// What is in it needed it.
     Implied,
@@ -55,8 +66,7 @@ pub(super) struct Sprout {
     /// Of a directory: how long its path is.
     length: u16,
     pub(super) made: Made,
-    /// Of a directory: hides all that is below it in other layers.
-    pub(super) opaque: bool,
+    pub(super) hides: Hides,
 }
 
 /// A name in a directory.
@@ -117,7 +127,7 @@ impl Grove {
 
     fn sprout(&mut self, inode: Inode, slot: u32, length: u16, made: Made) -> u32 {
         let id = u32::try_from(self.sprouts.len()).expect("slots are counted, and sprouts with them");
-        self.sprouts.push(Sprout { inode, newest: NONE, slot, length, made, opaque: false });
+        self.sprouts.push(Sprout { inode, newest: NONE, slot, length, made, hides: Hides::Nothing });
         id
     }
 
@@ -140,10 +150,9 @@ impl Grove {
     /// An empty directory in the place of `directory`, with its description. What was in it is out of reach.
     pub(super) fn emptied(&mut self, directory: u32) -> u32 {
         let old = &self.sprouts[directory as usize];
-        let (slot, length, made, opaque) = (old.slot, old.length, old.made, old.opaque);
+        let (slot, length, made) = (old.slot, old.length, old.made);
         let inode = old.inode.clone();
         let id = self.sprout(inode, slot, length, made);
-        self.sprouts[id as usize].opaque = opaque;
         if slot != NONE {
             self.slots[slot as usize].sprout = id;
         }
@@ -158,12 +167,16 @@ impl Grove {
         }
     }
 
-    /// Makes ghosts real: this directory and those above it.
-    pub(super) fn materialise(&mut self, mut directory: u32) {
+    /// Makes ghosts real: this directory and those above it. Answers with them, the highest first.
+    pub(super) fn materialise(&mut self, mut directory: u32) -> Vec<u32> {
+        let mut made = Vec::new();
         while self.sprouts[directory as usize].made == Made::Ghost {
             self.sprouts[directory as usize].made = Made::Implied;
+            made.push(directory);
             directory = self.parent(directory);
         }
+        made.reverse();
+        made
     }
 
     pub(super) fn is_directory(&self, sprout: u32) -> bool {

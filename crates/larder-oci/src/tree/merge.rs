@@ -2,7 +2,7 @@
 
 use super::error::{Problem, TreeError};
 use super::finish::finish;
-use super::grove::{Grove, Limits, Made, NONE};
+use super::grove::{Grove, Hides, Limits, Made, NONE, Sprout};
 use super::names::printable;
 use super::unpack::{Unpacking, Warnings};
 use super::{Inode, MergeRule, Tree};
@@ -68,6 +68,9 @@ impl Merger {
 
     /// Lays the tree of one layer over what is merged so far.
     fn overlay(&mut self, upper: u32) -> Result<(), (Vec<u8>, Problem)> {
+        if self.grove.sprouts[upper as usize].made == Made::Listed {
+            self.describe(upper, self.root);
+        }
         // Directories of the layer, with what they are laid over.
         let mut todo = vec![(upper, self.root)];
         while let Some((upper, lower)) = todo.pop() {
@@ -103,25 +106,28 @@ impl Merger {
             self.grove.slots[below as usize].sprout = upper;
             return Ok(None);
         }
+        let Sprout { made, hides, .. } = self.grove.sprouts[upper as usize];
         let there = below
             .map(|below| self.grove.slots[below as usize].sprout)
-            .filter(|there| *there != NONE && self.grove.is_directory(*there));
-        let made = self.grove.sprouts[upper as usize].made;
-        let mut directory = match there {
+            .filter(|there| *there != NONE && self.grove.is_directory(*there) && hides != Hides::All);
+        let directory = match there {
+            _ if made == Made::Ghost => return Ok(None),
+            Some(there) if hides == Hides::Content => self.grove.emptied(there),
             Some(there) => there,
-            None if made == Made::Ghost => return Ok(None),
             None => {
                 let below = self.grove.slot_like(lower, slot)?;
                 self.grove.directory(below, Inode::directory(), Made::Listed)?
             }
         };
-        if self.grove.sprouts[upper as usize].opaque {
-            directory = self.grove.emptied(directory);
-        }
-        if made == Made::Listed {
-            let inode = self.grove.sprouts[upper as usize].inode.clone();
-            self.grove.sprouts[directory as usize].inode = inode;
+        if made == Made::Listed || there.is_none() {
+            self.describe(upper, directory);
         }
         Ok(Some((upper, directory)))
+    }
+
+    /// Gives a merged directory all that the layer's says of itself.
+    fn describe(&mut self, upper: u32, directory: u32) {
+        let inode = self.grove.sprouts[upper as usize].inode.clone();
+        self.grove.sprouts[directory as usize].inode = inode;
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `names` | names cleaned, whiteouts told apart, limits |
 //! | `grove` | a tree that still grows: directories, what is in them, names resolved through symbolic links |
+//! | `lists` | access control lists: what a directory hands down, and how a mode changes a list |
 //! | `unpack` | one layer's entries put into a grove, one after another |
 //! | `merge` | layers in their order; one unpacked layer laid over those below |
 //! | `finish` | the grown tree made small, sorted and fixed |
@@ -23,6 +24,7 @@ mod differences;
 mod error;
 mod finish;
 mod grove;
+mod lists;
 mod look_up;
 mod merge;
 mod names;

@@ -3,7 +3,8 @@
 use super::Inode;
 use super::MergeRule;
 use super::error::{Oddity, Problem, TreeError, Warning};
-use super::grove::{Grove, Made, Missing, NONE};
+use super::grove::{Grove, Hides, Made, Missing, NONE};
+use super::lists::{inherit, settle};
 use super::names::{MAX_PATH, MAX_TARGET, Meaning, clean, meaning, printable, split};
 use crate::layer::{Device, Entry, Kind};
 
@@ -104,7 +105,10 @@ impl Unpacking<'_> {
             return Err(Problem::PathTooLong);
         }
         if path.is_empty() {
-            self.root(entry);
+            if entry.kind != Kind::Directory {
+                return Err(Problem::Root);
+            }
+            self.describe(self.root, entry);
             return Ok(());
         }
         let (directory, name) = split(&path);
@@ -114,7 +118,7 @@ impl Unpacking<'_> {
             what => return self.mark(entry, directory, what),
         };
         let directory = self.resolve(directory, Missing::Ghost)?.expect("ghosts are put where nothing is");
-        self.grove.materialise(directory);
+        self.materialise(directory);
         let slot = self.grove.slot(directory, name)?;
         let there = self.grove.slots[slot as usize].sprout;
         if there != NONE {
@@ -128,13 +132,18 @@ impl Unpacking<'_> {
         }
         match entry.kind {
             Kind::Directory => {
-                let made = self.grove.directory(slot, Inode::directory(), Made::Listed)?;
+                let made = self.grove.directory(slot, Inode::directory(), Made::Implied)?;
+                self.hand_down(directory, made);
                 self.describe(made, entry);
             }
             Kind::HardLink => self.link(entry, slot)?,
             _ => {
                 let inode = self.inode(entry)?;
                 let leaf = self.grove.leaf(inode);
+                self.hand_down(directory, leaf);
+                if self.settle(leaf) {
+                    self.warn(entry, Oddity::List);
+                }
                 if self.rule == MergeRule::Overlay && self.grove.is_whiteout(leaf) {
                     self.warn(entry, Oddity::DeviceHides);
                 }
@@ -144,17 +153,7 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    /// An entry for the root itself. Unpackers into directories of their own leave that as they made it; the specification knows no such
-    /// exception.
-    fn root(&mut self, entry: &Entry) {
-        if entry.kind != Kind::Directory {
-            self.warn(entry, Oddity::Root);
-        } else if self.rule == MergeRule::Spec {
-            self.describe(self.root, entry);
-        }
-    }
-
-    /// A whiteout or an opaque mark, as an object in the layer's own tree. It makes no directories.
+    /// A whiteout or an opaque mark, as an object in the layer's own tree.
     fn mark(&mut self, entry: &Entry, directory: &[u8], what: Meaning<'_>) -> Result<(), Problem> {
         let directory = match self.resolve(directory, Missing::Ghost) {
             Ok(directory) => directory.expect("ghosts are put where nothing is"),
@@ -164,19 +163,21 @@ impl Unpacking<'_> {
             }
             Err(problem) => return Err(problem),
         };
+        self.materialise(directory);
         match what {
             Meaning::Name(_) => {}
             Meaning::Opaque if directory == self.root => self.warn(entry, Oddity::OpaqueRoot),
-            Meaning::Opaque => self.grove.sprouts[directory as usize].opaque = true,
+            Meaning::Opaque => self.hide(directory, Hides::Content),
             Meaning::Whiteout(name) => {
                 let slot = self.grove.slot(directory, name)?;
                 let there = self.grove.slots[slot as usize].sprout;
-                if there != NONE {
-                    if self.grove.sprouts[there as usize].made != Made::Ghost {
-                        return Err(Problem::WhiteoutOfOwn);
-                    }
-                    self.last = None;
+                if there != NONE && self.grove.sprouts[there as usize].made != Made::Ghost {
+                    self.hide(there, Hides::All);
+                    self.warn(entry, Oddity::WhiteoutOfOwn);
+                    return Ok(());
                 }
+                // A ghost may have been resolved to.
+                self.last = None;
                 let mut gone = Inode::directory();
                 gone.kind = Kind::CharDevice;
                 let gone = self.grove.leaf(gone);
@@ -184,6 +185,12 @@ impl Unpacking<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Lets a directory hide what is below it in other layers; everything else does so anyway.
+    fn hide(&mut self, sprout: u32, hides: Hides) {
+        let known = &mut self.grove.sprouts[sprout as usize].hides;
+        *known = hides.max(*known);
     }
 
     /// Another name for what is there.
@@ -211,25 +218,22 @@ impl Unpacking<'_> {
         }
         self.grove.slots[slot as usize].sprout = found;
         if self.rule == MergeRule::Overlay {
-            // What changes an owner takes away capabilities.
             let inode = &mut self.grove.sprouts[found as usize].inode;
-            let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();
-            xattrs.retain(|(name, _)| name != b"security.capability");
-            for (name, value) in &entry.xattrs {
-                match xattrs.binary_search_by(|(other, _)| other.cmp(name)) {
-                    Ok(at) => xattrs[at].1.clone_from(value),
-                    Err(at) => xattrs.insert(at, (name.clone(), value.clone())),
-                }
+            if (inode.uid, inode.gid) != (entry.uid, entry.gid) {
+                // What changes the owner takes capabilities away.
+                let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();
+                xattrs.retain(|(name, _)| name != b"security.capability");
+                inode.xattrs = xattrs.into();
             }
-            inode.xattrs = xattrs.into();
+            add_xattrs(inode, entry);
             self.describe(found, entry);
         }
         Ok(())
     }
 
     /// Gives an inode an entry's mode, owner and times; a directory its attributes too.
-    fn describe(&mut self, sprout: u32, entry: &Entry) {
-        let sprout = &mut self.grove.sprouts[sprout as usize];
+    fn describe(&mut self, id: u32, entry: &Entry) {
+        let sprout = &mut self.grove.sprouts[id as usize];
         sprout.made = Made::Listed;
         let inode = &mut sprout.inode;
         if inode.kind != Kind::Symlink {
@@ -239,12 +243,40 @@ impl Unpacking<'_> {
         inode.gid = entry.gid;
         inode.modified = entry.modified;
         if inode.kind == Kind::Directory {
-            inode.xattrs = entry.xattrs.clone().into();
+            // In a layer's own tree it keeps what it had: of the entry before, or from above.
+            if self.rule == MergeRule::Spec {
+                inode.xattrs = Box::default();
+            }
+            add_xattrs(inode, entry);
         }
-        let dropped = drop_user_xattrs(inode);
-        if dropped {
+        if drop_user_xattrs(inode) {
             self.warn(entry, Oddity::UserAttributes);
         }
+        if self.settle(id) {
+            self.warn(entry, Oddity::List);
+        }
+    }
+
+    /// Makes a directory, and those above it, because something is put into it.
+    fn materialise(&mut self, directory: u32) {
+        for made in self.grove.materialise(directory) {
+            self.hand_down(self.grove.parent(made), made);
+            self.settle(made);
+        }
+    }
+
+    fn settle(&mut self, sprout: u32) -> bool {
+        settle(&mut self.grove.sprouts[sprout as usize].inode)
+    }
+
+    /// What a directory of the layer's own tree gives to what is made in it.
+    fn hand_down(&mut self, directory: u32, made: u32) {
+        let directory = &self.grove.sprouts[directory as usize].inode;
+        if self.rule == MergeRule::Spec || directory.xattrs.is_empty() {
+            return;
+        }
+        let directory = directory.clone();
+        inherit(&mut self.grove.sprouts[made as usize].inode, &directory);
     }
 
     /// What an entry that is neither directory nor hard link makes.
@@ -295,6 +327,18 @@ impl Unpacking<'_> {
         }
         Ok(found)
     }
+}
+
+/// Adds an entry's attributes to those that are there; of equal names the new one stays.
+fn add_xattrs(inode: &mut Inode, entry: &Entry) {
+    let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();
+    for (name, value) in &entry.xattrs {
+        match xattrs.binary_search_by(|(other, _)| other.cmp(name)) {
+            Ok(at) => xattrs[at].1.clone_from(value),
+            Err(at) => xattrs.insert(at, (name.clone(), value.clone())),
+        }
+    }
+    inode.xattrs = xattrs.into();
 }
 
 /// Whether there was something to drop.

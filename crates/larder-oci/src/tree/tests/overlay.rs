@@ -126,16 +126,25 @@ fn listed_directories_replace_all_that_is_known_of_the_lower_one() {
         &["dir a 1770 u=3:4 t=5 x:user.k=v\nfile a/b 644", "dir a 700 t=6 x:user.l=w"],
         "a/ 700 t=6 x:user.l=w\na/b 644 \"\"",
     );
-    tree(&["dir a 700 x:user.k=v\ndir a 755"], "a/ 755");
+    tree(&["dir a 700 x:user.k=v", "dir a 755"], "a/ 755");
 }
 
 #[test]
-fn the_root_is_as_nobody_described_it() {
-    tree(&["dir . 700 u=1:1 t=4 x:user.k=v\nfile a 644"], "a 644 \"\"");
-    let odd = merged(&["link / -> a"], MergeRule::Overlay).unwrap();
-    assert_eq!(odd.warnings()[0].oddity, Oddity::Root);
-    assert_eq!(odd.nodes(), 1);
-    assert_eq!(odd.inode_of(odd.root()).links, 2);
+fn the_root_can_be_described() {
+    tree(&["file a 644"], "a 644 \"\"");
+    tree(
+        &["dir . 700 u=1:1 t=4 x:user.k=v\nfile a 644", "file b 644"],
+        "/ 700 u=1:1 t=4 x:user.k=v\na 644 \"\"\nb 644 \"\"",
+    );
+    tree(&["dir / 700 u=1:1 x:user.k=v", "dir ./ 711"], "/ 711");
+    wrong(&["link / -> a"], "layer 1 (from the bottom): entry `/`: the root is always a directory");
+    let tree = merged(&[""], MergeRule::Overlay).unwrap();
+    assert_eq!((tree.nodes(), tree.inode_of(tree.root()).links), (1, 2));
+}
+
+#[test]
+fn a_directory_listed_twice_in_one_layer_keeps_the_attributes_of_both() {
+    tree(&["dir a 700 t=1 x:user.a=1 x:user.b=1\ndir a 711 x:user.b=2"], "a/ 711 x:user.a=1 x:user.b=2");
 }
 
 #[test]
@@ -145,21 +154,24 @@ fn whiteouts_hide_lower_layers_only() {
     tree(&["file d/e/f 644", "wh d", "file d 600"], "d 600 \"\"");
     // What a third layer puts there is new.
     tree(&["dir d 700\nfile d/old 644", "wh d", "file d/new 644"], "d/ 755\nd/new 644 \"\"");
+    // A device by another name hides as well.
+    tree(&["file b 644", "wh a\nhard b => a 644"], "");
     // Hidden in the middle only.
     tree(&["file a 644 \"1\"", "wh a", "file a 644 \"3\""], "a 644 \"3\"");
 }
 
 #[test]
-fn whiteouts_make_no_parents() {
-    tree(&["", "wh a/b/c\nopq d/e"], "");
-    tree(&["file f 644", "wh f/x\nopq f"], "f 644 \"\"");
-    // Unless something else needs them.
-    tree(&["dir a 700\nfile a/b/c 644", "wh a/b/c\nfile a/b/d 644"], "a/ 700\na/b/ 755\na/b/d 644 \"\"");
+fn whiteouts_and_marks_make_their_parents() {
+    tree(&["", "wh a/b/c\nopq d/e"], "a/ 755\na/b/ 755\nd/ 755\nd/e/ 755");
+    tree(&["file f 644\nlink l -> f", "wh f/x\nopq l"], "f/ 755\nl/ 755");
+    tree(&["dir a 700\nfile a/b/c 644", "wh a/b/c"], "a/ 700\na/b/ 755");
     // Through a link of the own layer.
     tree(
         &["file usr/lib/foo 644\nfile usr/lib/bar 644", "link lib -> usr/lib\nwh lib/foo"],
         "lib -> usr/lib\nusr/ 755\nusr/lib/ 755\nusr/lib/bar 644 \"\"",
     );
+    // A link that leads through nothing does not make it.
+    tree(&["", "link l -> nothing/../d\nfile l/x 644"], "d/ 755\nd/x 644 \"\"\nl -> nothing/../d");
 }
 
 #[test]
@@ -186,10 +198,14 @@ fn a_whiteout_is_an_object_that_its_own_layer_can_replace() {
         "d/ 750\nd/new 644 \"\"\nd/old 644 \"\"",
     );
     tree(&["dir d 700\nfile d/old 644", "wh d\nfile d 644"], "d 644 \"\"");
-    wrong(
-        &["file d/x 644\nwh d"],
-        "layer 1 (from the bottom): entry `.wh.d`: a whiteout of what the same layer has put there",
-    );
+    // Nobody else makes anything of these.
+    tree(&["file f 644 \"low\"", "file f 600 \"up\"\nwh f\nwh g\nwh g"], "f 600 \"up\"");
+    tree(&["dir d 700\nfile d/old 644", "file d/new 644\nwh d"], "d/ 755\nd/new 644 \"\"");
+    tree(&["dir d 700\nfile d/old 644", "opq d\ndir d 711\nwh d"], "d/ 711");
+    let odd = merged(&["file a 644\nwh a"], MergeRule::Overlay).unwrap();
+    assert_eq!(odd.warnings()[0].oddity, Oddity::WhiteoutOfOwn);
+    // Opaque no more.
+    tree(&["dir d 700\nfile d/old 644", "opq d\nfile d 644\ndir d 711"], "d/ 711\nd/old 644 \"\"");
     // Below it there is nothing left to hide.
     let odd = merged(&["wh foo\nwh foo/bar"], MergeRule::Overlay).unwrap();
     assert_eq!(odd.warnings()[0].oddity, Oddity::WhiteoutBelowFile);
@@ -263,15 +279,15 @@ fn hard_links_bind_what_is_there_at_that_moment() {
 }
 
 #[test]
-fn a_hard_link_changes_the_owner_and_so_takes_capabilities_away() {
-    tree(
-        &["file a 755 x:security.capability=c x:user.k=v\nhard b => a 755"],
-        "a 755 \"\" x:user.k=v n=2\nb 755 \"\" x:user.k=v n=2",
-    );
-    tree(
-        &["file a 755 x:security.capability=c\nhard b => a 755 x:security.capability=d x:user.k=v"],
-        "a 755 \"\" x:security.capability=d x:user.k=v n=2\nb 755 \"\" x:security.capability=d x:user.k=v n=2",
-    );
+fn a_hard_link_with_another_owner_takes_capabilities_away() {
+    let capable = "file a 755 x:security.capability=c x:user.k=v";
+    for (link, has) in [
+        ("hard b => a 755 u=0:1", "u=0:1 x:user.k=v"),
+        ("hard b => a 755", "x:security.capability=c x:user.k=v"),
+        ("hard b => a 755 u=1:0 x:security.capability=d", "u=1:0 x:security.capability=d x:user.k=v"),
+    ] {
+        tree(&[&format!("{capable}\n{link}")], &format!("a 755 \"\" {has} n=2\nb 755 \"\" {has} n=2"));
+    }
 }
 
 #[test]

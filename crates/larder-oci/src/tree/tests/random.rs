@@ -47,12 +47,12 @@ fn entry() -> impl Strategy<Value = Entry> {
     })
 }
 
-fn image() -> impl Strategy<Value = Vec<Vec<Entry>>> {
+pub(crate) fn image() -> impl Strategy<Value = Vec<Vec<Entry>>> {
     prop::collection::vec(prop::collection::vec(entry(), 0..12), 0..4)
 }
 
 /// Entries that are wrong are left out, so that more than errors is tried.
-fn sound(layers: Vec<Vec<Entry>>, rule: MergeRule) -> Vec<Vec<Entry>> {
+pub(crate) fn sound(layers: Vec<Vec<Entry>>, rule: MergeRule) -> Vec<Vec<Entry>> {
     let mut sound: Vec<Vec<Entry>> = Vec::new();
     for layer in layers {
         sound.push(Vec::new());

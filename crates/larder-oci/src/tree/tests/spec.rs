@@ -44,6 +44,7 @@ fn hard_links_reach_lower_layers_and_change_nothing() {
 fn the_root_can_be_described_and_devices_are_devices() {
     tree(&["dir . 700 u=1:1 t=4\nfile a 644"], "/ 700 u=1:1 t=4\na 644 \"\"");
     tree(&["file a 644", "chr a 666 0:0"], "a 666 chr 0:0");
+    tree(&["dir a 700 x:user.k=v\ndir a 711 x:user.l=w"], "a/ 711 x:user.l=w");
 }
 
 #[test]
@@ -60,7 +61,6 @@ fn differences_are_named() {
     assert_eq!(
         seen,
         [
-            ("", Seen::Metadata),
             ("a", Seen::OnlySpec),
             ("h", Seen::Metadata),
             ("i", Seen::Metadata),
