@@ -102,14 +102,19 @@ impl Listing {
             .collect()
     }
 
+    /// Gives each name whose time is that of an extraction the time that it has in `other`.
+    pub fn settle_now(&mut self, other: &Self) {
+        for (path, name) in &mut self.names {
+            if let (Time::Now, Some(theirs)) = (name.time, other.names.get(path)) {
+                name.time = theirs.time;
+            }
+        }
+    }
+
     /// Whether `found` is this tree, times of its extraction being as good as any.
     pub fn is_but_for_now(&self, found: &Self) -> bool {
         let mut found = found.clone();
-        for (path, name) in &mut found.names {
-            if let (Time::Now, Some(ours)) = (name.time, self.names.get(path)) {
-                name.time = ours.time;
-            }
-        }
+        found.settle_now(self);
         self.differences(&found).is_empty()
     }
 

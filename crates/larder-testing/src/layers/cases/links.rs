@@ -4,7 +4,7 @@ use super::{refused, tar, tree};
 use crate::layers::{Case, Item};
 
 pub(super) fn cases() -> Vec<Case> {
-    [bound(), replaced(), wrong()].into_iter().flatten().collect()
+    [bound(), capabilities(), replaced(), wrong()].into_iter().flatten().collect()
 }
 
 fn file() -> Item {
@@ -13,6 +13,35 @@ fn file() -> Item {
 
 fn like(name: &str) -> Item {
     Item::hard_link(name, "f").mode(0o640).owner(1, 2).time(5)
+}
+
+fn capabilities() -> Vec<Case> {
+    vec![
+        tree(
+            "link-keeps-capability",
+            "A hard link of the same owner to a file with a capability keeps it",
+            [tar([
+                Item::file("f", "f").xattr("security.capability", capability()),
+                Item::hard_link("g", "f"),
+            ])],
+        ),
+        tree(
+            "link-owner-drops-capability",
+            "A hard link with another owner than its target's: the capability goes, as with any change of owner",
+            [tar([
+                Item::file("f", "f").xattr("security.capability", capability()),
+                Item::hard_link("g", "f").owner(7, 8),
+            ])],
+        ),
+        tree(
+            "link-has-capability",
+            "A hard link that lists the capability too",
+            [tar([
+                Item::file("f", "f").xattr("security.capability", capability()),
+                Item::hard_link("g", "f").xattr("security.capability", capability()),
+            ])],
+        ),
+    ]
 }
 
 /// Version 2, permitted: CAP_NET_BIND_SERVICE.
@@ -100,30 +129,6 @@ fn bound() -> Vec<Case> {
             "link-with-size",
             "A hard link with a size and no data, as some writers have it",
             [tar([file(), like("g").size(1), Item::file("z", "z")])],
-        ),
-        tree(
-            "link-drops-capability",
-            "A hard link of the same owner to a file with a capability keeps it",
-            [tar([
-                Item::file("f", "f").xattr("security.capability", capability()),
-                Item::hard_link("g", "f"),
-            ])],
-        ),
-        tree(
-            "link-owner-drops-capability",
-            "A hard link with another owner than its target's: the capability goes, as with any change of owner",
-            [tar([
-                Item::file("f", "f").xattr("security.capability", capability()),
-                Item::hard_link("g", "f").owner(7, 8),
-            ])],
-        ),
-        tree(
-            "link-has-capability",
-            "A hard link that lists the capability too",
-            [tar([
-                Item::file("f", "f").xattr("security.capability", capability()),
-                Item::hard_link("g", "f").xattr("security.capability", capability()),
-            ])],
         ),
         refused("link-self-existing", "A link to the name that it replaces", [tar([file(), like("f")])]),
     ]

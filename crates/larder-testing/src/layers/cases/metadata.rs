@@ -131,6 +131,21 @@ fn times() -> Vec<Case> {
             ])],
         ),
         tree(
+            "time-of-folder-through-symlink",
+            "A folder's own time holds where it was named through a symlink",
+            [tar([
+                Item::folder("d").time(5),
+                Item::symlink("s", "d"),
+                Item::folder("s/sub").time(7),
+                Item::file("s/sub/f", "f"),
+            ])],
+        ),
+        tree(
+            "time-of-folder-replaced",
+            "The time of a folder that was replaced by a file is not the file's",
+            [tar([Item::folder("a").time(5), Item::file("a", "file").time(9)])],
+        ),
+        tree(
             "time-access-later",
             "An access time is of no matter",
             [tar([Item::file("f", "f").time(5).pax("atime", "9").pax("ctime", "11")])],
@@ -182,6 +197,11 @@ fn kept() -> Vec<Case> {
             "xattr-longest",
             "A value of 65,535 bytes",
             [tar([Item::file("f", "f").xattr("user.a", vec![7; 65_535])])],
+        ),
+        refused(
+            "xattr-value-65536",
+            "A value of 65,536 bytes is too long",
+            [tar([Item::file("f", "f").xattr("user.a", vec![7; 65_536])])],
         ),
         refused(
             "xattr-value-too-long",

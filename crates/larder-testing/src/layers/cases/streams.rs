@@ -1,7 +1,7 @@
 //! The stream itself: checksums, ends, junk, global headers, limits, and how it is packed.
 
 use super::{case, refused, tar, tree};
-use crate::layers::{BLOCK, Blob, Case, Expect, Flavour, Item, Layer, Packing, Tar};
+use crate::layers::{BLOCK, Blob, Case, Expect, Flavour, Item, Layer, Listing, Packing, Tar};
 
 pub(super) fn cases() -> Vec<Case> {
     [headers(), ends(), limits(), packed()].into_iter().flatten().collect()
@@ -164,9 +164,25 @@ fn spoilt(packing: Packing, spoil: impl FnOnce(&mut Vec<u8>)) -> Layer {
     Layer::Blob(blob)
 }
 
+/// A layer as one zstd frame of a raw block, whose header asks for a window of so many bits.
+fn window(bits: u8) -> Layer {
+    let tar = tar([Item::file("f", "f")]);
+    let mut blob = Blob::new(&tar, Packing::Zstd);
+    let block = ((tar.len() as u32) << 3 | 1).to_le_bytes();
+    blob.stored = [&[0x28, 0xb5, 0x2f, 0xfd, 0, (bits - 10) << 3], &block[..3], &tar].concat();
+    Layer::Blob(blob)
+}
+
 fn packed() -> Vec<Case> {
     let bad = |name, what, layer| case(name, what, vec![layer], Expect::Refused);
     vec![
+        case(
+            "zstd-window-128",
+            "A zstd frame that asks for a window of 128 MiB is the largest",
+            vec![window(27)],
+            Expect::Tree(Listing::parse(". d 755 0:0 0\nf f 644 0:0 1 \"f\"").expect("a right line")),
+        ),
+        bad("zstd-window-256", "A zstd frame that asks for a window of 256 MiB", window(28)),
         bad(
             "gzip-trailing-junk",
             "Junk after a gzip stream",
