@@ -95,7 +95,9 @@ fn example() -> Tree {
 /// An access control list: owner rw, user 1000 r, group r, mask rw, others none.
 fn list() -> Vec<u8> {
     let mut value = 2u32.to_le_bytes().to_vec();
-    for (tag, permissions, id) in [(1u16, 6u16, u32::MAX), (2, 4, 1000), (4, 4, u32::MAX), (16, 6, u32::MAX), (32, 0, u32::MAX)] {
+    for (tag, permissions, id) in
+        [(1u16, 6u16, u32::MAX), (2, 4, 1000), (4, 4, u32::MAX), (16, 6, u32::MAX), (32, 0, u32::MAX)]
+    {
         value.extend([tag.to_le_bytes(), permissions.to_le_bytes()].concat());
         value.extend(id.to_le_bytes());
     }

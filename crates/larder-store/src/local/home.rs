@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub const FORMAT_VERSION: u32 = 1;
 
 const MARKER: &str = "larder-store.json";
-const FOLDERS: &[&str] = &["packs", "blobs", "whole", "locks", "events", "quarantine", "tmp"];
+const FOLDERS: &[&str] = &["packs", "blobs", "whole", "locks", "events", "quarantine", "tmp", "partial"];
 /// Files of a store, beside the marker: a folder that holds only these is a store whose marker was lost.
 const FILES: &[&str] = &["gc.lock", "uploads"];
 const PREFIXES: &[&str] = &[MARKER, "index.db", "index-"];

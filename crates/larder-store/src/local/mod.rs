@@ -30,6 +30,7 @@ mod listing;
 mod mapped;
 pub mod merge;
 pub(crate) mod pack;
+pub mod partial;
 mod prove;
 mod reader;
 mod stale;

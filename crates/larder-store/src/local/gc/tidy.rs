@@ -75,6 +75,8 @@ impl LocalStore {
                 stale::remove(&path, is_old)?;
             }
         }
+        let expired = self.expire_partial_blobs(UNIX_EPOCH + Duration::from_secs(now));
+        expired.map_err(io::Error::other)?;
         for namespace in self.namespaces_on_disk()? {
             for (path, metadata) in files(self.rows(&namespace).folder())? {
                 if path.extension().is_some_and(|ext| ext == "new") && is_old(&metadata) {

@@ -1,0 +1,283 @@
+//! Images end to end, without a registry: layouts are indexed, opened, and read by their tables alone. Every hard case, packed in every way,
+//! must make the tree that it should; every span must decode alone.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use larder_inflate::SpanRule;
+use larder_oci::image::{Image, ImageReference, ImageSource, LayoutSource, NoSpans, SpanCache};
+use larder_oci::layer::{Kind, Limits};
+use larder_oci::manifest::Platform;
+use larder_oci::toc::{ImageToc, IndexOptions, LayerToc, diff_ids, index_layer};
+use larder_oci::tree::MergeRule;
+use larder_testing::layers::{Expect, Listing, Name, Packing, Time, cases};
+use sha2::{Digest as _, Sha256};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn escape(path: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in path {
+        match byte {
+            b'%' | b'"' | ..=b' ' | 0x7f.. => text.push_str(&format!("%{byte:02x}")),
+            byte => text.push(char::from(*byte)),
+        }
+    }
+    text
+}
+
+fn source(folder: &Path) -> Arc<dyn ImageSource> {
+    let reference = ImageReference::Layout { path: folder.to_owned(), name: None };
+    Arc::new(LayoutSource::open(&reference).unwrap())
+}
+
+fn platform() -> Platform {
+    Platform { os: "linux".into(), architecture: "amd64".into(), ..Platform::default() }
+}
+
+fn index(source: &dyn ImageSource, span: SpanRule) -> Result<ImageToc, String> {
+    let found = source.manifest(&platform()).map_err(|error| error.to_string())?;
+    let config = source.content(&found.manifest.config).unwrap();
+    let mut layers = Vec::new();
+    for (descriptor, diff_id) in found.manifest.layers.iter().zip(diff_ids(&config).unwrap()) {
+        let mut options = IndexOptions::default();
+        options.span = span;
+        options.blob = Some((descriptor.digest, descriptor.size));
+        options.diff_id = Some(diff_id);
+        options.limits = Limits::default();
+        let reader = source.layer(descriptor).unwrap();
+        layers.push(index_layer(reader, &options, &mut |_| {}).map_err(|error| error.to_string())?.toc);
+    }
+    ImageToc::new(found.bytes, config, layers).map_err(|error| error.to_string())
+}
+
+fn read_back(toc: &ImageToc) -> ImageToc {
+    let mut bytes = Vec::new();
+    toc.write_to(&mut bytes).unwrap();
+    ImageToc::open(Arc::new(bytes::Bytes::from(bytes))).unwrap()
+}
+
+fn listing(image: &Image) -> Listing {
+    let tree = image.tree();
+    let mut groups = HashMap::new();
+    let mut names = std::collections::BTreeMap::new();
+    let mut walk = tree.walk(tree.root());
+    while let Some(node) = walk.advance() {
+        let (id, inode) = (tree.node(node).inode(), tree.inode_of(node));
+        let (kind, holds) = match inode.kind {
+            Kind::File | Kind::HardLink => ('f', content(image, id)),
+            Kind::Directory => ('d', String::new()),
+            Kind::Symlink => ('l', format!("->{}", escape(&inode.target))),
+            Kind::CharDevice => ('c', format!("{},{}", inode.device.major, inode.device.minor)),
+            Kind::BlockDevice => ('b', format!("{},{}", inode.device.major, inode.device.minor)),
+            Kind::Fifo => ('p', String::new()),
+        };
+        let value = |bytes: &[u8]| {
+            if bytes.len() > 64 {
+                format!("{}:{}", bytes.len(), hex(&Sha256::digest(bytes)))
+            } else {
+                hex(bytes)
+            }
+        };
+        let xattrs = inode.xattrs.iter().map(|(name, bytes)| (escape(name), value(bytes))).collect();
+        let next = groups.len() + 1;
+        let group = if kind != 'd' && inode.links > 1 { *groups.entry(id).or_insert(next) } else { 0 };
+        let seconds = i64::try_from(inode.modified.seconds).unwrap();
+        let time = Time::At(seconds, inode.modified.nanos);
+        let name =
+            Name { kind, mode: inode.mode, uid: inode.uid, gid: inode.gid, time, holds, xattrs, group };
+        let path = if walk.path().is_empty() { ".".to_owned() } else { escape(walk.path()) };
+        names.insert(path, name);
+    }
+    Listing { names }
+}
+
+fn content(image: &Image, file: larder_oci::tree::InodeId) -> String {
+    let mut hasher = Sha256::new();
+    let (mut size, mut short) = (0, Vec::new());
+    image
+        .read_all::<larder_oci::image::ReadError>(file, &mut |bytes| {
+            hasher.update(bytes);
+            size += bytes.len();
+            if short.len() <= 64 {
+                short.extend_from_slice(&bytes[..bytes.len().min(65)]);
+            }
+            Ok(())
+        })
+        .unwrap();
+    let is_plain = size <= 64 && short.iter().all(|byte| (b'!'..=b'~').contains(byte) && *byte != b'"');
+    if is_plain {
+        format!("\"{}\"", String::from_utf8(short).unwrap())
+    } else {
+        format!("{size}:{}", hex(&hasher.finalize()))
+    }
+}
+
+#[test]
+fn every_hard_case_makes_the_tree_that_it_should_however_it_is_packed() {
+    let mut wrong = Vec::new();
+    for case in cases() {
+        for packing in Packing::ALL {
+            if case.is_packed() && packing != Packing::Plain {
+                continue;
+            }
+            let folder = tempfile::tempdir().unwrap();
+            case.write(folder.path(), packing).unwrap();
+            let source = source(folder.path());
+            let cache: Arc<dyn SpanCache> = Arc::new(NoSpans);
+            let image = index(&*source, SpanRule::default()).and_then(|toc| {
+                Image::open(read_back(&toc), MergeRule::Overlay, &source, &cache)
+                    .map_err(|error| error.to_string())
+            });
+            match (&case.expect, image) {
+                (Expect::Refused, Err(_)) => {}
+                (Expect::Refused, Ok(image)) => {
+                    wrong.push(format!(
+                        "{} {packing:?}: should be refused, is\n{}",
+                        case.name,
+                        listing(&image)
+                    ));
+                }
+                (Expect::Tree(_), Err(error)) => {
+                    wrong.push(format!("{} {packing:?}: refused: {error}", case.name))
+                }
+                (Expect::Tree(expected), Ok(image)) => {
+                    let found = listing(&image);
+                    for difference in expected.differences(&found) {
+                        wrong.push(format!("{} {packing:?}: {difference}", case.name));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn check_spans(toc: &LayerToc, blob: &[u8], tar: &[u8]) {
+    for span in 0..toc.spans().len() {
+        let packed = toc.packed_bytes_of(toc.run_of(span));
+        let at = |byte: u64| usize::try_from(byte).unwrap();
+        for (span, bytes) in toc.decode(span, &blob[at(packed.start)..at(packed.end)]).unwrap() {
+            let wanted = toc.bytes_of(span);
+            assert!(bytes == tar[at(wanted.start)..at(wanted.end)], "span {span}");
+        }
+    }
+}
+
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    // Words that repeat at all distances, and some bytes that do not.
+    let mut state = seed | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut bytes: Vec<u8> = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let random = next();
+        if bytes.len() > 100 && random % 4 != 0 {
+            let distance = 1 + usize::try_from(random >> 8).unwrap() % bytes.len().min(40_000);
+            let from = bytes.len() - distance;
+            let run = 3 + usize::try_from(random >> 3).unwrap() % 200;
+            for at in from..from + run {
+                bytes.push(bytes[at]);
+            }
+        } else {
+            bytes.extend_from_slice(&random.to_le_bytes());
+        }
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+#[test]
+fn every_span_decodes_alone_and_points_do_not_depend_on_how_it_is_read() {
+    use larder_testing::layers::{Item, Tar};
+    let items = (0..40).map(|at| Item::file(format!("file-{at}"), noise(70_000 + at * 1000, at as u64 + 1)));
+    let tar = Tar::of(items.chain([Item::file("zeros", vec![0; 9 << 20]), Item::file("tail", "x")]));
+    for packing in Packing::ALL {
+        let blob = packing.pack(&tar);
+        for span in [SpanRule::default(), SpanRule::of_span(32 << 10).unwrap()] {
+            let mut options = IndexOptions::default();
+            options.span = span;
+            let toc = index_layer(&blob[..], &options, &mut |_| {}).unwrap().toc;
+            assert_eq!(toc.info().size, tar.len() as u64, "{packing:?}");
+            check_spans(&toc, &blob, &tar);
+            let again = index_layer(Drip(&blob), &options, &mut |_| {}).unwrap().toc;
+            assert_eq!(again.identity(), toc.identity(), "{packing:?}");
+            toc.verify().unwrap();
+            let mut file = Vec::new();
+            toc.write_to(&mut file).unwrap();
+            let opened = LayerToc::open(Arc::new(bytes::Bytes::from(file))).unwrap();
+            assert_eq!(opened.identity(), toc.identity());
+            check_spans(&opened, &blob, &tar);
+        }
+    }
+}
+
+/// Gives few bytes at a time.
+struct Drip<'a>(&'a [u8]);
+
+impl std::io::Read for Drip<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.0.len().min(into.len()).min(7919);
+        into[..length].copy_from_slice(&self.0[..length]);
+        self.0 = &self.0[length..];
+        Ok(length)
+    }
+}
+
+#[test]
+fn a_flipped_byte_is_an_error_and_never_wrong_data() {
+    use larder_testing::layers::{Item, Tar};
+    let tar = Tar::of((0..20).map(|at| Item::file(format!("f{at}"), noise(60_000, at + 7))));
+    for packing in Packing::ALL {
+        let blob = packing.pack(&tar);
+        let mut options = IndexOptions::default();
+        options.span = SpanRule::of_span(64 << 10).unwrap();
+        let good = index_layer(&blob[..], &options, &mut |_| {}).unwrap().toc;
+        options.blob = Some((good.info().blob, good.info().blob_size));
+        let step = blob.len() / 60;
+        for at in (0..blob.len()).step_by(step.max(1)) {
+            let mut flipped = blob.clone();
+            flipped[at] ^= 0x10;
+            assert!(index_layer(&flipped[..], &options, &mut |_| {}).is_err(), "{packing:?} at {at}");
+            for span in 0..good.spans().len() {
+                let packed = good.packed_bytes_of(good.run_of(span));
+                let of = |byte: u64| usize::try_from(byte).unwrap();
+                // Bytes between spans (headers of members, padding) may be anything.
+                if let Ok(spans) = good.decode(span, &flipped[of(packed.start)..of(packed.end)]) {
+                    for (span, bytes) in spans {
+                        let wanted = good.bytes_of(span);
+                        assert!(
+                            bytes == tar[of(wanted.start)..of(wanted.end)],
+                            "{packing:?} at {at}, span {span}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_in_a_table_is_an_error_or_changes_nothing() {
+    use larder_testing::layers::{Item, Tar};
+    let tar = Tar::of((0..20).map(|at| Item::file(format!("f{at}"), noise(60_000, at + 7))));
+    let blob = Packing::Gzip.pack(&tar);
+    let toc = index_layer(&blob[..], &IndexOptions::default(), &mut |_| {}).unwrap().toc;
+    let mut file = Vec::new();
+    toc.write_to(&mut file).unwrap();
+    for at in 0..file.len() {
+        let mut flipped = file.clone();
+        flipped[at] ^= 1;
+        let opened = LayerToc::open(Arc::new(bytes::Bytes::from(flipped)));
+        let verified = opened.map(|opened| opened.verify());
+        assert!(!matches!(verified, Ok(Ok(()))), "byte {at} of {}", file.len());
+    }
+}
