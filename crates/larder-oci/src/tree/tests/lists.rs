@@ -58,7 +58,8 @@ fn the_mode_wins_over_the_list() {
 #[test]
 fn default_lists_are_handed_down_within_a_layer() {
     let mut entries =
-        layers(&["dir d 755\nfile d/f 644\nlink d/l -> f\ndir d/sub 755\nfile d/new/f 644\nfile e/f 644"]).remove(0);
+        layers(&["dir d 755\nfile d/f 644\nlink d/l -> f\ndir d/sub 755\nfile d/new/f 644\nfile e/f 644"])
+            .remove(0);
     entries[0].xattrs.push((DEFAULT.into(), example()));
     let tree = Tree::merge([&entries], MergeRule::Overlay).unwrap();
     let default = (DEFAULT.to_owned(), example());
