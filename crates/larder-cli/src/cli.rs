@@ -2,6 +2,7 @@
 
 mod cache;
 mod doctor;
+mod image;
 mod key;
 mod run;
 
@@ -14,6 +15,10 @@ pub(crate) use cache::{
     WarmArgs,
 };
 pub(crate) use doctor::DoctorArgs;
+pub(crate) use image::{
+    CatArgs, DiffArgs, DuArgs, FindArgs, ImageCommand, ImageLsArgs, IndexArgs, InspectArgs, Merge, Named,
+    TarArgs,
+};
 pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};
 pub(crate) use run::{CacheStrategy, OutputMode, RunArgs, Selecting};
 
@@ -47,6 +52,9 @@ pub(crate) enum Command {
     /// Look at the cache and keep it small
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Index container images, and read them without pulling them
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Make keys that sign results, and say whose results are believed
     #[command(subcommand)]
     Key(KeyCommand),

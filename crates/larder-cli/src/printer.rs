@@ -56,6 +56,8 @@ pub(crate) struct Printer {
     live: Arc<OnceLock<Live>>,
     errors_as_events: bool,
     cache_was_warned_of: Arc<AtomicBool>,
+    /// A line of progress is on the terminal.
+    progresses: Arc<AtomicBool>,
 }
 
 /// Version of the events of `larder run --json`.
@@ -133,6 +135,24 @@ impl Printer {
     /// A line of talk.
     pub(crate) fn talk(&self, line: impl Display) {
         self.write(format!("{line}\n").as_bytes(), &mut io::stderr().lock());
+    }
+
+    /// Whether a line can be drawn over.
+    pub(crate) fn redraws(&self) -> bool {
+        self.terminal.redraws
+    }
+
+    /// A line of progress in place of the last one, where that can be drawn over; `None` takes it away. Elsewhere a line of talk.
+    pub(crate) fn progress(&self, line: Option<&str>) {
+        match line {
+            Some(line) if self.terminal.redraws => {
+                self.progresses.store(true, Ordering::Relaxed);
+                self.log(format!("\r\u{1b}[2K{line}").as_bytes());
+            }
+            Some(line) => self.talk(line),
+            None if self.progresses.swap(false, Ordering::Relaxed) => self.log(b"\r\x1b[2K"),
+            None => {}
+        }
     }
 
     /// Lines of a log.

@@ -8,6 +8,8 @@
 //! | [`registry`] | the client: manifests, blobs, tags, referrers; tokens; credentials from docker's and podman's files |
 //! | [`layout`] | an image layout in one tar file, written and read; in a folder, read |
 //! | [`layer`] | one layer: its tar stream, its compression |
+//! | [`image`](mod@image) | an image read without being pulled: where it comes from, its files' content |
+//! | [`toc`] | tables for lazy reads: a blob → its table; files of tables |
 //! | [`tree`] | layers put together: the tree that a container sees |
 //! | [`export`] | a tree written out: as a tar stream, or into a directory |
 //!
@@ -18,12 +20,14 @@
 
 pub mod digest;
 pub mod export;
+pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
 pub mod reference;
 pub mod registry;
 mod said;
+pub mod toc;
 pub mod tree;
 
 pub use digest::{Algorithm, OciDigest};

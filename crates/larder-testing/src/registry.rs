@@ -101,7 +101,7 @@ pub fn is_installed(program: &str) -> bool {
     started.map_err(|error| skip(program, &error)).is_ok()
 }
 
-fn skip(program: &str, error: &std::io::Error) {
+pub(crate) fn skip(program: &str, error: &std::io::Error) {
     let required = std::env::var_os("REQUIRE_CLIENTS").is_some_and(|value| value == "1");
     assert!(!required, "{program} is required and cannot be started: {error}");
     let _ = writeln!(std::io::stderr(), "SKIPPED: {program} cannot be started: {error}");

@@ -114,6 +114,13 @@ pub struct Finished {
     pub warnings: Vec<Warning>,
 }
 
+impl From<Store> for Cache {
+    /// The cache of a store that is open, with BLAKE3 and without tiers.
+    fn from(store: Store) -> Self {
+        Self { store, function: DigestFunction::Blake3, behind: None }
+    }
+}
+
 impl Cache {
     /// Opens the cache. What is worth telling a person is in [`Store::warnings`].
     ///

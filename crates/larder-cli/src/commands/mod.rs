@@ -6,12 +6,13 @@ mod cache;
 mod clean;
 mod completions;
 mod doctor;
+mod image;
 mod key;
 mod project;
 mod run;
 mod why;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ImageCommand};
 use crate::exit::Exit;
 use crate::logs;
 use crate::printer::Printer;
@@ -27,7 +28,10 @@ pub(crate) struct Context {
 
 /// Does what was typed.
 pub(crate) fn dispatch(cli: &Cli) -> Exit {
-    let machine = match Machine::read(cli.directory.as_deref()) {
+    // There it is where the files go.
+    let is_destination = matches!(&cli.command, Command::Image(ImageCommand::Export(_)));
+    let folder = cli.directory.as_deref().filter(|_| !is_destination);
+    let machine = match Machine::read(folder) {
         Ok(machine) => machine,
         Err(message) => {
             Printer::default().refuse(message, None);
@@ -44,6 +48,7 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
         Command::Clean(args) => clean::clean(&context, args),
         Command::Cache(command) => cache::cache(&context, command),
         Command::Doctor(args) => doctor::doctor(&context, args),
+        Command::Image(command) => image::image(&context, command),
         Command::Key(command) => key::key(&context, command),
         Command::Completions(args) => Ok(completions::script(&context, args)),
         Command::Recipes => Ok(completions::recipes(&context)),

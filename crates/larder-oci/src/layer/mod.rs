@@ -4,10 +4,18 @@
 //! |---|---|
 //! | `entry` | what the tar stream says of one name, raw and in archive order |
 //! | `tar` | the tar stream → entries; bytes are handed in as they come |
-//! | `compression` | gzip, zstd and plain: which one it is, and where decoding may begin |
+//! | `header`, `pax`, `sparse` | what it reads: a header block, extended records, maps of sparse files |
+//! | `compression` | gzip, zstd or plain |
 //!
 //! Nothing here knows how layers are put together (that is [`crate::tree`]) or how a table is written ([`crate::toc`]).
 
+mod compression;
 pub mod entry;
+mod header;
+mod pax;
+mod sparse;
+pub mod tar;
 
+pub use compression::Compression;
 pub use entry::{Content, Device, Entry, Kind, Time};
+pub use tar::{DroppedXattr, Limits, TarError, Walker};

@@ -37,7 +37,23 @@ pub(super) fn cache(context: &Context, command: &CacheCommand) -> Result<Exit, E
 
 /// The store of the project around the current folder, or the user's own where there is none; with the size that is
 /// configured for it.
-fn open(context: &Context) -> Result<(Store, Option<u64>), Exit> {
+pub(super) fn open(context: &Context) -> Result<(Store, Option<u64>), Exit> {
+    match opened(context)? {
+        (Some(store), max_size) => Ok((store, max_size)),
+        (None, _) => {
+            let hint = Some("set LARDER_HOME, or `cache: {local: {enabled: true}}`");
+            context.printer.refuse("there is no cache here", hint);
+            Err(Exit::Usage)
+        }
+    }
+}
+
+/// The same for what works without a store, too.
+pub(super) fn open_if_any(context: &Context) -> Result<Option<Store>, Exit> {
+    opened(context).map(|(store, _)| store)
+}
+
+fn opened(context: &Context) -> Result<(Option<Store>, Option<u64>), Exit> {
     let printer = &context.printer;
     let around = context.machine.surroundings(None);
     let opened = if find_root(&around.folder).is_some() {
@@ -52,14 +68,10 @@ fn open(context: &Context) -> Result<(Store, Option<u64>), Exit> {
         Ok((None, None))
     };
     match opened {
-        Ok((Some(store), max_size)) => {
-            store.warnings().iter().for_each(|warning| project::open_warning(printer, warning));
+        Ok((store, max_size)) => {
+            let warnings = store.iter().flat_map(|store| store.warnings());
+            warnings.for_each(|warning| project::open_warning(printer, warning));
             Ok((store, max_size))
-        }
-        Ok((None, _)) => {
-            let hint = Some("set LARDER_HOME, or `cache: {local: {enabled: true}}`");
-            printer.refuse("there is no cache here", hint);
-            Err(Exit::Usage)
         }
         Err(error) => Err(fail(context, &error.into_inner())),
     }

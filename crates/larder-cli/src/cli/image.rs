@@ -1,0 +1,226 @@
+//! Options of `larder image`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use larder::oci::image::ImageReference;
+use larder::oci::manifest::Platform;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Make the table by which an image is read without pulling it
+    Index(IndexArgs),
+    /// List a folder of an image
+    Ls(ImageLsArgs),
+    /// Print files of an image
+    Cat(CatArgs),
+    /// Search an image by name, type and size
+    Find(FindArgs),
+    /// Say what differs between two images
+    Diff(DiffArgs),
+    /// Say what takes room in an image
+    Du(DuArgs),
+    /// Write an image's files as a tar file, or as they are into a folder
+    Export(TarArgs),
+    /// Show an image's manifest, configuration, layers and tables
+    Inspect(InspectArgs),
+}
+
+/// Which image, and how its layers are put together.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Named {
+    /// For which platform, of an image of several: `linux/arm64` [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
+    pub(crate) platform: Option<Platform>,
+    /// How layers are put together
+    #[arg(long, value_enum, default_value_t = Merge::Overlay, hide_possible_values = false)]
+    pub(crate) merge: Merge,
+    /// At least so many bytes between two places where reading may begin, when a layer is indexed
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = crate::units::parse_size)]
+    pub(crate) span: u64,
+    /// Refuse layers with more entries
+    #[arg(long, value_name = "N", default_value_t = 4_000_000, hide_short_help = true)]
+    pub(crate) max_entries: u64,
+    /// Refuse layers whose files are larger together
+    #[arg(long, value_name = "SIZE", default_value = "1TiB", value_parser = crate::units::parse_size, hide_short_help = true)]
+    pub(crate) max_size: u64,
+}
+
+/// How layers are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Merge {
+    /// As containers see them after a pull
+    Overlay,
+    /// As the specification's words have it, each layer extracted on top of the others
+    Spec,
+}
+
+fn parse_platform(text: &str) -> Result<Platform, String> {
+    let mut parts = text.split('/').map(str::to_owned);
+    let (Some(os), Some(architecture), variant, None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err("a platform is written like `linux/amd64` or `linux/arm/v7`".to_owned());
+    };
+    if os.is_empty() || architecture.is_empty() || variant.as_ref().is_some_and(String::is_empty) {
+        return Err("a platform is written like `linux/amd64` or `linux/arm/v7`".to_owned());
+    }
+    Ok(Platform { architecture, os, variant, ..Platform::default() })
+}
+
+fn parse_reference(text: &str) -> Result<ImageReference, String> {
+    text.parse()
+        .map_err(|error: larder::oci::image::ParseImageReferenceError| format!("{error}; {}", error.hint()))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IndexArgs {
+    /// The image: `debian:12`, `127.0.0.1:5000/app@sha256:…`, `oci:DIR[:NAME]`, `oci-archive:FILE[:NAME]`, `docker-archive:FILE[:NAME]`
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) image: ImageReference,
+    /// Write the table also to this file
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Index every layer, also those whose tables are known
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageLsArgs {
+    /// The image, as for `larder image index`
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) image: ImageReference,
+    /// The folder or file
+    #[arg(value_name = "PATH", default_value = "/")]
+    pub(crate) path: String,
+    /// Modes, owners, sizes and times
+    #[arg(short, long)]
+    pub(crate) long: bool,
+    /// Everything below, too
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Print JSON, one name a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatArgs {
+    /// The image, as for `larder image index`
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) image: ImageReference,
+    /// The files; symbolic links are followed
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<String>,
+    #[command(flatten)]
+    pub(crate) named: Named,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FindArgs {
+    /// The image, as for `larder image index`
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) image: ImageReference,
+    /// A name, or a pattern with `*`, `?` and `[…]`; with a `/` in it of the whole path, `**` matches folders
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Option<String>,
+    /// Only below this folder
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub(crate) below: String,
+    /// Only these: f(ile), d(irectory), l(ink), b(lock), c(haracter), p(ipe)
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["f", "d", "l", "b", "c", "p"])]
+    pub(crate) kind: Option<String>,
+    /// Only files of at least this size
+    #[arg(long, value_name = "SIZE", value_parser = crate::units::parse_size)]
+    pub(crate) larger: Option<u64>,
+    /// Only what is setuid or setgid
+    #[arg(long)]
+    pub(crate) setuid: bool,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Print JSON, one name a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The image before
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) before: ImageReference,
+    /// The image after
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) after: ImageReference,
+    /// Only below this folder
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub(crate) below: String,
+    /// A file with another time and the same content is no difference; reads files of the same size
+    #[arg(long)]
+    pub(crate) content: bool,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Print JSON, one name a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DuArgs {
+    /// The image, as for `larder image index`
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) image: ImageReference,
+    /// The folder
+    #[arg(value_name = "PATH", default_value = "/")]
+    pub(crate) path: String,
+    /// Folders so far below it
+    #[arg(short, long, value_name = "N", default_value_t = 1)]
+    pub(crate) depth: usize,
+    /// What each layer adds, and how much of it later layers hide
+    #[arg(long)]
+    pub(crate) layers: bool,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Print JSON, one folder a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("to").multiple(false))]
+pub(crate) struct TarArgs {
+    /// The image, as for `larder image index`
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) image: ImageReference,
+    /// Only this file or folder, and what is below
+    #[arg(value_name = "PATH", default_value = "/")]
+    pub(crate) path: String,
+    /// Write a tar file [default: standard output]
+    #[arg(short, long, value_name = "FILE.tar", group = "to", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Write the files into this folder, which must be new or empty (as root)
+    // It takes the place of the option that all commands have.
+    #[arg(id = "directory", short = 'C', long = "directory", value_name = "DIR", group = "to", value_hint = clap::ValueHint::DirPath)]
+    pub(crate) into: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) named: Named,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// The image, as for `larder image index`
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) image: ImageReference,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

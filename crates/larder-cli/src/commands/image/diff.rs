@@ -1,0 +1,135 @@
+//! `larder image diff`: what differs between two images, by name.
+
+use std::cmp::Ordering;
+
+use larder::oci::image::{Image, ReadError};
+use larder::oci::layer::Kind;
+use larder::oci::tree::{InodeId, NodeId, printable};
+use serde_json::json;
+
+use super::open::{self, fail};
+use super::show;
+use crate::cli::DiffArgs;
+use crate::commands::Context;
+use crate::exit::Exit;
+
+/// Runs the subcommand.
+pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
+    let printer = &context.printer;
+    let before = open::open(context, &args.before, &args.named)?;
+    let after = open::open(context, &args.after, &args.named)?;
+    let all = |image: &Image, from: NodeId| {
+        let mut walk = image.tree().walk(from);
+        let mut names = Vec::new();
+        while let Some(node) = walk.advance() {
+            names.push((show::absolute(walk.path()), node));
+        }
+        // Names in order of bytes, whatever order folders are walked in.
+        names.sort();
+        names
+    };
+    let one = all(&before.image, before.node(printer, &args.below, true)?);
+    let other = all(&after.image, after.node(printer, &args.below, true)?);
+    let (mut left, mut right) = (one.iter().peekable(), other.iter().peekable());
+    let mut differs = false;
+    loop {
+        let order = match (left.peek(), right.peek()) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((one, _)), Some((other, _))) => one.cmp(other),
+        };
+        let (path, change, fields) = match order {
+            Ordering::Less => (&left.next().expect("peeked").0, "removed", Vec::new()),
+            Ordering::Greater => (&right.next().expect("peeked").0, "added", Vec::new()),
+            Ordering::Equal => {
+                let ((path, one), (_, other)) = (left.next().expect("peeked"), right.next().expect("peeked"));
+                let fields = compare(&before.image, *one, &after.image, *other, args.content);
+                (path, "changed", fields.map_err(|error| fail(printer, &error, &error.hint()))?)
+            }
+        };
+        if change == "changed" && fields.is_empty() {
+            continue;
+        }
+        differs = true;
+        if args.json {
+            printer.json(&json!({"path": String::from_utf8_lossy(path), "change": change, "fields": fields}));
+        } else {
+            let mark = match change {
+                "removed" => '-',
+                "added" => '+',
+                _ => '~',
+            };
+            let what = if fields.is_empty() { String::new() } else { format!("  ({})", fields.join(", ")) };
+            printer.data(format_args!("{mark} {}{what}", printable(path)));
+        }
+    }
+    if !differs && !args.json {
+        printer.talk("no difference");
+    }
+    Ok(Exit::Success)
+}
+
+/// What differs between two entries of one name.
+fn compare(
+    before: &Image,
+    one: NodeId,
+    after: &Image,
+    other: NodeId,
+    content: bool,
+) -> Result<Vec<&'static str>, ReadError> {
+    let (old, new) = (before.tree().inode_of(one), after.tree().inode_of(other));
+    let mut fields = Vec::new();
+    let mut note = |differs: bool, field| {
+        if differs {
+            fields.push(field);
+        }
+    };
+    note(old.kind != new.kind, "type");
+    note(old.mode != new.mode, "mode");
+    note((old.uid, old.gid) != (new.uid, new.gid), "owner");
+    note(old.xattrs != new.xattrs, "xattrs");
+    note(old.target != new.target, "target");
+    note(old.device != new.device, "device");
+    let both_files = old.kind == Kind::File && new.kind == Kind::File;
+    let is_same_place = || {
+        // The same layer at the same place is the same content.
+        let place = |image: &Image, inode: &larder::oci::tree::Inode| {
+            inode
+                .content
+                .as_ref()
+                .map(|(layer, content)| (image.toc().layers()[*layer].info().diff_id, content.clone()))
+        };
+        place(before, old) == place(after, new)
+    };
+    if both_files && old.size != new.size {
+        note(true, "size");
+    } else if both_files && !is_same_place() {
+        if content {
+            let ids = (before.tree().node(one).inode(), after.tree().node(other).inode());
+            note(!same_content(before, ids.0, after, ids.1)?, "content");
+        } else {
+            note(old.modified != new.modified, "time");
+        }
+    } else if !content && !both_files {
+        note(old.modified != new.modified, "time");
+    }
+    Ok(fields)
+}
+
+fn same_content(before: &Image, one: InodeId, after: &Image, other: InodeId) -> Result<bool, ReadError> {
+    const PIECE: usize = 1 << 20;
+    let (mut left, mut right) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut at = 0;
+    loop {
+        let length = before.read_at(one, &mut left, at)?;
+        after.read_at(other, &mut right, at)?;
+        if left[..length] != right[..length] {
+            return Ok(false);
+        }
+        if length < PIECE {
+            return Ok(true);
+        }
+        at += length as u64;
+    }
+}

@@ -1,0 +1,208 @@
+//! Any bytes of a layer's tar stream: fetched by spans, decoded, verified, kept.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+
+use super::source::{ImageSource, SourceError};
+use crate::manifest::Descriptor;
+use crate::toc::decode::DecodeError;
+use crate::toc::{LayerInfo, LayerToc};
+
+/// The most compressed bytes of one request.
+const REQUEST: u64 = 8 << 20;
+/// Spans that are kept in memory, per layer.
+const REMEMBERED: usize = 4;
+
+/// Keeps spans that were verified.
+pub trait SpanCache: Send + Sync {
+    /// These bytes of a layer's tar stream, if all of them are kept. They were verified when they were put.
+    fn get(&self, layer: &LayerInfo, bytes: Range<u64>) -> Option<Bytes>;
+
+    /// Keeps bytes of a layer's tar stream that were verified. What cannot be kept is fetched again.
+    fn put(&self, layer: &LayerInfo, at: u64, bytes: &[u8]);
+}
+
+/// Keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoSpans;
+
+impl SpanCache for NoSpans {
+    fn get(&self, _: &LayerInfo, _: Range<u64>) -> Option<Bytes> {
+        None
+    }
+
+    fn put(&self, _: &LayerInfo, _: u64, _: &[u8]) {}
+}
+
+/// Bytes of a layer that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The blob cannot be fetched.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// What was fetched is not what the table says.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The table says that content lies where the layer has none.
+    #[error("the table says that content lies behind the end of its layer")]
+    Outside,
+}
+
+impl ReadError {
+    /// What a person can do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Source(error) => error.hint(),
+            Self::Decode(_) | Self::Outside => {
+                "the blob in the registry or the table is damaged: index the image anew".to_owned()
+            }
+        }
+    }
+}
+
+/// A layer that is read by its table.
+pub struct LazyLayer {
+    toc: LayerToc,
+    descriptor: Descriptor,
+    source: Arc<dyn ImageSource>,
+    cache: Arc<dyn SpanCache>,
+    recent: Mutex<VecDeque<(usize, Bytes)>>,
+}
+
+impl std::fmt::Debug for LazyLayer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LazyLayer").field("blob", &self.toc.info().blob).finish_non_exhaustive()
+    }
+}
+
+impl LazyLayer {
+    /// The layer of `toc`, whose blob `source` gives.
+    #[must_use]
+    pub fn new(
+        toc: LayerToc,
+        descriptor: Descriptor,
+        source: Arc<dyn ImageSource>,
+        cache: Arc<dyn SpanCache>,
+    ) -> Self {
+        Self { toc, descriptor, source, cache, recent: Mutex::default() }
+    }
+
+    /// Its table.
+    #[must_use]
+    pub fn toc(&self) -> &LayerToc {
+        &self.toc
+    }
+
+    /// Fills `into` from byte `at` of the tar stream on.
+    ///
+    /// # Errors
+    /// When bytes cannot be had, or are not what the table says; then nothing in `into` is to be used.
+    pub fn read_at(&self, into: &mut [u8], at: u64) -> Result<(), ReadError> {
+        if into.is_empty() {
+            return Ok(());
+        }
+        let end = at
+            .checked_add(into.len() as u64)
+            .filter(|end| *end <= self.toc.info().size)
+            .ok_or(ReadError::Outside)?;
+        let first = self.toc.span_at(at).ok_or(ReadError::Outside)?;
+        let last = self.toc.span_at(end - 1).ok_or(ReadError::Outside)?;
+        let mut next = first;
+        while next <= last {
+            if let Some(bytes) = self.kept(next) {
+                self.copy(next, &bytes, into, at);
+                next += 1;
+                continue;
+            }
+            let to = self.missing(next, last);
+            self.fetch(next..to, &mut |span, bytes| self.copy(span, bytes, into, at))?;
+            next = to;
+        }
+        Ok(())
+    }
+
+    /// Fetches what is missing of these bytes of the tar stream, so that reading them moves nothing.
+    pub fn bytes_fetched_for(&self, at: u64, length: u64) -> Range<u64> {
+        let first = self.toc.span_at(at).unwrap_or(0);
+        let last = self.toc.span_at(at + length.saturating_sub(1)).unwrap_or(first);
+        self.toc.packed_bytes_of(self.toc.run_of(first).start..last + 1)
+    }
+
+    fn copy(&self, span: usize, bytes: &[u8], into: &mut [u8], at: u64) {
+        let has = self.toc.bytes_of(span);
+        let (from, to) = (has.start.max(at), has.end.min(at + into.len() as u64));
+        if from >= to {
+            return;
+        }
+        let place = |byte: u64, of: u64| usize::try_from(byte - of).expect("within memory");
+        into[place(from, at)..place(to, at)]
+            .copy_from_slice(&bytes[place(from, has.start)..place(to, has.start)]);
+    }
+
+    fn kept(&self, span: usize) -> Option<Bytes> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, bytes)) = recent.iter().find(|(one, _)| *one == span) {
+            return Some(bytes.clone());
+        }
+        drop(recent);
+        let bytes = self.cache.get(self.toc.info(), self.toc.bytes_of(span))?;
+        self.remember(span, bytes.clone());
+        Some(bytes)
+    }
+
+    fn remember(&self, span: usize, bytes: Bytes) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.retain(|(one, _)| *one != span);
+        recent.push_back((span, bytes));
+        if recent.len() > REMEMBERED {
+            recent.pop_front();
+        }
+    }
+
+    /// The end of the spans from `first` on, up to `last`, that are fetched with one request.
+    fn missing(&self, first: usize, last: usize) -> usize {
+        let begin = self.toc.run_of(first).start;
+        let fits = |to: usize| {
+            let bytes = self.toc.packed_bytes_of(begin..to);
+            bytes.end - bytes.start <= REQUEST
+        };
+        let mut to = first + 1;
+        while to <= last && self.kept(to).is_none() && fits(to + 1) {
+            to += 1;
+        }
+        to
+    }
+
+    /// Fetches spans with one request, and hands on each that is wanted.
+    fn fetch(&self, spans: Range<usize>, sink: &mut dyn FnMut(usize, &[u8])) -> Result<(), ReadError> {
+        let begin = self.toc.run_of(spans.start).start;
+        let range = self.toc.packed_bytes_of(begin..spans.end);
+        let packed = self.source.range(&self.descriptor, range.clone())?;
+        let mut next = spans.start;
+        while next < spans.end {
+            // The last span of the same run decodes all before it too.
+            let run = self.toc.run_of(next).start;
+            let last = (next..spans.end)
+                .take_while(|span| self.toc.run_of(*span).start == run)
+                .last()
+                .unwrap_or(next);
+            let part = self.toc.packed_bytes_of(run..last + 1);
+            let at = |byte: u64| usize::try_from(byte - range.start).expect("within memory");
+            let part = packed.get(at(part.start)..at(part.end.min(range.end))).ok_or(ReadError::Outside)?;
+            for (span, bytes) in self.toc.decode(last, part)? {
+                self.cache.put(self.toc.info(), self.toc.bytes_of(span).start, &bytes);
+                if spans.contains(&span) {
+                    sink(span, &bytes);
+                }
+                self.remember(span, bytes.into());
+            }
+            next = last + 1;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,22 @@
+//! An image that is read without being pulled.
+//!
+//! | file | what |
+//! |---|---|
+//! | `reference` | what a person writes: a registry's reference, `oci:DIR`, `oci-archive:FILE`, `docker-archive:FILE` |
+//! | `source` | where manifests and blobs come from: a registry, a layout, an archive |
+//! | `docker_archive` | what `docker save` writes |
+//! | `layer` | any bytes of a layer's tar stream: fetched, decoded, verified, kept |
+//! | `open` | an image: its table, its tree, content of its files |
+//!
+//! Everything here blocks. Bytes of a file are given only after the span that holds them was checked against the table.
+
+mod docker_archive;
+mod layer;
+mod open;
+mod reference;
+mod source;
+
+pub use layer::{LazyLayer, NoSpans, ReadError, SpanCache};
+pub use open::{Image, OpenError};
+pub use reference::{ImageReference, ParseImageReferenceError};
+pub use source::{Found, ImageSource, LayoutSource, RegistrySource, SourceError};

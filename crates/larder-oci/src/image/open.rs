@@ -1,0 +1,144 @@
+//! An image that is open: its table, its tree, content of its files.
+
+use std::io;
+use std::sync::Arc;
+
+use super::layer::{LazyLayer, ReadError, SpanCache};
+use super::source::ImageSource;
+use crate::export::ReadContent;
+use crate::layer::{Content, Entry};
+use crate::toc::{ImageToc, TocError};
+use crate::tree::{Inode, InodeId, MergeRule, Tree, TreeError};
+
+/// An image whose tree cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Its table cannot be read.
+    #[error(transparent)]
+    Toc(#[from] TocError),
+    /// Its layers do not go together.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+}
+
+/// An image.
+#[derive(Debug)]
+pub struct Image {
+    toc: ImageToc,
+    tree: Tree,
+    layers: Vec<LazyLayer>,
+}
+
+impl Image {
+    /// Opens an image by its table.
+    ///
+    /// # Errors
+    /// When the table is damaged, or the layers cannot be put together.
+    pub fn open(
+        toc: ImageToc,
+        rule: MergeRule,
+        source: &Arc<dyn ImageSource>,
+        cache: &Arc<dyn SpanCache>,
+    ) -> Result<Self, OpenError> {
+        let mut entries: Vec<Vec<Entry>> = Vec::new();
+        for layer in toc.layers() {
+            entries.push(layer.entries().collect::<Result<_, _>>()?);
+        }
+        let tree = Tree::merge(&entries, rule)?;
+        let descriptors = toc.manifest().layers.iter();
+        let layers = toc.layers().iter().zip(descriptors);
+        let layers = layers
+            .map(|(layer, descriptor)| {
+                LazyLayer::new(layer.clone(), descriptor.clone(), source.clone(), cache.clone())
+            })
+            .collect();
+        Ok(Self { toc, tree, layers })
+    }
+
+    /// Its table.
+    #[must_use]
+    pub fn toc(&self) -> &ImageToc {
+        &self.toc
+    }
+
+    /// Its tree.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// Its layers, bottom first.
+    #[must_use]
+    pub fn layers(&self) -> &[LazyLayer] {
+        &self.layers
+    }
+
+    /// Reads a file from byte `at` on; how many bytes of `into` were filled: fewer than asked only at its end.
+    ///
+    /// # Errors
+    /// When its bytes cannot be had, or are not what the table says.
+    pub fn read_at(&self, file: InodeId, into: &mut [u8], at: u64) -> Result<usize, ReadError> {
+        let inode = self.tree.inode(file);
+        let length = usize::try_from(inode.size.saturating_sub(at)).unwrap_or(usize::MAX).min(into.len());
+        let into = &mut into[..length];
+        match &inode.content {
+            Some((layer, content)) => self.read_content(*layer, content, into, at)?,
+            None => into.fill(0),
+        }
+        Ok(length)
+    }
+
+    fn read_content(
+        &self,
+        layer: usize,
+        content: &Content,
+        into: &mut [u8],
+        at: u64,
+    ) -> Result<(), ReadError> {
+        let layer = self.layers.get(layer).ok_or(ReadError::Outside)?;
+        let Some(pieces) = &content.sparse else {
+            return layer.read_at(into, content.at.checked_add(at).ok_or(ReadError::Outside)?);
+        };
+        into.fill(0);
+        let end = at + into.len() as u64;
+        let mut stored = content.at;
+        for (place, length) in pieces {
+            let (from, to) = ((*place).max(at), (place + length).min(end));
+            if from < to {
+                let within = |byte: u64| usize::try_from(byte - at).expect("within memory");
+                layer.read_at(&mut into[within(from)..within(to)], stored + (from - place))?;
+            }
+            stored += length;
+        }
+        Ok(())
+    }
+
+    /// Passes a file to `sink`, from front to back, in pieces of at most some megabytes.
+    ///
+    /// # Errors
+    /// As [`Image::read_at`], and what `sink` fails with.
+    pub fn read_all<E: From<ReadError>>(
+        &self,
+        file: InodeId,
+        sink: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        const PIECE: u64 = 4 << 20;
+        let inode: &Inode = self.tree.inode(file);
+        let mut buffer = vec![0; usize::try_from(inode.size.min(PIECE)).expect("bounded")];
+        let mut at = 0;
+        while at < inode.size {
+            let length = self.read_at(file, &mut buffer, at)?;
+            sink(&buffer[..length])?;
+            at += length as u64;
+        }
+        Ok(())
+    }
+}
+
+impl ReadContent for Image {
+    fn read(&self, layer: usize, at: u64, into: &mut [u8]) -> io::Result<()> {
+        let layer = self.layers.get(layer).ok_or_else(|| io::Error::other(ReadError::Outside))?;
+        layer.read_at(into, at).map_err(io::Error::other)
+    }
+}

@@ -1,0 +1,391 @@
+//! Where an image's manifest and blobs come from.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::ImageReference;
+use super::docker_archive::DockerArchive;
+use crate::digest::OciDigest;
+use crate::layout::{LayoutError, LayoutReader};
+use crate::manifest::{Descriptor, Document, Index, LONGEST, Manifest, ManifestError, Platform};
+use crate::reference::{Reference, TagOrDigest};
+use crate::registry::{BlobReader, Options, RegistryError, Repository};
+
+/// An image that cannot be had from where it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The registry does not give it.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The layout or archive cannot be read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// What is there is no manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A file cannot be read.
+    #[error("`{path}` cannot be read: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// There is no such image.
+    #[error("there is no image `{0}`")]
+    NotFound(String),
+    /// An archive holds several images.
+    #[error("it holds several images, and none was named")]
+    Several(Vec<String>),
+    /// The image is not for this platform.
+    #[error("the image is not there for `{wanted}`")]
+    Platform {
+        /// The platform that was asked for.
+        wanted: String,
+        /// Those that there are.
+        found: Vec<String>,
+    },
+    /// It is an artifact, not an image.
+    #[error("this is no image, but `{0}`")]
+    NoImage(String),
+    /// A blob is not there.
+    #[error("the blob `{0}` of the image is not there")]
+    NoBlob(OciDigest),
+    /// Fewer bytes came than should.
+    #[error("the blob `{0}` has fewer bytes than its manifest says")]
+    Short(OciDigest),
+    /// The archive is none of `docker save`.
+    #[error("this is no archive of `docker save`: {0}")]
+    DockerArchive(&'static str),
+}
+
+impl SourceError {
+    /// What a person can do.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Registry(error) => error.hint().to_owned(),
+            Self::Layout(error) => error.hint().to_owned(),
+            Self::NotFound(_) => "see that name and tag are right, and that you may read it".to_owned(),
+            Self::Several(names) => format!("name one of: {}", names.join(", ")),
+            Self::Platform { found, .. } => format!("`--platform` may be: {}", found.join(", ")),
+            Self::File { .. } => "see that it is there and may be read".to_owned(),
+            Self::NoImage(_) => "an artifact has no root file system".to_owned(),
+            Self::Manifest(_) | Self::NoBlob(_) | Self::Short(_) => "push or pull the image again".to_owned(),
+            Self::DockerArchive(_) => {
+                "an image layout in a tar file is read with `oci-archive:FILE`".to_owned()
+            }
+        }
+    }
+}
+
+/// A manifest that was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its digest.
+    pub digest: OciDigest,
+    /// What it says.
+    pub manifest: Manifest,
+}
+
+/// Gives an image. Blocks; may be used by several threads.
+pub trait ImageSource: Send + Sync {
+    /// The manifest for a platform.
+    fn manifest(&self, platform: &Platform) -> Result<Found, SourceError>;
+
+    /// A small blob, whole and checked.
+    fn content(&self, descriptor: &Descriptor) -> Result<Bytes, SourceError>;
+
+    /// A layer from front to back; checked by whoever reads it.
+    fn layer(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, SourceError>;
+
+    /// Some bytes of a layer; checked by whoever reads them.
+    fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError>;
+
+    /// Bytes of blobs that were moved so far, in ranges and whole.
+    fn moved(&self) -> u64;
+}
+
+/// The name of a platform: `linux/arm64/v8`.
+pub(super) fn platform_name(platform: &Platform) -> String {
+    let variant = platform.variant.as_ref().map_or(String::new(), |variant| format!("/{variant}"));
+    format!("{}/{}{variant}", platform.os, platform.architecture)
+}
+
+/// Chooses the manifest for a platform from an index: the variant counts if both name one.
+fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, SourceError> {
+    let of = |descriptor: &'a Descriptor| descriptor.platform.as_ref().map(|platform| (descriptor, platform));
+    let fits = |found: &Platform| found.os == platform.os && found.architecture == platform.architecture;
+    let with_platform: Vec<_> = index.manifests.iter().filter_map(of).collect();
+    let mut fitting = with_platform.iter().filter(|(_, found)| fits(found));
+    let exact = fitting.clone().find(|(_, found)| found.variant == platform.variant);
+    let loose = fitting.find(|(_, found)| found.variant.is_none() || platform.variant.is_none());
+    if let Some((descriptor, _)) = exact.or(loose) {
+        return Ok(descriptor);
+    }
+    match index.manifests.as_slice() {
+        [only] if only.platform.is_none() => Ok(only),
+        _ => Err(SourceError::Platform {
+            wanted: platform_name(platform),
+            found: with_platform
+                .iter()
+                .map(|(_, platform)| platform_name(platform))
+                .filter(|name| !name.contains("unknown"))
+                .collect(),
+        }),
+    }
+}
+
+/// The manifest that a document is, or leads to.
+fn lead(
+    bytes: Bytes,
+    said: Option<&str>,
+    platform: &Platform,
+    fetch: &dyn Fn(&Descriptor) -> Result<Bytes, SourceError>,
+) -> Result<Found, SourceError> {
+    let mut bytes = bytes;
+    let mut document = Document::parse(&bytes, said)?;
+    // An index may hold an index; nobody needs more.
+    for _ in 0..3 {
+        match document {
+            Document::Manifest(manifest) => {
+                if manifest.artifact_type.is_some()
+                    || manifest.layers.is_empty() && manifest.kind().contains("empty")
+                {
+                    return Err(SourceError::NoImage(manifest.kind().to_owned()));
+                }
+                return Ok(Found { digest: OciDigest::sha256(&bytes), bytes, manifest });
+            }
+            Document::Index(index) => {
+                bytes = fetch(choose(&index, platform)?)?;
+                document = Document::parse(&bytes, None)?;
+            }
+        }
+    }
+    Err(SourceError::NoImage("an index of indexes of indexes".to_owned()))
+}
+
+/// An image in a registry.
+#[derive(Debug)]
+pub struct RegistrySource {
+    repository: Repository,
+    which: TagOrDigest,
+    name: String,
+    runtime: Handle,
+    moved: AtomicU64,
+}
+
+impl RegistrySource {
+    /// The image of `reference`. Connects to nothing yet.
+    ///
+    /// `runtime` is of several threads, and drives the connections; this is not used on its threads.
+    pub fn open(reference: &Reference, options: Options, runtime: Handle) -> Result<Self, SourceError> {
+        let repository = Repository::open(reference, options)?;
+        Ok(Self {
+            repository,
+            which: reference.which(),
+            name: reference.to_string(),
+            runtime,
+            moved: AtomicU64::new(0),
+        })
+    }
+
+    fn by_digest(&self, descriptor: &Descriptor) -> Result<Bytes, SourceError> {
+        let raw = self.runtime.block_on(self.repository.manifest(descriptor.digest))?;
+        Ok(raw.ok_or(SourceError::NoBlob(descriptor.digest))?.bytes)
+    }
+}
+
+impl ImageSource for RegistrySource {
+    fn manifest(&self, platform: &Platform) -> Result<Found, SourceError> {
+        let raw = self.runtime.block_on(self.repository.manifest(self.which.clone()))?;
+        let raw = raw.ok_or_else(|| SourceError::NotFound(self.name.clone()))?;
+        let said = raw.media_type.clone();
+        lead(raw.bytes, Some(&said), platform, &|descriptor| self.by_digest(descriptor))
+    }
+
+    fn content(&self, descriptor: &Descriptor) -> Result<Bytes, SourceError> {
+        let content = self.runtime.block_on(self.repository.fetch(descriptor, LONGEST))?;
+        content.ok_or(SourceError::NoBlob(descriptor.digest))
+    }
+
+    fn layer(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, SourceError> {
+        let reader = self.runtime.block_on(self.repository.read_blob(&descriptor.digest, ..))?;
+        let reader = reader.ok_or(SourceError::NoBlob(descriptor.digest))?;
+        Ok(Box::new(Blocking { reader, runtime: &self.runtime, piece: Bytes::new(), moved: &self.moved }))
+    }
+
+    fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError> {
+        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        let bytes = self.runtime.block_on(async {
+            let reader = self.repository.read_blob(&descriptor.digest, range).await?;
+            match reader {
+                Some(reader) => Ok::<_, SourceError>(reader.read_all(length).await?),
+                None => Err(SourceError::NoBlob(descriptor.digest)),
+            }
+        })?;
+        self.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if bytes.len() == length { Ok(bytes) } else { Err(SourceError::Short(descriptor.digest)) }
+    }
+
+    fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+}
+
+/// A registry's answer as a reader that blocks.
+struct Blocking<'a> {
+    reader: BlobReader,
+    runtime: &'a Handle,
+    piece: Bytes,
+    moved: &'a AtomicU64,
+}
+
+impl Read for Blocking<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() {
+            let piece = self.runtime.block_on(self.reader.piece()).map_err(io::Error::other)?;
+            let Some(piece) = piece else { return Ok(0) };
+            self.moved.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            self.piece = piece;
+        }
+        let length = into.len().min(self.piece.len());
+        into[..length].copy_from_slice(&self.piece.split_to(length));
+        Ok(length)
+    }
+}
+
+/// What a layout or an archive is read by.
+enum Files {
+    Layout(Box<LayoutReader>),
+    Docker(DockerArchive),
+}
+
+/// An image in an image layout, or in an archive of `docker save`.
+pub struct LayoutSource {
+    files: Files,
+    name: Option<String>,
+    moved: AtomicU64,
+}
+
+impl std::fmt::Debug for LayoutSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LayoutSource").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl LayoutSource {
+    /// Opens what `reference` names.
+    ///
+    /// # Panics
+    /// When it is a registry's.
+    pub fn open(reference: &ImageReference) -> Result<Self, SourceError> {
+        let open = |path: &std::path::Path| {
+            File::open(path).map_err(|error| SourceError::File { path: path.display().to_string(), error })
+        };
+        let (files, name) = match reference {
+            ImageReference::Layout { path, name } => {
+                open(path)?;
+                (Files::Layout(Box::new(LayoutReader::folder(path.clone())?)), name)
+            }
+            ImageReference::OciArchive { path, name } => {
+                (Files::Layout(Box::new(LayoutReader::archive(open(path)?)?)), name)
+            }
+            ImageReference::DockerArchive { path, name } => {
+                (Files::Docker(DockerArchive::open(open(path)?)?), name)
+            }
+            ImageReference::Registry(_) => panic!("a registry is no layout"),
+        };
+        Ok(Self { files, name: name.clone(), moved: AtomicU64::new(0) })
+    }
+
+    fn listed<'a>(&self, layout: &'a LayoutReader) -> Result<&'a Descriptor, SourceError> {
+        if let Some(name) = &self.name {
+            return layout.named(name).ok_or_else(|| SourceError::NotFound(name.clone()));
+        }
+        match layout.index().manifests.as_slice() {
+            [only] => Ok(only),
+            [] => Err(SourceError::NotFound("of any name".to_owned())),
+            several => {
+                let names =
+                    several.iter().filter_map(|one| one.annotations.get(crate::manifest::REF_NAME).cloned());
+                Err(SourceError::Several(names.collect()))
+            }
+        }
+    }
+}
+
+impl ImageSource for LayoutSource {
+    fn manifest(&self, platform: &Platform) -> Result<Found, SourceError> {
+        match &self.files {
+            Files::Layout(layout) => {
+                // Several entries without a name may be one image for several platforms.
+                let descriptor = match self.listed(layout) {
+                    Err(SourceError::Several(names)) if names.is_empty() => choose(layout.index(), platform)?,
+                    listed => listed?,
+                };
+                let fetch = |descriptor: &Descriptor| Ok(layout.fetch(descriptor, LONGEST as u64)?);
+                lead(fetch(descriptor)?, Some(&descriptor.media_type), platform, &fetch)
+            }
+            Files::Docker(archive) => archive.manifest(self.name.as_deref()),
+        }
+    }
+
+    fn content(&self, descriptor: &Descriptor) -> Result<Bytes, SourceError> {
+        match &self.files {
+            Files::Layout(layout) => Ok(layout.fetch(descriptor, LONGEST as u64)?),
+            Files::Docker(archive) => archive.content(descriptor),
+        }
+    }
+
+    fn layer(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, SourceError> {
+        Ok(Box::new(Ranges { source: self, descriptor: descriptor.clone(), at: 0 }))
+    }
+
+    fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError> {
+        let mut bytes =
+            vec![0; usize::try_from(range.end - range.start).expect("a range that fits in memory")];
+        match &self.files {
+            Files::Layout(layout) => {
+                let blob = layout.blob(&descriptor.digest)?.ok_or(SourceError::NoBlob(descriptor.digest))?;
+                if range.end > blob.size() {
+                    return Err(SourceError::Short(descriptor.digest));
+                }
+                blob.read_exact_at(&mut bytes, range.start)?;
+            }
+            Files::Docker(archive) => archive.read_layer(descriptor, &mut bytes, range.start)?,
+        }
+        self.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(bytes.into())
+    }
+
+    fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
+    }
+}
+
+/// A layer read by ranges, as long as its descriptor says.
+struct Ranges<'a> {
+    source: &'a LayoutSource,
+    descriptor: Descriptor,
+    at: u64,
+}
+
+impl Read for Ranges<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let length = (self.descriptor.size - self.at).min(into.len() as u64);
+        let bytes =
+            self.source.range(&self.descriptor, self.at..self.at + length).map_err(io::Error::other)?;
+        into[..bytes.len()].copy_from_slice(&bytes);
+        self.at += length;
+        Ok(bytes.len())
+    }
+}

@@ -1,0 +1,448 @@
+//! Entries as bytes: blocks of at most 4,096, in archive order, each in columns.
+//!
+//! ```text
+//! block    length of the rest; entries; then each column: its length, its bytes
+//! ```
+//! The columns are in the order of [`Column`]; what they hold is in `docs/formats/toc.md`. Within a block an entry's name shares a begin with the name
+//! before, times and places are differences; a block can be read without the one before.
+
+use std::io::Read;
+
+use super::TocError;
+use super::number::{self, Cursor};
+use super::section::{Section, SectionReader, SectionWriter};
+use crate::layer::{Content, Device, Entry, Kind, Time};
+
+const MOST_ENTRIES: usize = 4096;
+/// A block is closed when it has this many bytes; one entry more may come, of some megabytes at most.
+const BLOCK_BYTES: usize = 256 << 10;
+/// The longest block that is read.
+const LONGEST_BLOCK: u64 = 16 << 20;
+const COLUMNS: usize = 13;
+
+/// What is in a column, for each entry (or each entry of some kinds) one number, or several.
+#[derive(Clone, Copy)]
+enum Column {
+    /// A byte: the kind, as in [`KINDS`].
+    Kind,
+    /// How many bytes the name shares with the name before.
+    Shared,
+    /// The rest of the name: length and bytes.
+    Name,
+    Mode,
+    Uid,
+    Gid,
+    /// Signed: difference to the one before.
+    Seconds,
+    Nanos,
+    /// Of files.
+    Size,
+    /// Of files with content, signed: difference to where the content would be, were there nothing but a header between.
+    At,
+    /// Of links: length and bytes.
+    Target,
+    /// Of devices: major and minor.
+    Device,
+    /// Number of attributes, each name and value; and of files 0, or pieces + 1, bytes stored, and each piece: gap before it, length.
+    Extras,
+}
+
+/// Kinds by number.
+const KINDS: [Kind; 7] = [
+    Kind::File,
+    Kind::Directory,
+    Kind::Symlink,
+    Kind::HardLink,
+    Kind::CharDevice,
+    Kind::BlockDevice,
+    Kind::Fifo,
+];
+
+/// What the differences of a block are to.
+#[derive(Default)]
+struct Before {
+    path: Vec<u8>,
+    seconds: i64,
+    content_end: u64,
+}
+
+impl Before {
+    fn expected(&self) -> u64 {
+        (self.content_end.wrapping_add(511) & !511).wrapping_add(512)
+    }
+
+    fn now(&mut self, entry: &Entry) {
+        self.path.clone_from(&entry.path);
+        self.seconds = entry.modified.seconds.cast_signed();
+        if entry.content.stored > 0 {
+            self.content_end = entry.content.at.wrapping_add(entry.content.stored);
+        } else {
+            // A header alone.
+            self.content_end = self.content_end.wrapping_add(511) & !511;
+            self.content_end = self.content_end.wrapping_add(512);
+        }
+    }
+}
+
+/// Writes entries.
+pub(super) struct EntryWriter {
+    section: SectionWriter,
+    columns: [Vec<u8>; COLUMNS],
+    before: Before,
+    in_block: usize,
+    count: u64,
+}
+
+impl EntryWriter {
+    pub(super) fn new() -> Result<Self, TocError> {
+        Ok(Self {
+            section: SectionWriter::new()?,
+            columns: Default::default(),
+            before: Before::default(),
+            in_block: 0,
+            count: 0,
+        })
+    }
+
+    pub(super) fn push(&mut self, entry: &Entry) -> Result<(), TocError> {
+        let shared = entry.path.iter().zip(&self.before.path).take_while(|(one, other)| one == other).count();
+        let kind = KINDS.iter().position(|kind| *kind == entry.kind).expect("all kinds are there");
+        self.column(Column::Kind).push(u8::try_from(kind).expect("seven kinds"));
+        self.put(Column::Shared, shared as u64);
+        number::put_bytes(self.column(Column::Name), &entry.path[shared..]);
+        self.put(Column::Mode, u64::from(entry.mode));
+        self.put(Column::Uid, u64::from(entry.uid));
+        self.put(Column::Gid, u64::from(entry.gid));
+        let seconds = entry.modified.seconds.cast_signed().wrapping_sub(self.before.seconds);
+        number::put_signed(self.column(Column::Seconds), seconds);
+        self.put(Column::Nanos, u64::from(entry.modified.nanos));
+        match entry.kind {
+            Kind::File => self.put(Column::Size, entry.size),
+            Kind::Symlink | Kind::HardLink => number::put_bytes(self.column(Column::Target), &entry.target),
+            Kind::CharDevice | Kind::BlockDevice => {
+                self.put(Column::Device, u64::from(entry.device.major));
+                self.put(Column::Device, u64::from(entry.device.minor));
+            }
+            Kind::Directory | Kind::Fifo => {}
+        }
+        self.extras(entry);
+        if entry.content.stored > 0 {
+            let difference = entry.content.at.wrapping_sub(self.before.expected()).cast_signed();
+            number::put_signed(self.column(Column::At), difference);
+        }
+        self.before.now(entry);
+        self.in_block += 1;
+        self.count += 1;
+        let bytes: usize = self.columns.iter().map(Vec::len).sum();
+        if self.in_block == MOST_ENTRIES || bytes >= BLOCK_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn extras(&mut self, entry: &Entry) {
+        let extras = self.column(Column::Extras);
+        number::put(extras, entry.xattrs.len() as u64);
+        for (name, value) in &entry.xattrs {
+            number::put_bytes(extras, name);
+            number::put_bytes(extras, value);
+        }
+        if entry.kind != Kind::File {
+            return;
+        }
+        let Some(pieces) = &entry.content.sparse else { return number::put(extras, 0) };
+        number::put(extras, pieces.len() as u64 + 1);
+        number::put(extras, entry.content.stored);
+        let mut end = 0;
+        for (at, length) in pieces {
+            number::put(extras, at - end);
+            number::put(extras, *length);
+            end = at + length;
+        }
+    }
+
+    fn column(&mut self, column: Column) -> &mut Vec<u8> {
+        &mut self.columns[column as usize]
+    }
+
+    fn put(&mut self, column: Column, value: u64) {
+        number::put(self.column(column), value);
+    }
+
+    fn flush(&mut self) -> Result<(), TocError> {
+        if self.in_block == 0 {
+            return Ok(());
+        }
+        let mut block = Vec::new();
+        number::put(&mut block, self.in_block as u64);
+        for column in &mut self.columns {
+            number::put_bytes(&mut block, column);
+            column.clear();
+        }
+        let mut length = Vec::new();
+        number::put(&mut length, block.len() as u64);
+        self.section.write(&length)?;
+        self.section.write(&block)?;
+        self.before = Before::default();
+        self.in_block = 0;
+        Ok(())
+    }
+
+    /// The section, and how many entries it has.
+    pub(super) fn finish(mut self) -> Result<(Section, u64), TocError> {
+        self.flush()?;
+        Ok((self.section.finish()?, self.count))
+    }
+}
+
+/// Reads entries, a block at a time.
+pub(super) struct EntryReader<'a> {
+    from: SectionReader<'a>,
+    block: std::vec::IntoIter<Entry>,
+    failed: bool,
+}
+
+impl<'a> EntryReader<'a> {
+    pub(super) fn new(section: &'a Section) -> Self {
+        Self { from: section.reader(), block: Vec::new().into_iter(), failed: false }
+    }
+
+    /// The next block's length; `None` at the end.
+    fn length(&mut self) -> Result<Option<usize>, TocError> {
+        let mut digits = Vec::new();
+        loop {
+            let mut byte = [0];
+            if self.from.read(&mut byte)? == 0 {
+                return if digits.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(TocError::Damaged("a block is cut off"))
+                };
+            }
+            digits.push(byte[0]);
+            if byte[0] & 0x80 == 0 || digits.len() > 9 {
+                let length = Cursor::new(&digits).number()?;
+                if length > LONGEST_BLOCK {
+                    return Err(TocError::TooLarge("a block of entries"));
+                }
+                return Ok(Some(usize::try_from(length).expect("bounded above")));
+            }
+        }
+    }
+
+    fn next_block(&mut self) -> Result<bool, TocError> {
+        let Some(length) = self.length()? else { return Ok(false) };
+        let mut block = Vec::new();
+        (&mut self.from).take(length as u64).read_to_end(&mut block)?;
+        if block.len() != length {
+            return Err(TocError::Damaged("a block is cut off"));
+        }
+        self.block = parse(&block)?.into_iter();
+        Ok(true)
+    }
+}
+
+impl Iterator for EntryReader<'_> {
+    type Item = Result<Entry, TocError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.block.next() {
+                return Some(Ok(entry));
+            }
+            if self.failed {
+                return None;
+            }
+            match self.next_block() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}
+
+fn parse(block: &[u8]) -> Result<Vec<Entry>, TocError> {
+    let mut cursor = Cursor::new(block);
+    let count = cursor.count()?;
+    if count > MOST_ENTRIES {
+        return Err(TocError::TooLarge("a block of entries"));
+    }
+    let mut columns = [Cursor::new(&[]); COLUMNS];
+    for column in &mut columns {
+        *column = Cursor::new(cursor.bytes()?);
+    }
+    let mut before = Before::default();
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        let entry = entry(&mut columns, &before)?;
+        before.now(&entry);
+        entries.push(entry);
+    }
+    if !cursor.is_empty() || columns.iter().any(|column| !column.is_empty()) {
+        return Err(TocError::Damaged("a block holds more than its entries"));
+    }
+    Ok(entries)
+}
+
+fn entry(columns: &mut [Cursor<'_>; COLUMNS], before: &Before) -> Result<Entry, TocError> {
+    let wrong = TocError::Damaged;
+    let at = |column: Column| column as usize;
+    let kind = *KINDS
+        .get(usize::from(columns[at(Column::Kind)].byte()?))
+        .ok_or(wrong("an entry's kind is not known"))?;
+    let shared = usize::try_from(columns[at(Column::Shared)].number()?).unwrap_or(usize::MAX);
+    let shared = before.path.get(..shared).ok_or(wrong("a name shares more than there is"))?;
+    let path = [shared, columns[at(Column::Name)].bytes()?].concat();
+    if path.is_empty() || path.len() > 4095 || path.contains(&0) {
+        return Err(wrong("a name is none"));
+    }
+    let mode = columns[at(Column::Mode)].small()?;
+    let (uid, gid) = (columns[at(Column::Uid)].small()?, columns[at(Column::Gid)].small()?);
+    let seconds = before.seconds.wrapping_add(columns[at(Column::Seconds)].signed()?);
+    let nanos = columns[at(Column::Nanos)].small()?;
+    let seconds = u64::try_from(seconds).map_err(|_| wrong("a time is out of range"))?;
+    if mode > 0o7777 || nanos >= 1_000_000_000 || seconds > i64::MAX.unsigned_abs() / 1_000_000_000 {
+        return Err(wrong("a mode or a time is out of range"));
+    }
+    let (mut size, mut target, mut device) = (0, Vec::new(), Device::default());
+    match kind {
+        Kind::File => size = columns[at(Column::Size)].number()?,
+        Kind::Symlink | Kind::HardLink => target = columns[at(Column::Target)].bytes()?.to_vec(),
+        Kind::CharDevice | Kind::BlockDevice => {
+            let numbers = &mut columns[at(Column::Device)];
+            device = Device { major: numbers.small()?, minor: numbers.small()? };
+        }
+        Kind::Directory | Kind::Fifo => {}
+    }
+    if target.len() > 4095 || target.contains(&0) || device.major >> 12 != 0 || device.minor >> 20 != 0 {
+        return Err(wrong("a target or a device's number is out of range"));
+    }
+    let xattrs = xattrs(&mut columns[at(Column::Extras)])?;
+    let mut content = Content::default();
+    if kind == Kind::File {
+        (content.stored, content.sparse) = stored(&mut columns[at(Column::Extras)], size)?;
+    }
+    if content.stored > 0 {
+        let difference = columns[at(Column::At)].signed()?;
+        content.at = before.expected().wrapping_add(difference.cast_unsigned());
+        if content.at.checked_add(content.stored).is_none_or(|end| end > i64::MAX.unsigned_abs()) {
+            return Err(wrong("content lies where it cannot"));
+        }
+    }
+    Ok(Entry {
+        path,
+        kind,
+        mode,
+        uid,
+        gid,
+        modified: Time { seconds, nanos },
+        size,
+        target,
+        device,
+        xattrs,
+        content,
+    })
+}
+
+#[expect(clippy::type_complexity, reason = "names and values")]
+fn xattrs(extras: &mut Cursor<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TocError> {
+    let count = extras.count()?;
+    let xattrs = (0..count).map(|_| Ok((extras.bytes()?.to_vec(), extras.bytes()?.to_vec())));
+    xattrs.collect()
+}
+
+#[expect(clippy::type_complexity, reason = "as in `Content`")]
+fn stored(extras: &mut Cursor<'_>, size: u64) -> Result<(u64, Option<Box<[(u64, u64)]>>), TocError> {
+    let wrong = || TocError::Damaged("the map of a sparse file makes no sense");
+    let pieces = extras.count();
+    let Some(pieces) = pieces?.checked_sub(1) else { return Ok((size, None)) };
+    let stored = extras.number()?;
+    let (mut end, mut sum, mut all) = (0u64, 0u64, Vec::new());
+    for _ in 0..pieces {
+        let at = end.checked_add(extras.number()?).ok_or_else(wrong)?;
+        let length = extras.number()?;
+        end = at.checked_add(length).filter(|end| *end <= size && length > 0).ok_or_else(wrong)?;
+        sum += length;
+        all.push((at, length));
+    }
+    if sum != stored {
+        return Err(wrong());
+    }
+    Ok((stored, Some(all.into())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let name = || proptest::collection::vec(1u8.., 1..40);
+        let numbers = (0..=0o7777u32, any::<u32>(), any::<u32>(), 0u64..9_000_000_000, 0..1_000_000_000u32);
+        let xattrs = proptest::collection::vec((name(), any::<Vec<u8>>()), 0..3);
+        let pieces = proptest::option::of(proptest::collection::vec((0u64..1000, 1u64..1000), 0..5));
+        (name(), 0..7usize, numbers, name(), xattrs, (0u64..1 << 40, 0u64..1 << 30), pieces).prop_map(
+            |(path, kind, (mode, uid, gid, seconds, nanos), target, xattrs, (at, size), pieces)| {
+                let kind = KINDS[kind];
+                let is = |kinds: &[Kind]| kinds.contains(&kind);
+                let mut content = Content::default();
+                let mut length = 0;
+                if is(&[Kind::File]) {
+                    let mut end = 0;
+                    content.sparse = pieces.map(|pieces| {
+                        let pieces = pieces.into_iter().map(|(gap, length)| {
+                            end += gap + length;
+                            content.stored += length;
+                            (end - length, length)
+                        });
+                        pieces.collect()
+                    });
+                    length = end + size;
+                    if content.sparse.is_none() {
+                        content.stored = length;
+                    }
+                    content.at = if content.stored > 0 { at } else { 0 };
+                }
+                Entry {
+                    path,
+                    kind,
+                    mode,
+                    uid,
+                    gid,
+                    modified: Time { seconds, nanos },
+                    size: length,
+                    target: if is(&[Kind::Symlink, Kind::HardLink]) { target } else { Vec::new() },
+                    device: if is(&[Kind::CharDevice]) {
+                        Device { major: 4095, minor: 1_048_575 }
+                    } else {
+                        Device::default()
+                    },
+                    xattrs,
+                    content,
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn entries_come_back(entries in proptest::collection::vec(entry(), 0..50)) {
+            let mut writer = EntryWriter::new().unwrap();
+            for entry in &entries {
+                writer.push(entry).unwrap();
+            }
+            let (section, count) = writer.finish().unwrap();
+            prop_assert_eq!(count, entries.len() as u64);
+            let read: Vec<Entry> = EntryReader::new(&section).collect::<Result<_, _>>().unwrap();
+            prop_assert_eq!(read, entries);
+        }
+
+        #[test]
+        fn anything_is_read_without_a_panic(bytes: Vec<u8>) {
+            let section = SectionWriter::of(&bytes).unwrap();
+            let _ = EntryReader::new(&section).collect::<Result<Vec<_>, _>>();
+        }
+    }
+}
