@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `tar` | [`tar`](tar()): a POSIX pax archive, the same bytes for the same tree whenever and wherever it is written |
-//! | `directory` | [`directory`]: the exact tree, as root |
+//! | `directory` | [`directory()`]: the exact tree, as root |
 //! | `inside` | places in a directory that is being filled: never through a symbolic link, never outside |
 //!
 //! Where the bytes of files come from is the caller's affair ([`ReadContent`]). Before the first of them is read, [`ReadContent::coming`] is

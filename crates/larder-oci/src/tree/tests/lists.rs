@@ -65,7 +65,7 @@ fn default_lists_are_handed_down_within_a_layer() {
     let default = (DEFAULT.to_owned(), example());
     let file = list(&[(1, 6, NO), (2, 4, 1000), (4, 4, NO), (16, 4, NO), (32, 4, NO)]);
     let sub = list(&[(1, 7, NO), (2, 4, 1000), (4, 4, NO), (16, 5, NO), (32, 5, NO)]);
-    assert_eq!(of(&tree, "d"), [default.clone()]);
+    assert_eq!(of(&tree, "d"), std::slice::from_ref(&default));
     assert_eq!(of(&tree, "d/f"), [(ACCESS.to_owned(), file)]);
     assert_eq!(of(&tree, "d/sub"), [(ACCESS.to_owned(), sub), default]);
     assert_eq!(of(&tree, "d/new"), of(&tree, "d/sub"));
