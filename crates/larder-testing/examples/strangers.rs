@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! strangers [NAME…]            what each says, of these cases or all
+//! strangers --random FROM TO    how often they agree on images of these seeds, and what they say where not
 //! strangers --bless [NAME…]    writes the trees on which the three agree into `trees.txt`; those by hand stay
 //! ```
 #![expect(clippy::print_stdout, reason = "this is a report")]
@@ -9,12 +10,17 @@
 use std::{collections::BTreeMap, error::Error, fmt::Write, fs, path::Path};
 
 use larder_testing::{
-    layers::{Case, Expect, Listing, Packing, cases},
+    layers::{Case, Expect, Listing, Packing, cases, random},
     strangers::{self, Answer},
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut wanted: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, from, to] = &wanted[..]
+        && word == "--random"
+    {
+        return randoms(from.parse()?, to.parse()?);
+    }
     let bless = wanted.iter().any(|word| word == "--bless");
     wanted.retain(|word| word != "--bless");
     let mut trees = Trees::read()?;
@@ -30,6 +36,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if bless {
         trees.write()?;
+    }
+    println!("{counts:?}");
+    Ok(())
+}
+
+fn randoms(from: u64, to: u64) -> Result<(), Box<dyn Error>> {
+    let mut counts = BTreeMap::new();
+    for seed in from..to {
+        let case = random(seed);
+        let answer = strangers::answer(&case, Packing::Plain)?;
+        let verdict = match answer.agreed() {
+            Some(Ok(_)) => "agree",
+            Some(Err(())) => "all refuse",
+            None => {
+                println!("\nseed {seed}");
+                report(&case, &answer)
+            }
+        };
+        *counts.entry(verdict).or_insert(0) += 1;
     }
     println!("{counts:?}");
     Ok(())

@@ -6,6 +6,7 @@
 //! | `pack` | plain, gzip and zstd in many shapes |
 //! | `layout` | an OCI image layout of several layers |
 //! | `tree` | a tree as text, and how two trees differ |
+//! | `random` | images from a seed, for which there is no expected tree |
 //! | `cases` | the named cases, by what they are about; their trees are in `trees.txt` |
 //!
 //! A [`Case`] says what an image's layers are and what its tree is by the rules of `docs/design/0006-image-trees.md`. What other people's
@@ -14,6 +15,7 @@
 mod cases;
 mod layout;
 mod pack;
+mod random;
 mod tar;
 mod tree;
 
@@ -22,6 +24,7 @@ use std::{io, path::Path};
 pub use cases::cases;
 pub use layout::{Blob, write_layout};
 pub use pack::Packing;
+pub use random::random;
 pub use tar::{BLOCK, Flavour, Item, Tar, record};
 pub use tree::{Difference, Listing, Name, Time};
 

@@ -112,6 +112,12 @@ pub fn compare_spec(answer: &Answer, exported: &Path) -> Vec<Difference> {
     against(answer.umoci.as_ref(), exported)
 }
 
+/// How a folder into which an image was exported differs from the tree on which the three agree, times of their extraction being as good as
+/// any; `None` if they do not agree on a tree. For images that have no expected tree ([`crate::layers::random`]).
+pub fn compare_agreed(answer: &Answer, exported: &Path) -> Option<Vec<Difference>> {
+    Some(against(Ok(answer.agreed()?.ok()?), exported))
+}
+
 fn against(expected: Result<&Listing, &String>, exported: &Path) -> Vec<Difference> {
     match (expected, list(exported)) {
         (Err(error), _) => vec![whole(error, "a tree")],

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -198,7 +200,7 @@ func agree(all *Answers) error {
 		fmt.Printf("the three agree: %d names\n", len(paths))
 		return nil
 	}
-	for path := range paths {
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		if trees["containerd"][path] == trees["moby"][path] && trees["moby"][path] == trees["podman"][path] {
 			continue
 		}

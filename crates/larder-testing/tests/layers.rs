@@ -1,7 +1,13 @@
 //! The cases of hard layers: that they are whole, that every packing holds the same bytes, and that the three still do what is written.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeSet, fs, io::Read};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    os::unix::fs::PermissionsExt,
+    time::{Duration, SystemTime},
+};
 
 use larder_testing::{
     layers::{Blob, Case, Expect, Item, Layer, Listing, Packing, Tar, Three, cases},
@@ -127,4 +133,33 @@ fn packing_is_of_no_matter() {
             assert_eq!(agreed.unwrap().names.len(), tree.names.len(), "{name} as {packing:?}");
         }
     }
+}
+
+/// A folder made by hand is compared with what a case expects: the one call that tests of an export make.
+#[test]
+fn an_exported_folder_is_compared() {
+    if !strangers::available() {
+        return;
+    }
+    let case = cases().into_iter().find(|case| case.name == "end-none").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let file = fs::File::create(folder.path().join("f")).unwrap();
+    (&file).write_all(b"f").unwrap();
+    file.set_permissions(fs::Permissions::from_mode(0o644)).unwrap();
+    file.set_modified(time(1)).unwrap();
+    let root = fs::File::open(folder.path()).unwrap();
+    root.set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
+    root.set_modified(time(0)).unwrap();
+    assert_eq!(strangers::compare(&case, folder.path()), []);
+
+    file.set_modified(time(2)).unwrap();
+    let found = strangers::compare(&case, folder.path());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].to_string(), "`f`: expected `f 644 0:0 1 \"f\"`, found `f 644 0:0 2 \"f\"`");
+
+    let refused = cases().into_iter().find(|case| case.expect == Expect::Refused).unwrap();
+    assert_eq!(strangers::compare(&refused, folder.path()).len(), 1);
+    let gone = folder.path().join("gone");
+    assert_eq!(strangers::compare(&case, &gone).len(), 1, "a folder that is not there is a difference");
 }

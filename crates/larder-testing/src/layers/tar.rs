@@ -232,6 +232,11 @@ impl Item {
             .pax("GNU.sparse.realsize", real.to_string())
     }
 
+    /// Whether a hard link to this makes sense: a file, a pipe, a symlink.
+    pub(crate) fn is_linkable(&self) -> bool {
+        matches!(self.kind, b'0' | b'2' | b'6') && !self.name.windows(4).any(|part| part == b".wh.")
+    }
+
     fn header(&self) -> [u8; BLOCK] {
         let mut block = [0; BLOCK];
         text(&mut block[..100], &self.name);

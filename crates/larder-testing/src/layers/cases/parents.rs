@@ -197,6 +197,11 @@ fn replaced() -> Vec<Case> {
             [tar([Item::file("f", "f").mode(0o600).owner(4, 4)]), tar([Item::file("f/x", "x")])],
         ),
         tree(
+            "file-below-grandchild-above",
+            "`f/x/y` over a lower file `f`: folders",
+            [tar([Item::file("f", "f")]), tar([Item::file("f/x/y", "y")])],
+        ),
+        tree(
             "folder-over-file",
             "A folder over a lower file",
             [tar([Item::file("f", "f")]), tar([Item::folder("f").time(8)])],
