@@ -11,7 +11,7 @@ mod bench;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const USAGE: &str =
-    "usage: cargo xtask bench store|run|remote [--quick] [--only PARTS] [--json FILE] [--work DIR]";
+    "usage: cargo xtask bench store|run|remote|image [--quick] [--only PARTS] [--json FILE] [--work DIR]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

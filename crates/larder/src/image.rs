@@ -8,16 +8,21 @@
 use std::collections::HashMap;
 use std::io::Cursor;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use larder_core::Error;
-use larder_oci::image::{ImageReference, ImageSource, LayoutSource, RegistrySource, SourceError};
+use bytes::Bytes;
+use larder_core::{Digest, DigestFunction, Error};
+use larder_oci::OciDigest;
+use larder_oci::image::{ImageReference, ImageSource, LayoutSource, RegistrySource, SourceError, SpanCache};
 use larder_oci::layer::DroppedXattr;
 use larder_oci::manifest::{Descriptor, Platform};
 use larder_oci::registry::{Credentials, Environment, Options, Proxy};
-use larder_oci::toc::{self, ImageToc, IndexError, IndexOptions, LayerToc, TocError};
+use larder_oci::toc::{self, ImageToc, IndexError, IndexOptions, LayerInfo, LayerToc, TocError};
 use larder_remote::tiers::Runtime;
+use larder_store::Store;
+use larder_store::local::partial::PartialBlob;
 
 use crate::Cache;
 
@@ -58,6 +63,68 @@ pub fn source(
     options.proxy = Proxy::from_environment(&environment, reference.host());
     options.credentials = Credentials::files(environment);
     Ok(Arc::new(RegistrySource::open(reference, options, runtime.handle()?)?))
+}
+
+/// Keeps spans of layers in the store, as partial blobs that are named by their tar streams' digests.
+pub struct StoreSpans {
+    store: Store,
+    open: Mutex<HashMap<OciDigest, Option<Arc<PartialBlob>>>>,
+}
+
+impl std::fmt::Debug for StoreSpans {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreSpans").finish_non_exhaustive()
+    }
+}
+
+impl StoreSpans {
+    /// Keeps them in `store`.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, open: Mutex::default() }
+    }
+
+    fn blob(&self, layer: &LayerInfo) -> Option<Arc<PartialBlob>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || partial(&self.store, layer).map(Arc::new);
+        open.entry(layer.diff_id).or_insert_with(make).clone()
+    }
+}
+
+fn tar_digest(layer: &LayerInfo) -> Option<Digest> {
+    Some(Digest { function: DigestFunction::Sha256, hash: layer.diff_id.as_sha256()?, size: layer.size })
+}
+
+fn partial(store: &Store, layer: &LayerInfo) -> Option<PartialBlob> {
+    let opened = store.local_store().partial_blob(store.namespace(), &tar_digest(layer)?);
+    opened.inspect_err(|error| tracing::warn!(%error, "a layer's parts cannot be kept")).ok()
+}
+
+/// How many bytes of a layer's tar stream are in the store.
+#[must_use]
+pub fn present(store: &Store, layer: &LayerInfo) -> u64 {
+    let is_here = tar_digest(layer)
+        .is_some_and(|digest| store.local_store().has_partial_blob(store.namespace(), &digest));
+    if is_here { partial(store, layer).map_or(0, |blob| blob.present()) } else { 0 }
+}
+
+impl SpanCache for StoreSpans {
+    fn get(&self, layer: &LayerInfo, bytes: Range<u64>) -> Option<Bytes> {
+        self.blob(layer)?.read(bytes).map(Bytes::from)
+    }
+
+    fn put(&self, layer: &LayerInfo, at: u64, bytes: &[u8]) {
+        let Some(blob) = self.blob(layer) else { return };
+        if let Err(error) = blob.write(at, bytes) {
+            tracing::warn!(%error, "a part of a layer cannot be kept");
+        }
+    }
+
+    fn forget(&self, layer: &LayerInfo, bytes: Range<u64>) {
+        if let Some(blob) = self.blob(layer) {
+            blob.forget(&bytes);
+        }
+    }
 }
 
 /// An image that cannot be indexed or opened.
@@ -177,7 +244,7 @@ impl Indexer {
         source: &dyn ImageSource,
         layers: &[(usize, &Descriptor, IndexOptions)],
         progress: &(dyn Fn(Progress<'_>) + Sync),
-    ) -> Result<HashMap<larder_oci::OciDigest, LayerToc>, ImageError> {
+    ) -> Result<HashMap<OciDigest, LayerToc>, ImageError> {
         let next = AtomicUsize::new(0);
         let done: Mutex<Result<HashMap<_, _>, ImageError>> = Mutex::new(Ok(HashMap::new()));
         let lock = || done.lock().unwrap_or_else(PoisonError::into_inner);
@@ -231,6 +298,15 @@ impl Indexer {
         Ok(made.toc)
     }
 
+    /// The table of a layer, if it is in the store. Makes nothing.
+    #[must_use]
+    pub fn known_table(&self, layer: &Descriptor, diff_id: OciDigest) -> Option<LayerToc> {
+        let mut options = self.options.clone();
+        options.blob = Some((layer.digest, layer.size));
+        options.diff_id = Some(diff_id);
+        self.known(&options)
+    }
+
     fn action(&self, cache: &Cache, options: &IndexOptions) -> Option<larder_reapi::Action> {
         let (Some((blob, size)), Some(diff_id)) = (&options.blob, &options.diff_id) else { return None };
         let arguments = [
@@ -248,7 +324,7 @@ impl Indexer {
         let cache = self.cache.as_ref()?;
         let hit = cache.lookup_as(&self.action(cache, options)?, LABEL).hit()?;
         let bytes = cache.read(&cache.output(&hit.result, OUTPUT)?, LARGEST_TABLE).ok()?;
-        let table = LayerToc::open(Arc::new(bytes::Bytes::from(bytes))).ok()?;
+        let table = LayerToc::open(Arc::new(Bytes::from(bytes))).ok()?;
         let info = table.info();
         let is_of_it = options.blob == Some((info.blob, info.blob_size))
             && options.diff_id == Some(info.diff_id)

@@ -1,4 +1,4 @@
-//! `cargo xtask bench store|run|remote`: the figures of the requirements, Larder and its peers side by side in one run.
+//! `cargo xtask bench store|run|remote|image`: the figures of the requirements, Larder and its peers side by side in one run.
 //!
 //! How it is measured is in `docs/benchmarks.md`. All files are made below one work folder outside the repository
 //! (`--work DIR`, `LARDER_BENCH_WORK`, or the user's cache folder), which is emptied first; peers that are installed stay
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::Result;
 
 mod generate;
+mod image;
 mod larder_store;
 mod measure;
 mod peers;
@@ -77,7 +78,7 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             "--work" => work = Some(PathBuf::from(args.next().ok_or("`--work` needs a folder")?)),
             "--only" => {
                 let parts = args.next().ok_or(
-                    "`--only` needs parts: w1,w2,w3, or trees,builds,restore,lookups, or restore,write",
+                    "`--only` needs parts: w1,w2,w3, or trees,builds,restore,lookups, or restore,write, or one,four",
                 )?;
                 only = parts.split(',').map(str::to_owned).collect();
             }
@@ -87,13 +88,16 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
     if let ["child", rest @ ..] = words.as_slice() {
         return store::child(rest);
     }
-    let [bench @ ("store" | "run" | "remote")] = words.as_slice() else { return Err(crate::USAGE.into()) };
+    let [bench @ ("store" | "run" | "remote" | "image")] = words.as_slice() else {
+        return Err(crate::USAGE.into());
+    };
     let setting = Setting { only, ..setting(quick, work, bench)? };
     let larder = peers::larder();
     let machine = peers::machine(&setting.work);
     let floor = measure::floor(&setting.log())?;
     let (bench, (versions, figures)) = match *bench {
         "store" => ("store", store::bench(&setting)?),
+        "image" => ("image", image::bench(&setting, larder)?),
         "remote" => ("remote", remote::bench(&setting, larder)?),
         _ => ("run", run::bench(&setting, larder)?),
     };

@@ -24,6 +24,43 @@ pub(crate) enum ImageCommand {
     Export(TarArgs),
     /// Show an image's manifest, configuration, layers and tables
     Inspect(InspectArgs),
+    /// Say what of an image is here: tables, and parts of layers
+    Status(InspectArgs),
+    /// Look at the parts of layers that are kept, and remove them
+    #[command(subcommand)]
+    Cache(ImageCacheCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCacheCommand {
+    /// List the layers of which parts are kept, the least recently used first
+    Ls(ImageCacheLsArgs),
+    /// Remove parts of layers
+    Gc(ImageCacheGcArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageCacheLsArgs {
+    /// Print JSON, one layer a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub(crate) struct ImageCacheGcArgs {
+    /// Until they take at most this much, the least recently used first
+    #[arg(long, value_name = "SIZE", group = "what", value_parser = crate::units::parse_size)]
+    pub(crate) to_size: Option<u64>,
+    /// What was not used for this long: `7d`, `12h`
+    #[arg(long, value_name = "TIME", group = "what", value_parser = crate::units::parse_span)]
+    pub(crate) older_than: Option<std::time::Duration>,
+    /// Show what would go, remove nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which image, and how its layers are put together.

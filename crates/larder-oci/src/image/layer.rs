@@ -18,11 +18,14 @@ const REMEMBERED: usize = 4;
 
 /// Keeps spans that were verified.
 pub trait SpanCache: Send + Sync {
-    /// These bytes of a layer's tar stream, if all of them are kept. They were verified when they were put.
+    /// These bytes of a layer's tar stream, if all of them are kept. Whoever asks verifies them.
     fn get(&self, layer: &LayerInfo, bytes: Range<u64>) -> Option<Bytes>;
 
     /// Keeps bytes of a layer's tar stream that were verified. What cannot be kept is fetched again.
     fn put(&self, layer: &LayerInfo, at: u64, bytes: &[u8]);
+
+    /// These bytes were kept, and are not what they should be.
+    fn forget(&self, layer: &LayerInfo, bytes: Range<u64>);
 }
 
 /// Keeps nothing.
@@ -35,6 +38,8 @@ impl SpanCache for NoSpans {
     }
 
     fn put(&self, _: &LayerInfo, _: u64, _: &[u8]) {}
+
+    fn forget(&self, _: &LayerInfo, _: Range<u64>) {}
 }
 
 /// Bytes of a layer that cannot be had.
@@ -151,6 +156,10 @@ impl LazyLayer {
         }
         drop(recent);
         let bytes = self.cache.get(self.toc.info(), self.toc.bytes_of(span))?;
+        if blake3::hash(&bytes).as_bytes() != self.toc.digest_of(span) {
+            self.cache.forget(self.toc.info(), self.toc.bytes_of(span));
+            return None;
+        }
         self.remember(span, bytes.clone());
         Some(bytes)
     }

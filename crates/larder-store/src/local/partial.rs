@@ -90,6 +90,11 @@ impl Extents {
     }
 }
 
+/// A file's name without its extension.
+fn file_name(digest: &Digest) -> String {
+    format!("{}-{}-{}", digest.function.name(), digest.hash.to_hex(), digest.size)
+}
+
 fn failed(error: io::Error, path: &Path) -> Error {
     Error::from_io(error, "keep a part of a blob").with("path", path.display())
 }
@@ -111,7 +116,7 @@ impl LocalStore {
             .mode(0o700)
             .create(&folder)
             .map_err(|error| failed(error, &folder))?;
-        let name = format!("{}-{}-{}", digest.function.name(), digest.hash.to_hex(), digest.size);
+        let name = file_name(digest);
         let path = folder.join(format!("{name}.data"));
         let map_path = folder.join(format!("{name}.map"));
         let open = || {
@@ -134,6 +139,12 @@ impl LocalStore {
         let blob = PartialBlob { size: digest.size, data, map_path, extents: Mutex::default() };
         blob.refresh();
         Ok(blob)
+    }
+
+    /// Whether parts of a blob are here.
+    #[must_use]
+    pub fn has_partial_blob(&self, namespace: &str, digest: &Digest) -> bool {
+        self.partial_folder(namespace).join(file_name(digest)).with_extension("data").exists()
     }
 
     /// All partial blobs of a namespace, the least recently used first.

@@ -1,5 +1,6 @@
 //! `larder image`: one file per subcommand; `open` is what they share.
 
+mod cache;
 mod cat;
 mod diff;
 mod du;
@@ -10,6 +11,7 @@ mod inspect;
 mod ls;
 mod open;
 mod show;
+mod status;
 
 use super::Context;
 use crate::cli::ImageCommand;
@@ -26,5 +28,7 @@ pub(super) fn image(context: &Context, command: &ImageCommand) -> Result<Exit, E
         ImageCommand::Du(args) => du::du(context, args),
         ImageCommand::Export(args) => export::export(context, args),
         ImageCommand::Inspect(args) => inspect::inspect(context, args),
+        ImageCommand::Status(args) => status::status(context, args),
+        ImageCommand::Cache(command) => cache::cache(context, command),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use larder::Cache;
-use larder::image::{ImageError, Indexer, Progress};
+use larder::image::{ImageError, Indexer, Progress, StoreSpans};
 use larder::oci::image::{Image, ImageReference, ImageSource, NoSpans, SpanCache};
 use larder::oci::manifest::{Descriptor, Platform};
 use larder::oci::toc::{ImageToc, IndexOptions};
@@ -62,7 +62,7 @@ pub(super) fn fail(printer: &Printer, error: &dyn std::error::Error, hint: &str)
 /// The source of an image.
 pub(super) fn source(context: &Context, reference: &ImageReference, named: &Named) -> Result<Source, Exit> {
     let runtime = larder::tiers::runtime();
-    let environment = std::env::vars_os().collect();
+    let environment = context.machine.surroundings(None).environment.into_iter().collect();
     let source = larder::image::source(reference, environment, &runtime)
         .map_err(|error| fail(&context.printer, &error, &error.hint()))?;
     let platform = named.platform.clone().unwrap_or_else(larder::image::host_platform);
@@ -92,7 +92,10 @@ pub(super) fn toc(context: &Context, source: &Source, indexer: &Indexer) -> Resu
 pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named) -> Result<Opened, Exit> {
     let source = source(context, reference, named)?;
     let (toc, _) = toc(context, &source, &indexer(context, named)?)?;
-    let cache: Arc<dyn SpanCache> = Arc::new(NoSpans);
+    let cache: Arc<dyn SpanCache> = match cache::open_if_any(context)? {
+        Some(store) => Arc::new(StoreSpans::new(store)),
+        None => Arc::new(NoSpans),
+    };
     let rule = match named.merge {
         Merge::Overlay => MergeRule::Overlay,
         Merge::Spec => MergeRule::Spec,
