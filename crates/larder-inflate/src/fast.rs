@@ -54,7 +54,7 @@ fn dispatch<const MARK: bool>(
     marks: Option<&mut Marks>,
 ) -> bool {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("bmi2") {
+    if std::arch::is_x86_feature_detected!("bmi1") && std::arch::is_x86_feature_detected!("bmi2") {
         // SAFETY: the processor has these instructions.
         return unsafe { with_bmi2::<MARK>(run, tables, point, marks) };
     }

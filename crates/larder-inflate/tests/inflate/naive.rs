@@ -1,11 +1,9 @@
 //! The oracle: inflate bit by bit, by the letter of RFC 1951, with points by the letter of the rule. Slow, and of streams that are right.
 
-use std::collections::BTreeMap;
-
 use larder_inflate::{Point, SpanRule, WINDOW, Window};
 
-/// Codes: (length, code) → symbol.
-type Codes = BTreeMap<(usize, usize), usize>;
+/// Of each length: the first code, and the symbols of the codes from it on.
+type Codes = [(usize, Vec<usize>); 16];
 
 struct Naive<'a> {
     stream: &'a [u8],
@@ -62,9 +60,9 @@ impl Naive<'_> {
 
     fn symbol(&mut self, codes: &Codes) -> usize {
         let mut code = 0;
-        for length in 1..=15 {
+        for (first, symbols) in &codes[1..] {
             code = code * 2 + self.bits(1);
-            if let Some(symbol) = codes.get(&(length, code)) {
+            if let Some(symbol) = code.checked_sub(*first).and_then(|index| symbols.get(index)) {
                 return *symbol;
             }
         }
@@ -206,13 +204,12 @@ impl Naive<'_> {
 }
 
 fn codes(lengths: &[usize]) -> Codes {
-    let (mut codes, mut code) = (Codes::new(), 0);
-    for length in 1..=15 {
-        code *= 2;
-        for (symbol, _) in lengths.iter().enumerate().filter(|(_, own)| **own == length) {
-            codes.insert((length, code), symbol);
-            code += 1;
-        }
-    }
-    codes
+    let mut next = 0;
+    std::array::from_fn(|length| {
+        let of_length = |symbol: &usize| length > 0 && lengths[*symbol] == length;
+        let symbols: Vec<usize> = (0..lengths.len()).filter(of_length).collect();
+        let first = next * 2;
+        next = first + symbols.len();
+        (first, symbols)
+    })
 }
