@@ -340,6 +340,20 @@ fn what_cannot_be_read_leaves_nothing_behind() {
 }
 
 #[test]
+fn who_is_not_root_is_told_so_at_once() {
+    if is_root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let reader = Bytes::default();
+    let tree = example();
+    let error = directory(&tree, tree.root(), &reader, &folder.path().join("to")).unwrap_err();
+    assert!(matches!(error, ExportError::NotRoot));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert!(reader.coming.into_inner().unwrap().is_empty());
+}
+
+#[test]
 fn destinations_that_are_something_else_are_left_alone() {
     if !is_root() {
         return;
