@@ -56,7 +56,7 @@ pub struct Content {
 /// One entry of a tar stream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// The name, as in the archive (of PAX, GNU or ustar, in this order), without anything resolved: it may hold `..`, begin or end with `/`.
+    /// The name, as in the archive (of GNU, PAX or ustar, in this order), without anything resolved: it may hold `..`, begin or end with `/`.
     /// Never empty, never with a zero byte, at most 4,095 bytes.
     pub path: Vec<u8>,
     /// What it is.

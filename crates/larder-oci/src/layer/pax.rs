@@ -26,6 +26,8 @@ pub(super) struct Sparse {
     pub(super) minor: Option<Vec<u8>>,
     pub(super) name: Option<Vec<u8>>,
     pub(super) real_size: Option<i64>,
+    /// How many pieces a map of 0.0 or 0.1 has.
+    pub(super) pieces: Option<i64>,
     /// Places and lengths in turn, of 0.0 (a record each) or 0.1 (one list).
     pub(super) map: Option<Vec<i64>>,
     /// A place of 0.0 still waits for its length.
@@ -90,6 +92,7 @@ impl Sparse {
             b"name" => self.name = Some(value.to_vec()),
             // `size` is of 0.0 and 0.1, `realsize` of 1.0.
             b"size" | b"realsize" => self.real_size = Some(number()?),
+            b"numblocks" => self.pieces = Some(number()?),
             b"offset" | b"numbytes" => {
                 if self.is_half != (name == b"numbytes") {
                     return Err(Fault::Sparse);

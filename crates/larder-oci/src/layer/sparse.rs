@@ -48,6 +48,10 @@ impl Map {
             _ => return Ok(None),
         };
         let is_in_content = rest != Rest::None;
+        let said = sparse.pieces.and_then(|pieces| usize::try_from(pieces).ok()?.checked_mul(2));
+        if !is_in_content && said != Some(numbers.len()) {
+            return Err(Fault::Sparse);
+        }
         Ok(Some(Self { numbers, rest, is_in_content, read: 0 }))
     }
 

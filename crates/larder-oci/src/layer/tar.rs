@@ -233,16 +233,12 @@ impl Walker {
     /// When it must not end here.
     pub fn finish(&self) -> Result<(), TarError> {
         let is_cut = match &self.state {
-            State::Header(_) => self.filled > 0 || self.has_extension(),
-            State::Ended | State::Padding(_) => self.has_extension(),
+            State::Header(_) => self.filled > 0,
+            State::Ended | State::Padding(_) => false,
             State::Content(left, _) => *left > 0,
             State::Extension(..) | State::Map(_) => true,
         };
         if is_cut { Err(self.error(Fault::Cut)) } else { Ok(()) }
-    }
-
-    fn has_extension(&self) -> bool {
-        self.pax.is_some() || self.long_name.is_some() || self.long_target.is_some()
     }
 
     fn error(&self, fault: Fault) -> TarError {
@@ -299,12 +295,7 @@ impl Walker {
             State::Header(after_zeros) => {
                 let is_zero = self.block.iter().all(|byte| *byte == 0);
                 match (is_zero, after_zeros) {
-                    (true, true) => {
-                        if self.has_extension() {
-                            return Err(Fault::Cut);
-                        }
-                        Ok(())
-                    }
+                    (true, true) => Ok(()),
                     (true, false) => {
                         self.state = State::Header(true);
                         Ok(())
@@ -495,7 +486,7 @@ fn is_kept(name: &[u8], kind: Kind) -> bool {
         b"security.selinux" => false,
         b"system.posix_acl_access" | b"system.posix_acl_default" => true,
         _ if name.starts_with(b"trusted.overlay.") => false,
-        _ if name.starts_with(b"user.") => matches!(kind, Kind::File | Kind::Directory),
+        _ if name.starts_with(b"user.") => matches!(kind, Kind::File | Kind::Directory | Kind::HardLink),
         _ => name.starts_with(b"security.") || name.starts_with(b"trusted."),
     }
 }
