@@ -276,8 +276,12 @@ fn a_flipped_byte_in_a_table_is_an_error_or_changes_nothing() {
     for at in 0..file.len() {
         let mut flipped = file.clone();
         flipped[at] ^= 1;
-        let opened = LayerToc::open(Arc::new(bytes::Bytes::from(flipped)));
-        let verified = opened.map(|opened| opened.verify());
-        assert!(!matches!(verified, Ok(Ok(()))), "byte {at} of {}", file.len());
+        // zstd has bits that mean nothing; then the table is what it was, which `verify` has proved.
+        if let Ok(opened) = LayerToc::open(Arc::new(bytes::Bytes::from(flipped)))
+            && opened.verify().is_ok()
+        {
+            assert_eq!(opened.identity(), toc.identity(), "byte {at} of {}", file.len());
+            assert_eq!(opened.info(), toc.info());
+        }
     }
 }
