@@ -378,3 +378,52 @@ fn the_second_reader_lists_tables_and_decodes_spans() {
         }
     }
 }
+
+/// A zstd frame that is not compressed, and says that it needs a window of `1 << log` bytes.
+fn stored_frame(tar: &[u8], log: u8) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
+    frame.extend_from_slice(&(u32::try_from(tar.len()).unwrap() << 3 | 1).to_le_bytes()[..3]);
+    frame.extend_from_slice(tar);
+    frame
+}
+
+#[test]
+fn every_limit_is_an_error_that_names_the_entry() {
+    use larder_oci::layer::tar::Fault;
+    use larder_oci::toc::IndexError;
+    use larder_testing::layers::{Item, Tar};
+    let index = |blob: &[u8], limits: Limits| {
+        let mut options = IndexOptions::default();
+        options.limits = limits;
+        index_layer(blob, &options, &mut |_| {})
+    };
+    let fault = |items: Vec<Item>, limits: Limits| match index(&Tar::of(items), limits) {
+        Err(IndexError::Tar(error)) => {
+            (error.fault, error.entry.map(|entry| String::from_utf8_lossy(&entry).into_owned()))
+        }
+        other => panic!("{other:?}"),
+    };
+    let named = |name: &str| Some(name.to_owned());
+    let files = |count: usize| (0..count).map(|at| Item::file(format!("f{at}"), "1234")).collect::<Vec<_>>();
+    let few = Limits { entries: 3, ..Limits::default() };
+    assert_eq!(fault(files(4), few), (Fault::TooMany, named("f3")));
+    assert!(index(&Tar::of(files(3)), few).is_ok());
+    let small = Limits { logical: 10, ..Limits::default() };
+    assert_eq!(fault(files(3), small), (Fault::TooLarge, named("f2")));
+    // Holes are counted.
+    let holes = Item::file("holes", "x").pax_sparse_01(&[(0, 1)], 1 << 50);
+    assert_eq!(fault(vec![holes], Limits::default()), (Fault::TooLarge, named("holes")));
+    let header = Item::file("f", "").pax("comment", vec![b'x'; (1 << 20) + 1]);
+    assert_eq!(fault(vec![Item::file("before", ""), header], Limits::default()).0, Fault::LongExtension);
+    let map: Vec<(u64, u64)> = (0..90_000).map(|at| (at * 10_000_000_000, 0)).collect();
+    let sparse = Item::file("map", "").pax_sparse_10(&map, 1 << 60);
+    assert_eq!(
+        fault(vec![sparse], Limits { logical: u64::MAX, ..Limits::default() }),
+        (Fault::LongSparse, named("map"))
+    );
+
+    let tar = Tar::of(files(3));
+    assert!(index(&stored_frame(&tar, 27), Limits::default()).is_ok());
+    let error = index(&stored_frame(&tar, 28), Limits::default()).unwrap_err();
+    assert!(matches!(error, IndexError::Zstd { .. }), "{error}");
+}

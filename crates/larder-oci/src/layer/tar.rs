@@ -389,6 +389,9 @@ impl Walker {
         let Some((map, name, size)) = map else {
             return self.whole_entry(entry, stored, sink);
         };
+        if name.is_some() {
+            self.last.clone_from(&name);
+        }
         let entry = Entry { path: name.unwrap_or(entry.path), size: size.unwrap_or(entry.size), ..entry };
         let half = Half { entry, left: stored, map };
         if half.map.is_whole() {
