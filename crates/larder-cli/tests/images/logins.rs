@@ -1,0 +1,1 @@
+//! A large layer, and what a small file of it costs.
