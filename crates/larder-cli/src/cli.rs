@@ -16,8 +16,8 @@ pub(crate) use cache::{
 };
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use image::{
-    CatArgs, DiffArgs, DuArgs, FindArgs, ImageCommand, ImageLsArgs, IndexArgs, InspectArgs, Merge, Named,
-    TarArgs,
+    CatArgs, DiffArgs, DuArgs, FindArgs, ImageCacheCommand, ImageCacheGcArgs, ImageCacheLsArgs, ImageCommand,
+    ImageLsArgs, IndexArgs, InspectArgs, Merge, Named, TarArgs,
 };
 pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};
 pub(crate) use run::{CacheStrategy, OutputMode, RunArgs, Selecting};
