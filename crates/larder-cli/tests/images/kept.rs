@@ -128,19 +128,11 @@ fn a_store_that_cannot_be_written_to_still_reads() {
     let proxy = Proxy::new(address(&world.registry));
     let name = format!("{}/app:1", proxy.address());
     let right = cat(machine, &name);
-    let before = proxy.seen().len();
     let args: Vec<&str> = ["image", "cat", name.as_str()].into_iter().chain(FILES).collect();
     let Some(output) = read_only(machine, &args) else { return };
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && output.stdout == right, "{said}");
-    eprintln!("all kept: {said}");
-    let layers = proxy.seen()[before..].iter().filter(|seen| seen.down > 2_000).count();
-    assert_eq!(layers, 0, "what is kept is read there\n{}", proxy.told());
-    // Nothing is kept: everything is fetched, and told at most once.
-    good(machine, "cache gc --to-size 0B");
-    let Some(output) = read_only(machine, &args) else { return };
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && output.stdout == right, "{said}");
-    assert!(said.matches("warning:").count() <= 1, "{said}");
-    eprintln!("nothing kept: {said}");
+    // Said once; then it works as it does without a store.
+    assert_eq!(said.matches("warning:").count(), 1, "{said}");
+    assert!(said.contains("nothing is kept") && said.contains("hint:"), "{said}");
 }
