@@ -12,6 +12,7 @@ use super::source::{Found, SourceError};
 use crate::digest::{Algorithm, OciDigest};
 use crate::layer::{Compression, Entry, Kind, Limits, Walker};
 use crate::manifest::{Descriptor, LONGEST, Manifest, media_type};
+use crate::reference::Reference;
 
 /// Links that are followed, from layer to layer.
 const MOST_LINKS: usize = 16;
@@ -46,6 +47,12 @@ fn clean(path: &[u8]) -> Vec<u8> {
         }
     }
     parts.join(&b'/')
+}
+
+/// Whether two names are of one image: archives have `docker.io/library/app:1` where people write `app:1`.
+fn is_same(one: &str, other: &str) -> bool {
+    let parse = |name: &str| name.parse::<Reference>().ok();
+    one == other || parse(one).is_some_and(|one| parse(other) == Some(one))
 }
 
 impl DockerArchive {
@@ -125,7 +132,7 @@ impl DockerArchive {
             (None, several) => Err(SourceError::Several(several.iter().flat_map(tags).collect())),
             (Some(name), images) => images
                 .iter()
-                .find(|image| tags(image).iter().any(|tag| tag == name))
+                .find(|image| tags(image).iter().any(|tag| is_same(tag, name)))
                 .ok_or_else(|| SourceError::NotFound(name.to_owned())),
         }
     }

@@ -1,4 +1,4 @@
-//! Where an image's manifest and blobs come from.
+//! Where an image's manifest and blobs come from; layouts and archives among it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,15 +6,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 
 use super::ImageReference;
 use super::docker_archive::DockerArchive;
 use crate::digest::OciDigest;
 use crate::layout::{LayoutError, LayoutReader};
 use crate::manifest::{Descriptor, Document, Index, LONGEST, Manifest, ManifestError, Platform};
-use crate::reference::{Reference, TagOrDigest};
-use crate::registry::{BlobReader, Options, RegistryError, Repository};
+use crate::registry::RegistryError;
 
 /// An image that cannot be had from where it should be.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +108,12 @@ pub trait ImageSource: Send + Sync {
     /// Some bytes of a layer; checked by whoever reads them.
     fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError>;
 
+    /// What came of this blob proved to be wrong: whether there is another place to have it from, which is asked from now on.
+    fn distrust(&self, blob: &OciDigest) -> bool {
+        let _ = blob;
+        false
+    }
+
     /// Bytes of blobs that were moved so far, in ranges and whole.
     fn moved(&self) -> u64;
 }
@@ -145,7 +149,7 @@ fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, S
 }
 
 /// The manifest that a document is, or leads to.
-fn lead(
+pub(super) fn lead(
     bytes: Bytes,
     said: Option<&str>,
     platform: &Platform,
@@ -171,96 +175,6 @@ fn lead(
         }
     }
     Err(SourceError::NoImage("an index of indexes of indexes".to_owned()))
-}
-
-/// An image in a registry.
-#[derive(Debug)]
-pub struct RegistrySource {
-    repository: Repository,
-    which: TagOrDigest,
-    name: String,
-    runtime: Handle,
-    moved: AtomicU64,
-}
-
-impl RegistrySource {
-    /// The image of `reference`. Connects to nothing yet.
-    ///
-    /// `runtime` is of several threads, and drives the connections; this is not used on its threads.
-    pub fn open(reference: &Reference, options: Options, runtime: Handle) -> Result<Self, SourceError> {
-        let repository = Repository::open(reference, options)?;
-        Ok(Self {
-            repository,
-            which: reference.which(),
-            name: reference.to_string(),
-            runtime,
-            moved: AtomicU64::new(0),
-        })
-    }
-
-    fn by_digest(&self, descriptor: &Descriptor) -> Result<Bytes, SourceError> {
-        let raw = self.runtime.block_on(self.repository.manifest(descriptor.digest))?;
-        Ok(raw.ok_or(SourceError::NoBlob(descriptor.digest))?.bytes)
-    }
-}
-
-impl ImageSource for RegistrySource {
-    fn manifest(&self, platform: &Platform) -> Result<Found, SourceError> {
-        let raw = self.runtime.block_on(self.repository.manifest(self.which.clone()))?;
-        let raw = raw.ok_or_else(|| SourceError::NotFound(self.name.clone()))?;
-        let said = raw.media_type.clone();
-        lead(raw.bytes, Some(&said), platform, &|descriptor| self.by_digest(descriptor))
-    }
-
-    fn content(&self, descriptor: &Descriptor) -> Result<Bytes, SourceError> {
-        let content = self.runtime.block_on(self.repository.fetch(descriptor, LONGEST))?;
-        content.ok_or(SourceError::NoBlob(descriptor.digest))
-    }
-
-    fn layer(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, SourceError> {
-        let reader = self.runtime.block_on(self.repository.read_blob(&descriptor.digest, ..))?;
-        let reader = reader.ok_or(SourceError::NoBlob(descriptor.digest))?;
-        Ok(Box::new(Blocking { reader, runtime: &self.runtime, piece: Bytes::new(), moved: &self.moved }))
-    }
-
-    fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError> {
-        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let bytes = self.runtime.block_on(async {
-            let reader = self.repository.read_blob(&descriptor.digest, range).await?;
-            match reader {
-                Some(reader) => Ok::<_, SourceError>(reader.read_all(length).await?),
-                None => Err(SourceError::NoBlob(descriptor.digest)),
-            }
-        })?;
-        self.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        if bytes.len() == length { Ok(bytes) } else { Err(SourceError::Short(descriptor.digest)) }
-    }
-
-    fn moved(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
-    }
-}
-
-/// A registry's answer as a reader that blocks.
-struct Blocking<'a> {
-    reader: BlobReader,
-    runtime: &'a Handle,
-    piece: Bytes,
-    moved: &'a AtomicU64,
-}
-
-impl Read for Blocking<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.piece.is_empty() {
-            let piece = self.runtime.block_on(self.reader.piece()).map_err(io::Error::other)?;
-            let Some(piece) = piece else { return Ok(0) };
-            self.moved.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            self.piece = piece;
-        }
-        let length = into.len().min(self.piece.len());
-        into[..length].copy_from_slice(&self.piece.split_to(length));
-        Ok(length)
-    }
 }
 
 /// What a layout or an archive is read by.

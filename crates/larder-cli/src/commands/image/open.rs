@@ -1,16 +1,19 @@
 //! What the subcommands share: the source of an image, its table (known or made now, with progress), its tree.
 
+use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use larder::Cache;
 use larder::image::{ImageError, Indexer, Progress, StoreSpans};
-use larder::oci::image::{Image, ImageReference, ImageSource, NoSpans, SpanCache};
+use larder::oci::OciDigest;
+use larder::oci::image::{Image, ImageReference, ImageSource, Mirror, NoSpans, SpanCache};
 use larder::oci::manifest::{Descriptor, Platform};
 use larder::oci::toc::{ImageToc, IndexOptions};
 use larder::oci::tree::{MergeRule, NodeId, printable};
 use larder::remote::tiers::Runtime;
+use larder::store::Store;
 
 use crate::cli::{Merge, Named};
 use crate::commands::{Context, cache};
@@ -20,6 +23,9 @@ use crate::units;
 
 /// Time between two words of progress where nothing can be drawn over.
 const TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// Mirrors, beside those that are named with `--mirror`.
+const MIRRORS: &str = "LARDER_REGISTRY_MIRRORS";
 
 /// An image's source, with what is needed to use it.
 pub(super) struct Source {
@@ -62,28 +68,50 @@ pub(super) fn fail(printer: &Printer, error: &dyn std::error::Error, hint: &str)
 /// The source of an image.
 pub(super) fn source(context: &Context, reference: &ImageReference, named: &Named) -> Result<Source, Exit> {
     let runtime = larder::tiers::runtime();
-    let environment = context.machine.surroundings(None).environment.into_iter().collect();
-    let source = larder::image::source(reference, environment, &runtime)
+    let environment = context.machine.surroundings(None).environment;
+    let mut mirrors = named.mirrors.clone();
+    if let Some(list) = environment.get(OsStr::new(MIRRORS)) {
+        let more = Mirror::list(&list.to_string_lossy());
+        mirrors.extend(more.map_err(|error| {
+            context.printer.refuse(format_args!("{MIRRORS}: {error}"), Some(error.hint()));
+            Exit::Usage
+        })?);
+    }
+    let source = larder::mirrors::source(reference, environment.into_iter().collect(), &mirrors, &runtime)
         .map_err(|error| fail(&context.printer, &error, &error.hint()))?;
     let platform = named.platform.clone().unwrap_or_else(larder::image::host_platform);
     Ok(Source { source, platform, _runtime: runtime })
 }
 
-/// What makes tables: with the store that is here, or without one.
+/// What makes tables.
 pub(super) fn indexer(context: &Context, named: &Named) -> Result<Indexer, Exit> {
+    indexer_and_store(context, named).map(|(indexer, _)| indexer)
+}
+
+/// What makes tables, with the store that is here, or without one.
+pub(super) fn indexer_and_store(context: &Context, named: &Named) -> Result<(Indexer, Option<Store>), Exit> {
     let printer = &context.printer;
     let mut options = IndexOptions::default();
     options.span = larder::oci::toc::span_rule(named.span).map_err(|error| fail(printer, &error, ""))?;
     options.limits.entries = named.max_entries;
     options.limits.logical = named.max_size;
     let store = cache::open_if_any(context)?;
-    Ok(Indexer::new(store.map(Cache::from), options))
+    Ok((Indexer::new(store.clone().map(Cache::from), options), store))
 }
 
 /// The table of an image: what is known, and what is not known made now.
 pub(super) fn toc(context: &Context, source: &Source, indexer: &Indexer) -> Result<(ImageToc, Told), Exit> {
     let told = Told::new(&context.printer);
-    let made = indexer.index(&*source.source, &source.platform, &|progress| told.hear(&progress));
+    let made = loop {
+        let made = indexer.index(&*source.source, &source.platform, &|progress| told.hear(&progress));
+        // What is wrong may be right elsewhere. Each time there is a place less.
+        if let Err(ImageError::Index { layer, .. }) = &made
+            && layer.parse().is_ok_and(|layer: OciDigest| source.source.distrust(&layer))
+        {
+            continue;
+        }
+        break made;
+    };
     told.end();
     made.map(|toc| (toc, told)).map_err(|error: ImageError| fail(&context.printer, &error, &error.hint()))
 }
@@ -91,8 +119,9 @@ pub(super) fn toc(context: &Context, source: &Source, indexer: &Indexer) -> Resu
 /// Opens an image.
 pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named) -> Result<Opened, Exit> {
     let source = source(context, reference, named)?;
-    let (toc, _) = toc(context, &source, &indexer(context, named)?)?;
-    let cache: Arc<dyn SpanCache> = match cache::open_if_any(context)? {
+    let (indexer, store) = indexer_and_store(context, named)?;
+    let (toc, _) = toc(context, &source, &indexer)?;
+    let cache: Arc<dyn SpanCache> = match store {
         Some(store) => Arc::new(StoreSpans::new(store)),
         None => Arc::new(NoSpans),
     };

@@ -18,6 +18,7 @@ use larder_inflate::SpanRule;
 
 use super::{LayerToc, TocError};
 use crate::digest::OciDigest;
+use crate::image::SourceError;
 use crate::layer::{Compression, DroppedXattr, Limits, TarError};
 use digest::Digester;
 use unpack::{Found, Unpack};
@@ -99,9 +100,16 @@ pub enum IndexError {
 impl IndexError {
     /// What a person can do.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
-            Self::Read(_) => "see that the registry can be reached, or the file be read",
+            Self::Read(error) => {
+                // A registry's own hint is better: it knows what went wrong.
+                let source = error.get_ref().and_then(|error| error.downcast_ref::<SourceError>());
+                match source {
+                    Some(SourceError::Registry(error)) => error.hint(),
+                    _ => "see that the registry can be reached, or the file be read",
+                }
+            }
             Self::Tar(error)
                 if matches!(
                     error.fault,
