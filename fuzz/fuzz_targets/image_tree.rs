@@ -6,7 +6,7 @@ use larder_oci::tree::{MergeRule, Tree};
 
 fn entries(stream: &[u8]) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let _ = Walker::new(Limits { entries: 1000, logical: 1 << 40 })
+    let _ = Walker::new(Limits { entries: 1000, logical: 1 << 40, metadata: 1 << 24 })
         .push(stream, &mut |entry| entries.push(entry));
     entries
 }

@@ -4,7 +4,7 @@
 use larder_oci::layer::{Entry, Limits, TarError, Walker};
 
 fn walk(stream: &[u8], piece: usize) -> Result<Vec<Entry>, TarError> {
-    let limits = Limits { entries: 1000, logical: 1 << 40 };
+    let limits = Limits { entries: 1000, logical: 1 << 40, metadata: 1 << 24 };
     let (mut walker, mut entries) = (Walker::new(limits), Vec::new());
     for piece in stream.chunks(piece) {
         walker.push(piece, &mut |entry| entries.push(entry))?;

@@ -410,6 +410,9 @@ fn every_limit_is_an_error_that_names_the_entry() {
     assert!(index(&Tar::of(files(3)), few).is_ok());
     let small = Limits { logical: 10, ..Limits::default() };
     assert_eq!(fault(files(3), small), (Fault::TooLarge, named("f2")));
+    let terse = Limits { metadata: 100, ..Limits::default() };
+    let wordy = vec![Item::file("a", ""), Item::file("b", "").xattr("user.x", vec![b'x'; 99])];
+    assert_eq!(fault(wordy, terse), (Fault::TooMuchMetadata, named("b")));
     // Holes are counted.
     let holes = Item::file("holes", "x").pax_sparse_01(&[(0, 1)], 1 << 50);
     assert_eq!(fault(vec![holes], Limits::default()), (Fault::TooLarge, named("holes")));

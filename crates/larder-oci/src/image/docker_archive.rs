@@ -17,7 +17,7 @@ use crate::reference::Reference;
 /// Links that are followed, from layer to layer.
 const MOST_LINKS: usize = 16;
 /// The most members of an archive.
-const MEMBERS: Limits = Limits { entries: 1 << 20, logical: u64::MAX };
+const MEMBERS: Limits = Limits { entries: 1 << 20, logical: u64::MAX, metadata: 256 << 20 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
