@@ -99,7 +99,12 @@ fn fixed() -> Project {
 fn seen(machine: &Project, args: &str) -> String {
     let output = image(machine, args);
     let mut text = format!("$ larder image {args}\nexit {}\n", output.code());
-    for (name, stream) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+    // Layers are told of as they are done.
+    let mut lines: Vec<_> = output.stderr.lines().map(|line| format!("{line}\n")).collect();
+    if lines.iter().all(|line| line.starts_with("layer ")) {
+        lines.sort();
+    }
+    for (name, stream) in [("stdout", &output.stdout), ("stderr", &lines.concat())] {
         if !stream.is_empty() {
             text.push_str(&format!("--- {name}\n{stream}"));
         }

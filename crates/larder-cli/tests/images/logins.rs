@@ -197,9 +197,6 @@ fn redirects_that_expire_are_asked_for_anew_and_see_no_token() {
 
     // With tokens at the registry: none goes along.
     let seen = elsewhere(&front, &back, |_| false);
-    let desk = desk(&front, usize::MAX, false);
-    let inner = front.endpoint();
-    drop((desk, inner));
     let to = back.endpoint();
     let mut number = 100;
     let realm = format!("{}/token", front.endpoint());
@@ -232,7 +229,7 @@ fn redirects_that_expire_are_asked_for_anew_and_see_no_token() {
 fn secrets_are_not_in_logs() {
     let Some((world, proxy, name)) = behind() else { return };
     let machine: &Project = &world.machine;
-    desk(&proxy, 1, true);
+    desk(&proxy, usize::MAX, true);
     let folder = machine.user_folder().join(".docker");
     std::fs::create_dir(&folder).unwrap();
     let auth = base64::prelude::BASE64_STANDARD.encode("user:secret");

@@ -74,9 +74,10 @@ pub(crate) fn base() -> Vec<u8> {
 pub(crate) fn top(version: u32) -> Vec<u8> {
     Tar::of([
         Item::folder("app").owner(1000, 1000),
-        Item::file("app/version", format!("{version}\n")),
+        Item::file("app/version", format!("{version}\n")).time(1_700_000_000 + i64::from(version)),
         Item::file("app/data", noise(2, 100_000)),
-        Item::file("etc/os-release", format!("NAME=\"Test\"\nVERSION={version}\n")).time(1_700_000_001),
+        Item::file("etc/os-release", format!("NAME=\"Test\"\nVERSION={version}\n"))
+            .time(1_700_000_000 + i64::from(version)),
         Item::mark("etc/.wh.old"),
     ])
 }

@@ -80,6 +80,9 @@ impl DockerArchive {
         }
         walker.finish().map_err(broken)?;
         let mut archive = Self { file, members, images: Vec::new(), layers: Default::default() };
+        if !archive.members.contains_key(&b"manifest.json"[..]) {
+            return Err(SourceError::DockerArchive("there is no `manifest.json` in it"));
+        }
         let list = archive.small("manifest.json")?;
         archive.images = serde_json::from_slice(&list)
             .map_err(|_| SourceError::DockerArchive("its `manifest.json` cannot be read"))?;

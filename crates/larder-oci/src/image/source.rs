@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -73,6 +74,9 @@ impl SourceError {
             Self::NotFound(_) => "see that name and tag are right, and that you may read it".to_owned(),
             Self::Several(names) => format!("name one of: {}", names.join(", ")),
             Self::Platform { found, .. } => format!("`--platform` may be: {}", found.join(", ")),
+            Self::File { error, .. } if error.kind() == io::ErrorKind::IsADirectory => {
+                "a layout in a folder is read with `oci:DIR`".to_owned()
+            }
             Self::File { .. } => "see that it is there and may be read".to_owned(),
             Self::NoImage(_) => "an artifact has no root file system".to_owned(),
             Self::Manifest(_) | Self::NoBlob(_) | Self::Short(_) => "push or pull the image again".to_owned(),
@@ -202,8 +206,14 @@ impl LayoutSource {
     /// # Panics
     /// When it is a registry's.
     pub fn open(reference: &ImageReference) -> Result<Self, SourceError> {
-        let open = |path: &std::path::Path| {
-            File::open(path).map_err(|error| SourceError::File { path: path.display().to_string(), error })
+        let failed = |path: &Path, error| SourceError::File { path: path.display().to_string(), error };
+        let open = |path: &Path| File::open(path).map_err(|error| failed(path, error));
+        // A folder can be opened, but not read as a file.
+        let archive = |path: &Path| match open(path)? {
+            file if file.metadata().is_ok_and(|found| found.is_dir()) => {
+                Err(failed(path, io::ErrorKind::IsADirectory.into()))
+            }
+            file => Ok(file),
         };
         let (files, name) = match reference {
             ImageReference::Layout { path, name } => {
@@ -211,10 +221,10 @@ impl LayoutSource {
                 (Files::Layout(Box::new(LayoutReader::folder(path.clone())?)), name)
             }
             ImageReference::OciArchive { path, name } => {
-                (Files::Layout(Box::new(LayoutReader::archive(open(path)?)?)), name)
+                (Files::Layout(Box::new(LayoutReader::archive(archive(path)?)?)), name)
             }
             ImageReference::DockerArchive { path, name } => {
-                (Files::Docker(DockerArchive::open(open(path)?)?), name)
+                (Files::Docker(DockerArchive::open(archive(path)?)?), name)
             }
             ImageReference::Registry(_) => panic!("a registry is no layout"),
         };

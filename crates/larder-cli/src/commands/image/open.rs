@@ -92,7 +92,8 @@ pub(super) fn indexer(context: &Context, named: &Named) -> Result<Indexer, Exit>
 pub(super) fn indexer_and_store(context: &Context, named: &Named) -> Result<(Indexer, Option<Store>), Exit> {
     let printer = &context.printer;
     let mut options = IndexOptions::default();
-    options.span = larder::oci::toc::span_rule(named.span).map_err(|error| fail(printer, &error, ""))?;
+    options.span = larder::oci::toc::span_rule(named.span)
+        .map_err(|error| fail(printer, &error, "for instance `--span 64KiB`"))?;
     options.limits.entries = named.max_entries;
     options.limits.logical = named.max_size;
     let store = cache::open_if_any(context)?;
