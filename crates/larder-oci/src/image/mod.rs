@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `reference` | what a person writes: a registry's reference, `oci:DIR`, `oci-archive:FILE`, `docker-archive:FILE` |
 //! | `source` | where manifests and blobs come from: a registry, a layout, an archive |
+//! | `artifacts` | what is kept beside an image and about it |
 //! | `docker_archive` | what `docker save` writes |
 //! | `layer` | any bytes of a layer's tar stream: fetched, decoded, verified, kept |
 //! | `open` | an image: its table, its tree, content of its files |
 //!
 //! Everything here blocks. Bytes of a file are given only after the span that holds them was checked against the table.
 
+mod artifacts;
 mod docker_archive;
 mod layer;
 mod open;

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use super::ImageReference;
 use super::docker_archive::DockerArchive;
+use super::{ImageReference, artifacts};
 use crate::digest::OciDigest;
 use crate::layout::{LayoutError, LayoutReader};
 use crate::manifest::{Descriptor, Document, Index, LONGEST, Manifest, ManifestError, Platform};
@@ -94,6 +94,8 @@ pub struct Found {
     pub digest: OciDigest,
     /// What it says.
     pub manifest: Manifest,
+    /// Artifacts that the index lists in which it was found.
+    pub beside: Vec<Descriptor>,
 }
 
 /// Gives an image. Blocks; may be used by several threads.
@@ -112,6 +114,13 @@ pub trait ImageSource: Send + Sync {
 
     /// Bytes of blobs that were moved so far, in ranges and whole.
     fn moved(&self) -> u64;
+
+    /// Manifests of artifacts of this type that are about a manifest: its referrers, and what is beside it; a few at most. Nothing
+    /// proves that they are what they say.
+    fn artifacts(&self, found: &Found, kind: &str) -> Result<Vec<Manifest>, SourceError> {
+        let _ = (found, kind);
+        Ok(Vec::new())
+    }
 }
 
 /// The name of a platform: `linux/arm64/v8`.
@@ -153,6 +162,7 @@ fn lead(
 ) -> Result<Found, SourceError> {
     let mut bytes = bytes;
     let mut document = Document::parse(&bytes, said)?;
+    let mut beside = Vec::new();
     // An index may hold an index; nobody needs more.
     for _ in 0..3 {
         match document {
@@ -162,10 +172,11 @@ fn lead(
                 {
                     return Err(SourceError::NoImage(manifest.kind().to_owned()));
                 }
-                return Ok(Found { digest: OciDigest::sha256(&bytes), bytes, manifest });
+                return Ok(Found { digest: OciDigest::sha256(&bytes), bytes, manifest, beside });
             }
             Document::Index(index) => {
                 bytes = fetch(choose(&index, platform)?)?;
+                beside.extend(index.manifests.into_iter().filter(artifacts::may_be));
                 document = Document::parse(&bytes, None)?;
             }
         }
@@ -238,6 +249,11 @@ impl ImageSource for RegistrySource {
 
     fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
+    }
+
+    fn artifacts(&self, found: &Found, kind: &str) -> Result<Vec<Manifest>, SourceError> {
+        let listed = self.runtime.block_on(artifacts::referrers(&self.repository, found, kind))?;
+        artifacts::of_kind(found, listed, kind, &|descriptor| self.by_digest(descriptor))
     }
 }
 
@@ -369,6 +385,12 @@ impl ImageSource for LayoutSource {
 
     fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
+    }
+
+    fn artifacts(&self, found: &Found, kind: &str) -> Result<Vec<Manifest>, SourceError> {
+        let Files::Layout(layout) = &self.files else { return Ok(Vec::new()) };
+        let fetch = |descriptor: &Descriptor| Ok(layout.fetch(descriptor, LONGEST as u64)?);
+        artifacts::of_kind(found, layout.index().manifests.clone(), kind, &fetch)
     }
 }
 
