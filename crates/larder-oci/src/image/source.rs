@@ -115,11 +115,11 @@ pub trait ImageSource: Send + Sync {
     /// Bytes of blobs that were moved so far, in ranges and whole.
     fn moved(&self) -> u64;
 
-    /// Manifests of artifacts of this type that are about a manifest: its referrers, and what is beside it; a few at most. Nothing
-    /// proves that they are what they say.
-    fn artifacts(&self, found: &Found, kind: &str) -> Result<Vec<Manifest>, SourceError> {
+    /// Manifests of artifacts of this type that are about a manifest: its referrers, and what is beside it; a few at most, and those that can be
+    /// had within seconds. Nothing proves that they are what they say.
+    fn artifacts(&self, found: &Found, kind: &str) -> Vec<Manifest> {
         let _ = (found, kind);
-        Ok(Vec::new())
+        Vec::new()
     }
 }
 
@@ -251,8 +251,8 @@ impl ImageSource for RegistrySource {
         self.moved.load(Ordering::Relaxed)
     }
 
-    fn artifacts(&self, found: &Found, kind: &str) -> Result<Vec<Manifest>, SourceError> {
-        let listed = self.runtime.block_on(artifacts::referrers(&self.repository, found, kind))?;
+    fn artifacts(&self, found: &Found, kind: &str) -> Vec<Manifest> {
+        let listed = self.runtime.block_on(artifacts::referrers(&self.repository, found, kind));
         artifacts::of_kind(found, listed, kind, &|descriptor| self.by_digest(descriptor))
     }
 }
@@ -387,8 +387,8 @@ impl ImageSource for LayoutSource {
         self.moved.load(Ordering::Relaxed)
     }
 
-    fn artifacts(&self, found: &Found, kind: &str) -> Result<Vec<Manifest>, SourceError> {
-        let Files::Layout(layout) = &self.files else { return Ok(Vec::new()) };
+    fn artifacts(&self, found: &Found, kind: &str) -> Vec<Manifest> {
+        let Files::Layout(layout) = &self.files else { return Vec::new() };
         let fetch = |descriptor: &Descriptor| Ok(layout.fetch(descriptor, LONGEST as u64)?);
         artifacts::of_kind(found, layout.index().manifests.clone(), kind, &fetch)
     }

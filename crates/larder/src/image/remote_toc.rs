@@ -49,6 +49,8 @@ pub mod annotation {
     pub const SUBJECT: &str = "dev.larder.toc.subject";
 }
 
+/// Tables of one layer that are judged.
+const MOST_OFFERS: usize = 16;
 /// Tables of small layers may be larger than those.
 const SMALL: u64 = 64 << 10;
 
@@ -107,10 +109,6 @@ impl<'a> Offers<'a> {
     fn listed(&self) -> &[Offer] {
         self.listed.get_or_init(|| {
             let artifacts = self.source.artifacts(self.found, super::ARTIFACT);
-            let artifacts = artifacts.unwrap_or_else(|error| {
-                tracing::debug!(%error, "the registry is not asked for tables");
-                Vec::new()
-            });
             artifacts.into_iter().flat_map(|artifact| artifact.layers).filter_map(offer).collect()
         })
     }
@@ -126,7 +124,7 @@ impl<'a> Offers<'a> {
     ) -> Result<Option<ForeignTable>, NotUsed> {
         let Some((blob, _)) = &options.blob else { return Ok(None) };
         let mut why = None;
-        for offer in self.listed().iter().filter(|offer| offer.blob == *blob) {
+        for offer in self.listed().iter().filter(|offer| offer.blob == *blob).take(MOST_OFFERS) {
             match self.judge(offer, foreign, options) {
                 Ok(Some(table)) => return Ok(Some(table)),
                 Ok(None) => {}
@@ -156,7 +154,8 @@ impl<'a> Offers<'a> {
             return Ok(None);
         }
         let size = offer.descriptor.size;
-        let most = statement.blob_size.saturating_mul(2).saturating_add(SMALL).min(LARGEST_TABLE);
+        let layer = options.blob.as_ref().map_or(0, |(_, size)| *size);
+        let most = layer.saturating_mul(2).saturating_add(SMALL).min(LARGEST_TABLE);
         let by = signed_by.as_ref().map_or(String::new(), |key| format!(", signed with the key `{key}`"));
         let wrong = |what: &str| NotUsed::Wrong { why: format!("{what}{by}") };
         if size > most {

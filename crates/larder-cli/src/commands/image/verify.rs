@@ -1,6 +1,7 @@
 //! `larder image verify`: every layer read, both digests checked, every table made anew and compared.
 
 use larder::image::{Checked, ImageError, Verdict};
+use larder::oci::toc::IndexError;
 use serde_json::json;
 
 use super::open::{self, fail};
@@ -21,7 +22,11 @@ pub(super) fn verify(context: &Context, args: &InspectArgs) -> Result<Exit, Exit
     let checked = checked.map_err(|error| {
         let exit = fail(printer, &error, &error.hint());
         // What is there is not what it should be; everything else is that it could not be asked.
-        if matches!(error, ImageError::Index { .. }) { Exit::Failed } else { exit }
+        match error {
+            ImageError::Index { error: IndexError::Read(_), .. } => exit,
+            ImageError::Index { .. } => Exit::Failed,
+            _ => exit,
+        }
     })?;
     for (at, one) in checked.iter().enumerate() {
         show(context, args, at, one);
