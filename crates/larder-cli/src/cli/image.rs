@@ -26,6 +26,10 @@ pub(crate) enum ImageCommand {
     Inspect(InspectArgs),
     /// Say what of an image is here: tables, and parts of layers
     Status(InspectArgs),
+    /// Push an image's tables to its registry, signed, so that others need not index it
+    PushToc(PushTocArgs),
+    /// Read every layer, and check digests and tables
+    Verify(InspectArgs),
     /// Look at the parts of layers that are kept, and remove them
     #[command(subcommand)]
     Cache(ImageCacheCommand),
@@ -84,6 +88,12 @@ pub(crate) struct Named {
     /// Refuse layers whose files are larger together
     #[arg(long, value_name = "SIZE", default_value = "1TiB", value_parser = crate::units::parse_size, hide_short_help = true)]
     pub(crate) max_size: u64,
+    /// Do not ask the registry for tables that others made
+    #[arg(long)]
+    pub(crate) no_remote_toc: bool,
+    /// Use tables from the registry that nobody signed whom you trust, this once. Who made them decides what you read
+    #[arg(long, conflicts_with = "no_remote_toc")]
+    pub(crate) trust_unsigned_toc: bool,
 }
 
 /// How layers are put together.
@@ -128,6 +138,28 @@ pub(crate) struct IndexArgs {
     /// Index every layer, also those whose tables are known
     #[arg(long)]
     pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PushTocArgs {
+    /// The image, in a registry
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) image: ImageReference,
+    /// List the tables also in the index that the tag points to, so that they are copied with the image (`skopeo copy --all`). The tag then
+    /// points to another digest
+    #[arg(long)]
+    pub(crate) embed: bool,
+    /// Push without a signature: nobody uses such tables unless told to
+    #[arg(long)]
+    pub(crate) unsigned: bool,
+    /// Show what would be pushed, push nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) named: Named,
     /// Print JSON

@@ -6,12 +6,14 @@
 //! | `source` | where manifests and blobs come from; layouts, archives |
 //! | `registry` | registries, with mirrors |
 //! | `mirror` | which registry stands in for which |
+//! | `artifacts` | what is kept beside an image and about it |
 //! | `docker_archive` | what `docker save` writes |
 //! | `layer` | any bytes of a layer's tar stream: fetched, decoded, verified, kept |
 //! | `open` | an image: its table, its tree, content of its files |
 //!
 //! Everything here blocks. Bytes of a file are given only after the span that holds them was checked against the table.
 
+mod artifacts;
 mod docker_archive;
 mod layer;
 mod mirror;

@@ -16,9 +16,10 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
+use super::artifacts;
 use super::source::{Found, ImageSource, SourceError, lead};
 use crate::digest::OciDigest;
-use crate::manifest::{Descriptor, LONGEST, Platform};
+use crate::manifest::{Descriptor, LONGEST, Manifest, Platform};
 use crate::reference::{Reference, TagOrDigest};
 use crate::registry::{BlobReader, Kind, Options, RawManifest, RegistryError, Repository};
 
@@ -220,6 +221,14 @@ impl ImageSource for RegistrySource {
 
     fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
+    }
+
+    fn artifacts(&self, found: &Found, kind: &str) -> Vec<Manifest> {
+        // Mirrors need not have what was pushed about an image.
+        let listed = self.runtime.block_on(artifacts::referrers(self.home(), found, kind));
+        artifacts::of_kind(found, listed, kind, &|descriptor| {
+            Ok(self.runtime.block_on(self.by_digest(&descriptor.digest))?.bytes)
+        })
     }
 }
 

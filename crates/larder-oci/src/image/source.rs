@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::ImageReference;
 use super::docker_archive::DockerArchive;
+use super::{ImageReference, artifacts};
 use crate::digest::OciDigest;
 use crate::layout::{LayoutError, LayoutReader};
 use crate::manifest::{Descriptor, Document, Index, LONGEST, Manifest, ManifestError, Platform};
@@ -96,6 +96,8 @@ pub struct Found {
     pub digest: OciDigest,
     /// What it says.
     pub manifest: Manifest,
+    /// Artifacts that the index lists in which it was found.
+    pub beside: Vec<Descriptor>,
 }
 
 /// Gives an image. Blocks; may be used by several threads.
@@ -120,6 +122,13 @@ pub trait ImageSource: Send + Sync {
 
     /// Bytes of blobs that were moved so far, in ranges and whole.
     fn moved(&self) -> u64;
+
+    /// Manifests of artifacts of this type that are about a manifest: its referrers, and what is beside it; a few at most, and those that can be
+    /// had within seconds. Nothing proves that they are what they say.
+    fn artifacts(&self, found: &Found, kind: &str) -> Vec<Manifest> {
+        let _ = (found, kind);
+        Vec::new()
+    }
 }
 
 /// The name of a platform: `linux/arm64/v8`.
@@ -161,6 +170,7 @@ pub(super) fn lead(
 ) -> Result<Found, SourceError> {
     let mut bytes = bytes;
     let mut document = Document::parse(&bytes, said)?;
+    let mut beside = Vec::new();
     // An index may hold an index; nobody needs more.
     for _ in 0..3 {
         match document {
@@ -170,10 +180,11 @@ pub(super) fn lead(
                 {
                     return Err(SourceError::NoImage(manifest.kind().to_owned()));
                 }
-                return Ok(Found { digest: OciDigest::sha256(&bytes), bytes, manifest });
+                return Ok(Found { digest: OciDigest::sha256(&bytes), bytes, manifest, beside });
             }
             Document::Index(index) => {
                 bytes = fetch(choose(&index, platform)?)?;
+                beside.extend(index.manifests.into_iter().filter(artifacts::may_be));
                 document = Document::parse(&bytes, None)?;
             }
         }
@@ -293,6 +304,12 @@ impl ImageSource for LayoutSource {
 
     fn moved(&self) -> u64 {
         self.moved.load(Ordering::Relaxed)
+    }
+
+    fn artifacts(&self, found: &Found, kind: &str) -> Vec<Manifest> {
+        let Files::Layout(layout) = &self.files else { return Vec::new() };
+        let fetch = |descriptor: &Descriptor| Ok(layout.fetch(descriptor, LONGEST as u64)?);
+        artifacts::of_kind(found, layout.index().manifests.clone(), kind, &fetch)
     }
 }
 

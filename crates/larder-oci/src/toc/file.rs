@@ -23,7 +23,8 @@ use super::section::{FRAME, Frame, Section, SectionKind};
 use crate::layout::ReadAt;
 
 const MAGIC: &[u8; 8] = b"LARDRTOC";
-const VERSION: u16 = 1;
+/// The version of the format.
+pub const VERSION: u16 = 1;
 const HEAD: u64 = 16;
 const FOOT: u64 = 88;
 const LONGEST_DIRECTORY: u32 = 64 << 20;

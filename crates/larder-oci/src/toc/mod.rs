@@ -27,7 +27,7 @@ mod spans;
 
 use std::io;
 
-pub use file::Identity;
+pub use file::{Identity, VERSION as FORMAT};
 pub use image::{ImageToc, diff_ids};
 pub use index::{IndexError, IndexOptions, Indexed, Mismatch, index_layer};
 pub use layer::{LayerInfo, LayerToc};

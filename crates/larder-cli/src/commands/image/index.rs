@@ -33,6 +33,7 @@ pub(super) fn index(context: &Context, args: &IndexArgs) -> Result<Exit, Exit> {
         write(&toc, path).map_err(failed)?;
     }
     let (known, made) = (told.known.load(Ordering::Relaxed), told.made.load(Ordering::Relaxed));
+    let foreign = told.foreign.load(Ordering::Relaxed);
     let packed: u64 = toc.layers().iter().map(|layer| layer.info().blob_size).sum();
     let size: u64 = toc.layers().iter().map(|layer| layer.info().size).sum();
     let table: u64 = toc.layers().iter().map(larder::oci::toc::LayerToc::packed_size).sum();
@@ -42,16 +43,18 @@ pub(super) fn index(context: &Context, args: &IndexArgs) -> Result<Exit, Exit> {
         let layers = toc.layers().iter().map(|layer| serde_json::to_value(layer.info()).unwrap_or_default());
         printer.json(&json!({
             "version": 1, "image": args.image.to_string(), "manifest": manifest, "identity": identity,
-            "layers": layers.collect::<Vec<_>>(), "known": known, "made": made, "moved": source.source.moved(),
+            "layers": layers.collect::<Vec<_>>(), "known": known, "made": made, "foreign": foreign, "moved": source.source.moved(),
             "table_bytes": table, "output": args.output,
         }));
         return Ok(Exit::Success);
     }
     let layers = units::counted(toc.layers().len(), "layer", "layers");
-    let how = match (known, made) {
-        (_, 0) => "all known".to_owned(),
-        (0, _) => "all indexed".to_owned(),
-        _ => format!("{known} known, {made} indexed"),
+    let how = match (known, foreign, made) {
+        (_, 0, 0) => "all known".to_owned(),
+        (0, 0, _) => "all indexed".to_owned(),
+        (0, _, 0) => "all by others' tables".to_owned(),
+        (_, 0, _) => format!("{known} known, {made} indexed"),
+        _ => format!("{known} known, {foreign} by others' tables, {made} indexed"),
     };
     let (packed, size) = (units::bytes(packed), units::bytes(size));
     printer.data(format_args!("{layers} ({how}): {packed}, {size} unpacked; table {}", units::bytes(table)));

@@ -10,8 +10,12 @@ mod index;
 mod inspect;
 mod ls;
 mod open;
+mod push_toc;
 mod show;
+mod signing;
 mod status;
+mod told;
+mod verify;
 
 use super::Context;
 use crate::cli::ImageCommand;
@@ -29,6 +33,8 @@ pub(super) fn image(context: &Context, command: &ImageCommand) -> Result<Exit, E
         ImageCommand::Export(args) => export::export(context, args),
         ImageCommand::Inspect(args) => inspect::inspect(context, args),
         ImageCommand::Status(args) => status::status(context, args),
+        ImageCommand::PushToc(args) => push_toc::push_toc(context, args),
+        ImageCommand::Verify(args) => verify::verify(context, args),
         ImageCommand::Cache(command) => cache::cache(context, command),
     }
 }

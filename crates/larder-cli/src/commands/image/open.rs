@@ -1,28 +1,25 @@
-//! What the subcommands share: the source of an image, its table (known or made now, with progress), its tree.
+//! What the subcommands share: the source of an image, its table (known, others' or made now), its tree.
 
 use std::ffi::OsStr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use larder::Cache;
-use larder::image::{ImageError, Indexer, Progress, StoreSpans};
+use larder::image::{Foreign, ImageError, Indexer, StoreSpans};
 use larder::oci::OciDigest;
 use larder::oci::image::{Image, ImageReference, ImageSource, Mirror, NoSpans, SpanCache};
-use larder::oci::manifest::{Descriptor, Platform};
+use larder::oci::manifest::Platform;
 use larder::oci::toc::{ImageToc, IndexOptions};
-use larder::oci::tree::{MergeRule, NodeId, printable};
+use larder::oci::tree::{MergeRule, NodeId};
 use larder::remote::tiers::Runtime;
 use larder::store::Store;
 
+use super::signing::{self, Signing};
+use super::told::Told;
 use crate::cli::{Merge, Named};
 use crate::commands::{Context, cache};
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::units;
-
-/// Time between two words of progress where nothing can be drawn over.
-const TOLD_EVERY: Duration = Duration::from_secs(5);
 
 /// Mirrors, beside those that are named with `--mirror`.
 const MIRRORS: &str = "LARDER_REGISTRY_MIRRORS";
@@ -97,12 +94,15 @@ pub(super) fn indexer_and_store(context: &Context, named: &Named) -> Result<(Ind
     options.limits.entries = named.max_entries;
     options.limits.logical = named.max_size;
     let store = cache::open_if_any(context)?;
-    Ok((Indexer::new(store.clone().map(Cache::from), options), store))
+    let Signing { trust, namespace, .. } = signing::signing(context, store.as_ref())?;
+    let (ask, unsigned) = (!named.no_remote_toc, named.trust_unsigned_toc);
+    let foreign = Foreign { trust, namespace, ask, unsigned };
+    Ok((Indexer::new(store.clone().map(Cache::from), options).foreign(foreign), store))
 }
 
 /// The table of an image: what is known, and what is not known made now.
 pub(super) fn toc(context: &Context, source: &Source, indexer: &Indexer) -> Result<(ImageToc, Told), Exit> {
-    let told = Told::new(&context.printer);
+    let told = Told::new(&context.printer, context.verbose);
     let made = loop {
         let made = indexer.index(&*source.source, &source.platform, &|progress| told.hear(&progress));
         // What is wrong may be right elsewhere. Each time there is a place less.
@@ -121,10 +121,11 @@ pub(super) fn toc(context: &Context, source: &Source, indexer: &Indexer) -> Resu
 pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named) -> Result<Opened, Exit> {
     let source = source(context, reference, named)?;
     let (indexer, store) = indexer_and_store(context, named)?;
-    let (toc, _) = toc(context, &source, &indexer)?;
+    let (toc, told) = toc(context, &source, &indexer)?;
     let cache: Arc<dyn SpanCache> = match store {
-        Some(store) => Arc::new(StoreSpans::new(store)),
-        None => Arc::new(NoSpans),
+        // What is read by a table that nobody believes is not kept, and does not drop what is.
+        Some(store) if !told.is_unbelieved() => Arc::new(StoreSpans::new(store)),
+        _ => Arc::new(NoSpans),
     };
     let rule = match named.merge {
         Merge::Overlay => MergeRule::Overlay,
@@ -133,95 +134,4 @@ pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named)
     let image =
         Image::open(toc, rule, &source.source, &cache).map_err(|error| fail(&context.printer, &error, ""))?;
     Ok(Opened { image, source: source.source, _runtime: source._runtime })
-}
-
-/// Tells how far indexing is.
-pub(super) struct Told {
-    printer: Printer,
-    total: AtomicU64,
-    /// Bytes read of each layer.
-    read: Mutex<Vec<u64>>,
-    pub(super) known: AtomicU64,
-    pub(super) made: AtomicU64,
-    last: Mutex<Instant>,
-    begun: Instant,
-}
-
-impl Told {
-    fn new(printer: &Printer) -> Self {
-        let now = Instant::now();
-        Self {
-            printer: printer.clone(),
-            total: AtomicU64::new(0),
-            read: Mutex::default(),
-            known: AtomicU64::new(0),
-            made: AtomicU64::new(0),
-            last: Mutex::new(now),
-            begun: now,
-        }
-    }
-
-    fn hear(&self, progress: &Progress<'_>) {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        match progress {
-            Progress::Layers(layers) => {
-                let total = layers.iter().map(|layer: &Descriptor| layer.size).sum();
-                self.total.store(total, Ordering::Relaxed);
-                read.resize(layers.len(), 0);
-            }
-            Progress::Known(_) => drop(self.known.fetch_add(1, Ordering::Relaxed)),
-            Progress::Made(layer, toc) => {
-                self.made.fetch_add(1, Ordering::Relaxed);
-                let info = toc.info();
-                let line = format!(
-                    "layer {:>2}  {}  {} of {}, {}, {}",
-                    layer + 1,
-                    &info.blob.hex()[..12],
-                    units::bytes(info.blob_size),
-                    units::bytes(info.size),
-                    units::counted(usize::try_from(info.entries).unwrap_or(usize::MAX), "entry", "entries"),
-                    units::counted(usize::try_from(info.spans).unwrap_or(usize::MAX), "span", "spans"),
-                );
-                self.printer.progress(None);
-                self.printer.talk(line);
-            }
-            Progress::Dropped(layer, dropped) => {
-                let one = &dropped[0];
-                let more = dropped.len() - 1;
-                let and = if more == 0 { String::new() } else { format!(", and {more} more") };
-                let (name, entry) = (printable(&one.name), printable(&one.entry));
-                let message = format!(
-                    "layer {}: `{name}` of `{entry}` is left out{and}: no container gets it",
-                    layer + 1
-                );
-                self.printer.progress(None);
-                self.printer.warning(message, None);
-            }
-            Progress::Read(layer, bytes) => {
-                read[*layer] = *bytes;
-                let sum: u64 = read.iter().sum();
-                drop(read);
-                self.tell(sum);
-            }
-        }
-    }
-
-    fn tell(&self, read: u64) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = if self.printer.redraws() { Duration::from_millis(100) } else { TOLD_EVERY };
-        if last.elapsed() < pause {
-            return;
-        }
-        *last = Instant::now();
-        let total = self.total.load(Ordering::Relaxed);
-        let rate = units::bytes(
-            u64::try_from(u128::from(read) * 1000 / self.begun.elapsed().as_millis().max(1)).unwrap_or(0),
-        );
-        let line = format!("indexing: {} of {}, {rate}/s", units::bytes(read), units::bytes(total));
-        self.printer.progress(Some(&line));
-    }
-
-    fn end(&self) {
-        self.printer.progress(None);
-    }
 }

@@ -19,7 +19,8 @@ pub(super) fn status(context: &Context, args: &InspectArgs) -> Result<Exit, Exit
     let config = source.source.content(&found.manifest.config).map_err(failed)?;
     let diff_ids = diff_ids(&config).map_err(|error| fail(printer, &error, error.hint()))?;
     for (at, (layer, diff_id)) in found.manifest.layers.iter().zip(diff_ids).enumerate() {
-        let table = indexer.known_table(layer, diff_id);
+        let (table, foreign) = indexer.known_table(layer, diff_id).unzip();
+        let foreign = foreign.flatten();
         let size = table.as_ref().map(|table| table.info().size);
         let here = table
             .as_ref()
@@ -28,13 +29,17 @@ pub(super) fn status(context: &Context, args: &InspectArgs) -> Result<Exit, Exit
         if args.json {
             printer.json(&json!({
                 "layer": at, "digest": layer.digest.to_string(), "diff_id": diff_id.to_string(), "compressed": layer.size,
-                "indexed": table.is_some(), "size": size, "present": here,
+                "indexed": table.is_some(), "foreign": foreign.is_some(),
+                "key": foreign.and_then(|one| one.signed_by), "size": size, "present": here,
             }));
             continue;
         }
         let what = match size {
             None => "not indexed".to_owned(),
-            Some(size) => format!("indexed, {} of {} here", units::bytes(here), units::bytes(size)),
+            Some(size) => {
+                let how = if foreign.is_some() { "table by others" } else { "indexed" };
+                format!("{how}, {} of {} here", units::bytes(here), units::bytes(size))
+            }
         };
         let packed = units::bytes(layer.size);
         printer.data(format_args!(
