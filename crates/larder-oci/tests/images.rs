@@ -1,6 +1,6 @@
 //! Images end to end, without a registry: layouts are indexed, opened, and read by their tables alone. Every hard case, packed in every way,
 //! must make the tree that it should; every span must decode alone.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -284,4 +284,149 @@ fn a_flipped_byte_in_a_table_is_an_error_or_changes_nothing() {
             assert_eq!(opened.info(), toc.info());
         }
     }
+}
+
+/// A Python that has the module `zstandard`, in an environment of its own; nothing, and a word, where there is none.
+fn python() -> Option<std::path::PathBuf> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("toc-reader");
+    let python = folder.join("bin/python");
+    let has = |python: &Path| {
+        std::process::Command::new(python)
+            .args(["-c", "import zstandard"])
+            .output()
+            .is_ok_and(|done| done.status.success())
+    };
+    if !has(&python) {
+        let run = |program: &Path, arguments: &[&str]| {
+            std::process::Command::new(program)
+                .args(arguments)
+                .output()
+                .is_ok_and(|done| done.status.success())
+        };
+        let made = run(Path::new("python3"), &["-m", "venv", &folder.to_string_lossy()])
+            && run(
+                &python,
+                &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "zstandard==0.25.0"],
+            );
+        if !made || !has(&python) {
+            assert!(std::env::var_os("REQUIRE_CLIENTS").is_none(), "python3 with venv and pip is required");
+            eprintln!("SKIPPED: the second reader of tables: python3 with venv and pip is not here");
+            return None;
+        }
+    }
+    Some(python)
+}
+
+#[test]
+fn the_second_reader_lists_tables_and_decodes_spans() {
+    use larder_testing::layers::{Item, Tar};
+    let Some(python) = python() else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/toc_reader.py");
+    assert!(std::fs::read_to_string(&script).unwrap().lines().count() <= 150, "it is to be a short one");
+    let items = (0..12)
+        .map(|at| Item::file(format!("file-{at}"), noise(40_000 + at * 1000, at as u64 + 1)).owner(1, 2));
+    let more = [
+        Item::symlink("link", "file-1"),
+        Item::folder("d").xattr("user.a", "b"),
+        Item::file("zeros", vec![0; 9 << 20]),
+        Item::char_device("c", 1, 3),
+    ];
+    let tar = Tar::of(items.chain(more));
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for packing in Packing::ALL {
+        let blob = packing.pack(&tar);
+        let mut options = IndexOptions::default();
+        options.span = SpanRule::of_span(96 << 10).unwrap();
+        let toc = index_layer(&blob[..], &options, &mut |_| {}).unwrap().toc;
+        let mut file = Vec::new();
+        toc.write_to(&mut file).unwrap();
+        std::fs::write(at("toc"), file).unwrap();
+        std::fs::write(at("blob"), &blob).unwrap();
+        let read = |arguments: &[&str]| {
+            let done = std::process::Command::new(&python).arg(&script).args(arguments).output().unwrap();
+            assert!(
+                done.status.success(),
+                "{packing:?} {arguments:?}: {}",
+                String::from_utf8_lossy(&done.stderr)
+            );
+            done.stdout
+        };
+        let listed: Vec<serde_json::Value> = String::from_utf8(read(&["list", &at("toc")]))
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        let entries: Vec<larder_oci::layer::Entry> = toc.entries().collect::<Result<_, _>>().unwrap();
+        assert_eq!(listed.len(), entries.len());
+        for (listed, entry) in listed.iter().zip(&entries) {
+            assert_eq!(listed["path"].as_str().unwrap().as_bytes(), entry.path);
+            assert_eq!(
+                (listed["uid"].as_u64(), listed["mode"].as_u64()),
+                (Some(entry.uid.into()), Some(entry.mode.into()))
+            );
+            if entry.content.stored > 0 {
+                assert_eq!(listed["at"].as_u64(), Some(entry.content.at), "{packing:?} {listed}");
+            }
+        }
+        // Some of many: a Python a span.
+        for span in (0..toc.spans().len()).step_by((toc.spans().len() / 9).max(1)) {
+            let bytes = toc.bytes_of(span);
+            let of = |byte: u64| usize::try_from(byte).unwrap();
+            let found = read(&["span", &at("toc"), &at("blob"), &span.to_string()]);
+            assert!(found == tar[of(bytes.start)..of(bytes.end)], "{packing:?}: span {span}");
+        }
+    }
+}
+
+/// A zstd frame that is not compressed, and says that it needs a window of `1 << log` bytes.
+fn stored_frame(tar: &[u8], log: u8) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, (log - 10) << 3];
+    frame.extend_from_slice(&(u32::try_from(tar.len()).unwrap() << 3 | 1).to_le_bytes()[..3]);
+    frame.extend_from_slice(tar);
+    frame
+}
+
+#[test]
+fn every_limit_is_an_error_that_names_the_entry() {
+    use larder_oci::layer::tar::Fault;
+    use larder_oci::toc::IndexError;
+    use larder_testing::layers::{Item, Tar};
+    let index = |blob: &[u8], limits: Limits| {
+        let mut options = IndexOptions::default();
+        options.limits = limits;
+        index_layer(blob, &options, &mut |_| {})
+    };
+    let fault = |items: Vec<Item>, limits: Limits| match index(&Tar::of(items), limits) {
+        Err(IndexError::Tar(error)) => {
+            (error.fault, error.entry.map(|entry| String::from_utf8_lossy(&entry).into_owned()))
+        }
+        other => panic!("{other:?}"),
+    };
+    let named = |name: &str| Some(name.to_owned());
+    let files = |count: usize| (0..count).map(|at| Item::file(format!("f{at}"), "1234")).collect::<Vec<_>>();
+    let few = Limits { entries: 3, ..Limits::default() };
+    assert_eq!(fault(files(4), few), (Fault::TooMany, named("f3")));
+    assert!(index(&Tar::of(files(3)), few).is_ok());
+    let small = Limits { logical: 10, ..Limits::default() };
+    assert_eq!(fault(files(3), small), (Fault::TooLarge, named("f2")));
+    let terse = Limits { metadata: 100, ..Limits::default() };
+    let wordy = vec![Item::file("a", ""), Item::file("b", "").xattr("user.x", vec![b'x'; 99])];
+    assert_eq!(fault(wordy, terse), (Fault::TooMuchMetadata, named("b")));
+    // Holes are counted.
+    let holes = Item::file("holes", "x").pax_sparse_01(&[(0, 1)], 1 << 50);
+    assert_eq!(fault(vec![holes], Limits::default()), (Fault::TooLarge, named("holes")));
+    let header = Item::file("f", "").pax("comment", vec![b'x'; (1 << 20) + 1]);
+    assert_eq!(fault(vec![Item::file("before", ""), header], Limits::default()).0, Fault::LongExtension);
+    let map: Vec<(u64, u64)> = (0..90_000).map(|at| (at * 10_000_000_000, 0)).collect();
+    let sparse = Item::file("map", "").pax_sparse_10(&map, 1 << 60);
+    assert_eq!(
+        fault(vec![sparse], Limits { logical: u64::MAX, ..Limits::default() }),
+        (Fault::LongSparse, named("map"))
+    );
+
+    let tar = Tar::of(files(3));
+    assert!(index(&stored_frame(&tar, 27), Limits::default()).is_ok());
+    let error = index(&stored_frame(&tar, 28), Limits::default()).unwrap_err();
+    assert!(matches!(error, IndexError::Zstd { .. }), "{error}");
 }

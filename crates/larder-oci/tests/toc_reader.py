@@ -1,45 +1,31 @@
 #!/usr/bin/env python3
-"""A second reader of `.toc` files (docs/formats/toc.md): lists a layer's entries, or decodes a span of its blob.
-
-    toc_reader.py list FILE.toc
-    toc_reader.py span FILE.toc BLOB NUMBER > bytes
-
-Needs the module `zstandard`; checks no digests.
-"""
-import io, json, struct, sys, zlib
-import zstandard
-
-KINDS = "fdlhcbp"
-
+"""A second reader of `.toc` files (docs/formats/toc.md), which checks no digests: `toc_reader.py list FILE.toc` lists a
+layer's entries, `toc_reader.py span FILE.toc BLOB NUMBER > bytes` decodes a span. Needs the module `zstandard`."""
+import io, json, struct, sys, zlib, zstandard
 
 class Cursor:
     def __init__(self, data):
         self.data, self.at = data, 0
-
     def number(self):
         value = shift = 0
         while True:
-            byte = self.data[self.at]
-            self.at += 1
+            byte = self.take(1)[0]
             value |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 return value
-
     def signed(self):
         value = self.number()
         return (value >> 1) ^ -(value & 1)
-
     def take(self, length):
         self.at += length
         return self.data[self.at - length:self.at]
-
     def bytes(self):
         return self.take(self.number())
-
+    def text(self):
+        return self.bytes().decode("utf-8", "surrogateescape")
     def more(self):
         return self.at < len(self.data)
-
 
 def sections(path):
     data = open(path, "rb").read()
@@ -58,7 +44,6 @@ def sections(path):
         assert len(found[layer, kind]) == size
     return found
 
-
 def entries(section):
     cursor = Cursor(section)
     while cursor.more():
@@ -67,32 +52,27 @@ def entries(section):
         kind, shared, name, mode, uid, gid, time, nanos, size, place, target, device, extra = (Cursor(block.bytes()) for _ in range(13))
         path, seconds, end = b"", 0, 0
         for _ in range(count):
-            what = KINDS[kind.take(1)[0]]
+            what = "fdlhcbp"[kind.take(1)[0]]
             path = path[:shared.number()] + name.bytes()
             seconds += time.signed()
-            entry = dict(type=what, path=path.decode("utf-8", "surrogateescape"), mode=mode.number(), uid=uid.number(), gid=gid.number(), seconds=seconds, nanos=nanos.number())
-            if what == "f":
-                entry["size"] = size.number()
-            if what in "lh":
-                entry["target"] = target.bytes().decode("utf-8", "surrogateescape")
-            if what in "cb":
-                entry["device"] = [device.number(), device.number()]
-            xattrs = {extra.bytes().decode(): extra.bytes().hex() for _ in range(extra.number())}
-            if xattrs:
-                entry["xattrs"] = xattrs
+            numbers = dict(mode=mode.number(), uid=uid.number(), gid=gid.number(), seconds=seconds, nanos=nanos.number())
+            entry = dict(type=what, path=path.decode("utf-8", "surrogateescape"), **numbers)
+            own = dict(f=("size", size.number), l=("target", target.text), h=("target", target.text),
+                       c=("device", lambda: [device.number(), device.number()]))
+            for name_of, read in [own["c" if what == "b" else what]] if what not in "dp" else []:
+                entry[name_of] = read()
+            entry["xattrs"] = {extra.text(): extra.bytes().hex() for _ in range(extra.number())}
             stored = 0
             if what == "f":
                 pieces, stored = extra.number(), entry["size"]
                 if pieces:
                     stored = extra.number()
                     entry["sparse"] = [[extra.number(), extra.number()] for _ in range(pieces - 1)]
+            end = (end + 511) // 512 * 512 + 512
             if stored:
-                entry["at"] = (end + 511) // 512 * 512 + 512 + place.signed()
+                entry["at"] = end + place.signed()
                 end = entry["at"] + stored
-            else:
-                end = (end + 511) // 512 * 512 + 512
             yield entry
-
 
 def spans(section):
     cursor, out, bit, window = Cursor(section), 0, 0, 0
@@ -109,41 +89,37 @@ def spans(section):
             window, end = window + length, at + length
         yield dict(out=out, bit=bit, start=start, header_bit=header_bit, header=header, header_bits=header_bits, runs=runs)
 
+def empty_block():
+    """A dynamic block of 97 bits without content: so many of them move what follows to any place in a byte."""
+    value = length = 0
+    # Lengths of the code of lengths, for 16, 17, 18, …, 1: then 18 is 0, 1 is 01, 17 is 11 (lowest bit first).
+    lengths = [(bits, 3) for bits in [0, 2, 1] + [0] * 14 + [2]]
+    zeros = [(0, 1), (138 - 11, 7), (0, 1), (108 - 11, 7), (3, 2), (10 - 3, 3)]
+    for bits, count in [(4, 3), (0, 5), (0, 5), (14, 4)] + lengths + zeros + [(1, 2), (1, 2), (0, 1)]:
+        value, length = value | bits << length, length + count
+    return value
 
 def inflate(span, blob, windows, length):
     dictionary = bytearray(32768)
     for at, size, place in span["runs"]:
         dictionary[at:at + size] = windows[place:place + size]
-    # Bits are moved so that the block's header (its copy, if the span begins behind it) is at a byte's begin.
-    bits = int.from_bytes(blob[span["bit"] // 8:], "little") >> span["bit"] % 8
-    left = (len(blob) * 8 - span["bit"] + 7) // 8
-    out = b""
+    bits, count = 0, 0
     if span["start"] == 1:
-        header = int.from_bytes(span["header"], "little")
-        if header >> 1 & 3 == 0:  # stored: bytes that are left of it, then blocks at a byte's begin
-            size = int.from_bytes(span["header"], "little") >> (span["header_bits"] - 32) & 0xFFFF
-            size -= (span["bit"] - span["header_bit"] - span["header_bits"]) // 8
-            at = span["bit"] // 8
-            out = bytes(blob[at:at + size][:length])
-            if len(out) == length:
-                return out
-            rest = dict(span, start=0, bit=(at + size) * 8, runs=[(0, 32768, 0)])
-            last = header & 1
-            return out + (members(blob[at + size + 8:], length - len(out)) if last else inflate(rest, blob, (bytes(dictionary) + out)[-32768:], length - len(out)))
-        bits, left = bits << span["header_bits"] | header, left + len(span["header"])
+        bits, count = int.from_bytes(span["header"], "little"), span["header_bits"]
+        if bits >> 1 & 3 == 0:  # stored: what is left of the block, then what follows it
+            at = span["bit"] // 8 + (bits >> count - 32 & 0xFFFF) - (span["bit"] - span["header_bit"] - count) // 8
+            out = bytes(blob[span["bit"] // 8:at][:length])
+            if len(out) < length and bits & 1:
+                return out + members(blob[at + 8:], length - len(out))
+            rest = dict(span, start=0, bit=at * 8, runs=[(0, 32768, 0)])
+            return out + (inflate(rest, blob, (bytes(dictionary) + out)[-32768:], length - len(out)) if len(out) < length else b"")
+    # zlib wants whole bytes: empty blocks come first, so many that all that follows stays where it was within its bytes.
+    for _ in range((span["bit"] - count) % 8):
+        bits, count = bits << 97 | empty_block(), count + 97
+    bits |= int.from_bytes(blob[span["bit"] // 8:], "little") >> span["bit"] % 8 << count
     decoder = zlib.decompressobj(-15, zdict=bytes(dictionary))
-    # Behind the last block of a member its trailer begins at a byte of the blob, not of what was moved: found by what was used.
-    stream = (bits & (1 << left * 8) - 1).to_bytes(left, "little")
-    out = decoder.decompress(stream, length)
-    if len(out) == length:
-        return out
-    assert decoder.eof, "a span ends within a block"
-    used = span["bit"] - span["header_bits"] * (span["start"] == 1) + (len(stream) - len(decoder.unused_data)) * 8
-    for end in (used // 8 - 1, used // 8, used // 8 + 1, used // 8 + 2):  # the end of the last byte, in the blob's own bytes
-        if blob[end + 8:end + 10] == b"\x1f\x8b":
-            return out + members(blob[end + 8:], length - len(out))
-    raise AssertionError("there is no next member")
-
+    out = decoder.decompress(bits.to_bytes((len(blob) * 8 - span["bit"] + count + 7) // 8, "little"), length)
+    return out if len(out) == length else out + members(decoder.unused_data[8:], length - len(out))
 
 def members(blob, length):
     out = b""
@@ -153,26 +129,22 @@ def members(blob, length):
         blob = decoder.unused_data
     return out
 
-
 def main():
     found = sections(sys.argv[2])
     layer = min(number for number, kind in found if kind == 1)
     info = json.loads(found[layer, 1])
     if sys.argv[1] == "list":
-        for entry in entries(found[layer, 2]):
-            print(json.dumps(entry))
-        return
+        return [print(json.dumps(entry)) for entry in entries(found[layer, 2])]
     blob, number, all_spans = open(sys.argv[3], "rb").read(), int(sys.argv[4]), list(spans(found[layer, 3]))
     ends = [span["out"] for span in all_spans[1:]] + [info["size"]]
     first = max(at for at in range(number + 1) if all_spans[at]["start"] != 2)
     span, length = all_spans[first], ends[number] - all_spans[first]["out"]
+    data = blob[span["bit"] // 8:]
     if info["compression"] == "gzip":
         data = inflate(span, blob, found[layer, 5], length)
-    else:
-        data = blob[span["bit"] // 8:]
-        if info["compression"] == "zstd":
-            data = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(io.BytesIO(data), read_across_frames=True).read(length)
+    elif info["compression"] == "zstd":
+        reader = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        data = reader.stream_reader(io.BytesIO(data), read_across_frames=True).read(length)
     sys.stdout.buffer.write(data[all_spans[number]["out"] - span["out"]:length])
-
 
 main()

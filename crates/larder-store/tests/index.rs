@@ -553,3 +553,31 @@ fn child_process() {
         other => panic!("no role `{other}`"),
     }
 }
+
+#[test]
+fn a_flipped_letter_in_the_schema_is_met_and_mended_by_the_next_open() {
+    let flips = [
+        ("CREATE TABLE results", "CREATE TABLE rasults"),
+        ("last_used INTEGER", "lust_used INTEGER"),
+        ("UNIQUE (namespace, key)", "UNIQUE (namespace, kex)"),
+    ];
+    for (is, becomes) in flips {
+        let (home, index) = fresh();
+        put(&index, b"k", b"v", Condition::Always, 1);
+        drop(index);
+        // Out of the log, into the file.
+        raw(home.path()).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        let path = home.path().join("index.db");
+        let mut bytes = fs::read(&path).unwrap();
+        let at = bytes.windows(is.len()).position(|window| window == is.as_bytes()).unwrap();
+        bytes[at..at + is.len()].copy_from_slice(becomes.as_bytes());
+        fs::write(&path, bytes).unwrap();
+        // Met, at the latest when it is asked; then mended, at the latest by the next.
+        let met = Index::open(&IndexOptions::in_home(home.path()))
+            .map(|opened| opened.recovered.is_none() && opened.index.get_result("default", b"k").is_ok());
+        assert!(!met.unwrap_or(false), "{becomes}");
+        let index = open(home.path()).index;
+        assert_eq!(put(&index, b"k", b"new", Condition::Always, 2), Outcome::Created, "{becomes}");
+        assert_eq!(payload(&index, b"k"), Some(b"new".to_vec()), "{becomes}");
+    }
+}

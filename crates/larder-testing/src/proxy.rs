@@ -27,7 +27,7 @@ mod fault;
 mod http;
 
 pub use counts::{Bytes, Counts, Seen};
-pub use fault::{Fault, Place, Rule};
+pub use fault::{Asked, Fault, Place, Reply, Rule};
 
 /// A proxy in front of one server. Ends when it is dropped.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ struct Shared {
     address: SocketAddr,
     upstream: SocketAddr,
     rules: Mutex<Vec<Rule>>,
+    gate: Mutex<fault::Gate>,
     counts: Mutex<Counts>,
     seen: Mutex<Vec<Seen>>,
     round_trip: AtomicU64,
@@ -68,6 +69,7 @@ impl Proxy {
             address: listener.local_addr().expect("it is bound"),
             upstream,
             rules: Mutex::default(),
+            gate: Mutex::default(),
             counts: Mutex::default(),
             seen: Mutex::default(),
             round_trip: AtomicU64::new(0),
@@ -93,6 +95,12 @@ impl Proxy {
     /// Adds a rule, after those that are there.
     pub fn rule(&self, rule: Rule) {
         lock(&self.shared.rules).push(rule);
+    }
+
+    /// Has `gate` look at every request before the rules do; what it gives is answered in place of the server. It takes the place of the
+    /// gate before. For what is no accident of a network: logins, redirects, limits.
+    pub fn gate(&self, gate: impl FnMut(&Asked) -> Option<Reply> + Send + 'static) {
+        lock(&self.shared.gate).0 = Some(Box::new(gate));
     }
 
     /// Removes all rules. Requests that are being spoiled go on being so.

@@ -149,3 +149,27 @@ fn an_s3_tier_lets_a_second_process_find_what_the_first_made() {
         assert_eq!(std::fs::read_to_string(folder.path().join("two.txt")).unwrap(), "a\nb\nc\n");
     }
 }
+
+#[test]
+fn an_image_is_read_without_being_pulled() {
+    use larder_testing::layers::{Blob, Item, Packing, Tar, write_layout};
+    let folder = tempfile::tempdir().unwrap();
+    let layer = Tar::of([
+        Item::folder("etc"),
+        Item::file("etc/motd", "hello\n"),
+        Item::file("large", vec![7; 6 << 20]),
+    ]);
+    let layout = folder.path().join("layout");
+    write_layout(&layout, &[Blob::new(&layer, Packing::Gzip)]).unwrap();
+    let reference = format!("oci:{}", layout.display());
+    let run = |path: &str| {
+        let mut command = example("embed_image");
+        command.current_dir(folder.path()).args([&reference, path]);
+        command
+    };
+    let first = said(&mut run("/etc/motd"));
+    assert!(first.starts_with("hello\nmoved "), "{first}");
+    // The table and the part are kept.
+    assert_eq!(said(&mut run("/etc/motd")), "hello\nmoved 0 bytes\n");
+    assert!(refused(&mut run("/etc/none")).contains("there is no `/etc/none`"));
+}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use larder::oci::image::ImageReference;
+use larder::oci::image::{ImageReference, Mirror};
 use larder::oci::manifest::Platform;
 
 #[derive(Debug, Subcommand)]
@@ -73,6 +73,9 @@ pub(crate) struct Named {
     /// For which platform, of an image of several: `linux/arm64` [default: this machine's]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
     pub(crate) platform: Option<Platform>,
+    /// Ask this registry first for what lies in that one; `LARDER_REGISTRY_MIRRORS` has more of them, with commas
+    #[arg(long = "mirror", value_name = "REGISTRY=MIRROR[/PREFIX]", value_parser = parse_mirror)]
+    pub(crate) mirrors: Vec<Mirror>,
     /// How layers are put together
     #[arg(long, value_enum, default_value_t = Merge::Overlay, hide_possible_values = false)]
     pub(crate) merge: Merge,
@@ -118,6 +121,10 @@ fn parse_platform(text: &str) -> Result<Platform, String> {
 fn parse_reference(text: &str) -> Result<ImageReference, String> {
     text.parse()
         .map_err(|error: larder::oci::image::ParseImageReferenceError| format!("{error}; {}", error.hint()))
+}
+
+fn parse_mirror(text: &str) -> Result<Mirror, String> {
+    text.parse().map_err(|error: larder::oci::image::ParseMirrorError| format!("{error}; {}", error.hint()))
 }
 
 #[derive(Debug, Args)]

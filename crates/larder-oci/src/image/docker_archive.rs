@@ -12,11 +12,12 @@ use super::source::{Found, SourceError};
 use crate::digest::{Algorithm, OciDigest};
 use crate::layer::{Compression, Entry, Kind, Limits, Walker};
 use crate::manifest::{Descriptor, LONGEST, Manifest, media_type};
+use crate::reference::Reference;
 
 /// Links that are followed, from layer to layer.
 const MOST_LINKS: usize = 16;
 /// The most members of an archive.
-const MEMBERS: Limits = Limits { entries: 1 << 20, logical: u64::MAX };
+const MEMBERS: Limits = Limits { entries: 1 << 20, logical: u64::MAX, metadata: 256 << 20 };
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -48,6 +49,12 @@ fn clean(path: &[u8]) -> Vec<u8> {
     parts.join(&b'/')
 }
 
+/// Whether two names are of one image: archives have `docker.io/library/app:1` where people write `app:1`.
+fn is_same(one: &str, other: &str) -> bool {
+    let parse = |name: &str| name.parse::<Reference>().ok();
+    one == other || parse(one).is_some_and(|one| parse(other) == Some(one))
+}
+
 impl DockerArchive {
     /// Scans an archive, headers only.
     pub(super) fn open(file: File) -> Result<Self, SourceError> {
@@ -73,6 +80,9 @@ impl DockerArchive {
         }
         walker.finish().map_err(broken)?;
         let mut archive = Self { file, members, images: Vec::new(), layers: Default::default() };
+        if !archive.members.contains_key(&b"manifest.json"[..]) {
+            return Err(SourceError::DockerArchive("there is no `manifest.json` in it"));
+        }
         let list = archive.small("manifest.json")?;
         archive.images = serde_json::from_slice(&list)
             .map_err(|_| SourceError::DockerArchive("its `manifest.json` cannot be read"))?;
@@ -125,7 +135,7 @@ impl DockerArchive {
             (None, several) => Err(SourceError::Several(several.iter().flat_map(tags).collect())),
             (Some(name), images) => images
                 .iter()
-                .find(|image| tags(image).iter().any(|tag| tag == name))
+                .find(|image| tags(image).iter().any(|tag| is_same(tag, name)))
                 .ok_or_else(|| SourceError::NotFound(name.to_owned())),
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::source::{ImageSource, SourceError};
+use crate::digest::OciDigest;
 use crate::manifest::Descriptor;
 use crate::toc::decode::DecodeError;
 use crate::toc::{LayerInfo, LayerToc};
@@ -50,8 +51,14 @@ pub enum ReadError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// What was fetched is not what the table says.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
+    #[error("what came of the layer `{layer}` is not what its table says")]
+    Decode {
+        /// Which, by its blob's digest.
+        layer: OciDigest,
+        /// How it differs.
+        #[source]
+        error: DecodeError,
+    },
     /// The table says that content lies where the layer has none.
     #[error("the table says that content lies behind the end of its layer")]
     Outside,
@@ -63,8 +70,9 @@ impl ReadError {
     pub fn hint(&self) -> String {
         match self {
             Self::Source(error) => error.hint(),
-            Self::Decode(_) | Self::Outside => {
-                "the blob in the registry or the table is damaged: index the image anew".to_owned()
+            Self::Decode { .. } | Self::Outside => {
+                "the blob is damaged where it lies or on the way, or the table is: try `larder image index --force`"
+                    .to_owned()
             }
         }
     }
@@ -187,8 +195,18 @@ impl LazyLayer {
         to
     }
 
-    /// Fetches spans with one request, and hands on each that is wanted.
+    /// Fetches spans, from another place if what came is wrong.
     fn fetch(&self, spans: Range<usize>, sink: &mut dyn FnMut(usize, &[u8])) -> Result<(), ReadError> {
+        loop {
+            match self.fetch_once(spans.clone(), sink) {
+                Err(ReadError::Decode { .. }) if self.source.distrust(&self.descriptor.digest) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Fetches spans with one request, and hands on each that is wanted.
+    fn fetch_once(&self, spans: Range<usize>, sink: &mut dyn FnMut(usize, &[u8])) -> Result<(), ReadError> {
         let begin = self.toc.run_of(spans.start).start;
         let range = self.toc.packed_bytes_of(begin..spans.end);
         let packed = self.source.range(&self.descriptor, range.clone())?;
@@ -203,7 +221,8 @@ impl LazyLayer {
             let part = self.toc.packed_bytes_of(run..last + 1);
             let at = |byte: u64| usize::try_from(byte - range.start).expect("within memory");
             let part = packed.get(at(part.start)..at(part.end.min(range.end))).ok_or(ReadError::Outside)?;
-            for (span, bytes) in self.toc.decode(last, part)? {
+            let wrong = |error| ReadError::Decode { layer: self.descriptor.digest, error };
+            for (span, bytes) in self.toc.decode(last, part).map_err(wrong)? {
                 self.cache.put(self.toc.info(), self.toc.bytes_of(span).start, &bytes);
                 if spans.contains(&span) {
                     sink(span, &bytes);

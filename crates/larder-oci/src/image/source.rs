@@ -1,20 +1,19 @@
-//! Where an image's manifest and blobs come from.
+//! Where an image's manifest and blobs come from; layouts and archives among it.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 
 use super::docker_archive::DockerArchive;
 use super::{ImageReference, artifacts};
 use crate::digest::OciDigest;
 use crate::layout::{LayoutError, LayoutReader};
 use crate::manifest::{Descriptor, Document, Index, LONGEST, Manifest, ManifestError, Platform};
-use crate::reference::{Reference, TagOrDigest};
-use crate::registry::{BlobReader, Options, RegistryError, Repository};
+use crate::registry::RegistryError;
 
 /// An image that cannot be had from where it should be.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +74,9 @@ impl SourceError {
             Self::NotFound(_) => "see that name and tag are right, and that you may read it".to_owned(),
             Self::Several(names) => format!("name one of: {}", names.join(", ")),
             Self::Platform { found, .. } => format!("`--platform` may be: {}", found.join(", ")),
+            Self::File { error, .. } if error.kind() == io::ErrorKind::IsADirectory => {
+                "a layout in a folder is read with `oci:DIR`".to_owned()
+            }
             Self::File { .. } => "see that it is there and may be read".to_owned(),
             Self::NoImage(_) => "an artifact has no root file system".to_owned(),
             Self::Manifest(_) | Self::NoBlob(_) | Self::Short(_) => "push or pull the image again".to_owned(),
@@ -111,6 +113,12 @@ pub trait ImageSource: Send + Sync {
 
     /// Some bytes of a layer; checked by whoever reads them.
     fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError>;
+
+    /// What came of this blob proved to be wrong: whether there is another place to have it from, which is asked from now on.
+    fn distrust(&self, blob: &OciDigest) -> bool {
+        let _ = blob;
+        false
+    }
 
     /// Bytes of blobs that were moved so far, in ranges and whole.
     fn moved(&self) -> u64;
@@ -154,7 +162,7 @@ fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, S
 }
 
 /// The manifest that a document is, or leads to.
-fn lead(
+pub(super) fn lead(
     bytes: Bytes,
     said: Option<&str>,
     platform: &Platform,
@@ -184,101 +192,6 @@ fn lead(
     Err(SourceError::NoImage("an index of indexes of indexes".to_owned()))
 }
 
-/// An image in a registry.
-#[derive(Debug)]
-pub struct RegistrySource {
-    repository: Repository,
-    which: TagOrDigest,
-    name: String,
-    runtime: Handle,
-    moved: AtomicU64,
-}
-
-impl RegistrySource {
-    /// The image of `reference`. Connects to nothing yet.
-    ///
-    /// `runtime` is of several threads, and drives the connections; this is not used on its threads.
-    pub fn open(reference: &Reference, options: Options, runtime: Handle) -> Result<Self, SourceError> {
-        let repository = Repository::open(reference, options)?;
-        Ok(Self {
-            repository,
-            which: reference.which(),
-            name: reference.to_string(),
-            runtime,
-            moved: AtomicU64::new(0),
-        })
-    }
-
-    fn by_digest(&self, descriptor: &Descriptor) -> Result<Bytes, SourceError> {
-        let raw = self.runtime.block_on(self.repository.manifest(descriptor.digest))?;
-        Ok(raw.ok_or(SourceError::NoBlob(descriptor.digest))?.bytes)
-    }
-}
-
-impl ImageSource for RegistrySource {
-    fn manifest(&self, platform: &Platform) -> Result<Found, SourceError> {
-        let raw = self.runtime.block_on(self.repository.manifest(self.which.clone()))?;
-        let raw = raw.ok_or_else(|| SourceError::NotFound(self.name.clone()))?;
-        let said = raw.media_type.clone();
-        lead(raw.bytes, Some(&said), platform, &|descriptor| self.by_digest(descriptor))
-    }
-
-    fn content(&self, descriptor: &Descriptor) -> Result<Bytes, SourceError> {
-        let content = self.runtime.block_on(self.repository.fetch(descriptor, LONGEST))?;
-        content.ok_or(SourceError::NoBlob(descriptor.digest))
-    }
-
-    fn layer(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, SourceError> {
-        let reader = self.runtime.block_on(self.repository.read_blob(&descriptor.digest, ..))?;
-        let reader = reader.ok_or(SourceError::NoBlob(descriptor.digest))?;
-        Ok(Box::new(Blocking { reader, runtime: &self.runtime, piece: Bytes::new(), moved: &self.moved }))
-    }
-
-    fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError> {
-        let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        let bytes = self.runtime.block_on(async {
-            let reader = self.repository.read_blob(&descriptor.digest, range).await?;
-            match reader {
-                Some(reader) => Ok::<_, SourceError>(reader.read_all(length).await?),
-                None => Err(SourceError::NoBlob(descriptor.digest)),
-            }
-        })?;
-        self.moved.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        if bytes.len() == length { Ok(bytes) } else { Err(SourceError::Short(descriptor.digest)) }
-    }
-
-    fn moved(&self) -> u64 {
-        self.moved.load(Ordering::Relaxed)
-    }
-
-    fn artifacts(&self, found: &Found, kind: &str) -> Vec<Manifest> {
-        let listed = self.runtime.block_on(artifacts::referrers(&self.repository, found, kind));
-        artifacts::of_kind(found, listed, kind, &|descriptor| self.by_digest(descriptor))
-    }
-}
-
-/// A registry's answer as a reader that blocks.
-struct Blocking<'a> {
-    reader: BlobReader,
-    runtime: &'a Handle,
-    piece: Bytes,
-    moved: &'a AtomicU64,
-}
-
-impl Read for Blocking<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.piece.is_empty() {
-            let piece = self.runtime.block_on(self.reader.piece()).map_err(io::Error::other)?;
-            let Some(piece) = piece else { return Ok(0) };
-            self.moved.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            self.piece = piece;
-        }
-        let length = into.len().min(self.piece.len());
-        into[..length].copy_from_slice(&self.piece.split_to(length));
-        Ok(length)
-    }
-}
-
 /// What a layout or an archive is read by.
 enum Files {
     Layout(Box<LayoutReader>),
@@ -304,8 +217,14 @@ impl LayoutSource {
     /// # Panics
     /// When it is a registry's.
     pub fn open(reference: &ImageReference) -> Result<Self, SourceError> {
-        let open = |path: &std::path::Path| {
-            File::open(path).map_err(|error| SourceError::File { path: path.display().to_string(), error })
+        let failed = |path: &Path, error| SourceError::File { path: path.display().to_string(), error };
+        let open = |path: &Path| File::open(path).map_err(|error| failed(path, error));
+        // A folder can be opened, but not read as a file.
+        let archive = |path: &Path| match open(path)? {
+            file if file.metadata().is_ok_and(|found| found.is_dir()) => {
+                Err(failed(path, io::ErrorKind::IsADirectory.into()))
+            }
+            file => Ok(file),
         };
         let (files, name) = match reference {
             ImageReference::Layout { path, name } => {
@@ -313,10 +232,10 @@ impl LayoutSource {
                 (Files::Layout(Box::new(LayoutReader::folder(path.clone())?)), name)
             }
             ImageReference::OciArchive { path, name } => {
-                (Files::Layout(Box::new(LayoutReader::archive(open(path)?)?)), name)
+                (Files::Layout(Box::new(LayoutReader::archive(archive(path)?)?)), name)
             }
             ImageReference::DockerArchive { path, name } => {
-                (Files::Docker(DockerArchive::open(open(path)?)?), name)
+                (Files::Docker(DockerArchive::open(archive(path)?)?), name)
             }
             ImageReference::Registry(_) => panic!("a registry is no layout"),
         };

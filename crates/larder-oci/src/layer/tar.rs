@@ -33,11 +33,13 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes of all files, holes counted.
     pub logical: u64,
+    /// Bytes of names, targets and attributes.
+    pub metadata: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 4_000_000, logical: 1 << 40 }
+        Self { entries: 4_000_000, logical: 1 << 40, metadata: 512 << 20 }
     }
 }
 
@@ -90,6 +92,9 @@ pub enum Fault {
     /// More entries than [`Limits::entries`].
     #[error("it has more entries than are allowed")]
     TooMany,
+    /// More bytes than [`Limits::metadata`].
+    #[error("names and attributes of all entries take more than is allowed")]
+    TooMuchMetadata,
     /// More bytes than [`Limits::logical`].
     #[error("its files are larger together than is allowed")]
     TooLarge,
@@ -168,6 +173,7 @@ pub struct Walker {
     limits: Limits,
     entries: u64,
     logical: u64,
+    metadata: u64,
     /// The entry that was read last, for messages.
     last: Option<Vec<u8>>,
     dropped: Vec<DroppedXattr>,
@@ -191,6 +197,7 @@ impl Walker {
             limits,
             entries: 0,
             logical: 0,
+            metadata: 0,
             last: None,
             dropped: Vec::new(),
         }
@@ -389,6 +396,9 @@ impl Walker {
         let Some((map, name, size)) = map else {
             return self.whole_entry(entry, stored, sink);
         };
+        if name.is_some() {
+            self.last.clone_from(&name);
+        }
         let entry = Entry { path: name.unwrap_or(entry.path), size: size.unwrap_or(entry.size), ..entry };
         let half = Half { entry, left: stored, map };
         if half.map.is_whole() {
@@ -441,6 +451,11 @@ impl Walker {
         self.entries += 1;
         if self.entries > self.limits.entries {
             return Err(Fault::TooMany);
+        }
+        let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.metadata += (entry.path.len() + entry.target.len() + xattrs) as u64;
+        if self.metadata > self.limits.metadata {
+            return Err(Fault::TooMuchMetadata);
         }
         self.logical = self.logical.checked_add(entry.size).ok_or(Fault::TooLarge)?;
         if self.logical > self.limits.logical {

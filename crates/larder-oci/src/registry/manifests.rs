@@ -58,15 +58,26 @@ impl Repository {
     pub async fn manifest(&self, which: impl Into<TagOrDigest>) -> Result<Option<RawManifest>> {
         let which = which.into();
         let ask = self.ask_manifest("fetch a manifest", Method::GET, &which);
-        let response = self.wire.send(&ask).await?;
-        match response.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            _ => return Err(self.wire.fail(&ask, response).await),
-        }
-        let media_type = text(response.headers(), &CONTENT_TYPE).unwrap_or_default().to_owned();
-        let said = content_digest(response.headers());
-        let bytes = self.wire.read_all(&ask, response, LONGEST).await?;
+        let retries = self.wire.retries();
+        let mut tried = 0;
+        let (media_type, said, bytes) = loop {
+            let response = self.wire.send(&ask).await?;
+            match response.status() {
+                StatusCode::OK => {}
+                StatusCode::NOT_FOUND => return Ok(None),
+                _ => return Err(self.wire.fail(&ask, response).await),
+            }
+            let media_type = text(response.headers(), &CONTENT_TYPE).unwrap_or_default().to_owned();
+            let said = content_digest(response.headers());
+            match self.wire.read_all(&ask, response, LONGEST).await {
+                // An answer that breaks off.
+                Err(error) if *error.kind() == Kind::Unreachable && tried < retries.most => {
+                    tried += 1;
+                    tokio::time::sleep(retries.pause * tried).await;
+                }
+                bytes => break (media_type, said, bytes?),
+            }
+        };
         let wanted = which.digest().copied().or(said);
         let digest = wanted.unwrap_or_else(|| OciDigest::sha256(&bytes));
         if wanted.is_some_and(|wanted| !wanted.is_of(&bytes)) {

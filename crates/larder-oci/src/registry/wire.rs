@@ -221,6 +221,8 @@ impl Wire {
                     429 => Some(retry_after(response)),
                     503 if ask.again => Some(retry_after(response)),
                     500 | 502 | 504 if ask.again => Some(None),
+                    // Where the registry redirected to, and what expired there: the registry knows a new place.
+                    400 | 401 | 403 if ask.again && !self.is_own(response.url()) => Some(None),
                     _ => None,
                 },
                 Err(error) if ask.again && *error.kind() == Kind::Unreachable => Some(None),

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::fault::{Fault, Place};
+use super::fault::{Fault, Place, Reply};
 use super::http::{Body, Framing, Head, Incoming, Piece};
 use super::{Counts, Seen, Shared, lock};
 
@@ -168,6 +168,12 @@ impl Line<'_> {
             *counts.requests.entry(head.method().to_owned()).or_default() += 1;
             counts.up.heads += head.bytes.len() as u64;
         });
+        let reply = lock(&self.shared.gate).0.as_mut().and_then(|gate| gate(&head.asked()));
+        if let Some(reply) = reply {
+            pause(self.shared, self.round_trip());
+            let note = &Note::new(self.shared, head);
+            return self.reply(head, &reply, note);
+        }
         let (mut delay, mut fault) = (self.round_trip(), None);
         for rule in lock(&self.shared.rules).iter_mut() {
             match rule.judge(head.method(), head.target()) {
@@ -201,6 +207,16 @@ impl Line<'_> {
 
     fn answer_with(&mut self, head: &Head, status: u16, code: &str, note: &Note<'_>) -> io::Result<Next> {
         note.spoiled();
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>a fault of the \
+             proxy</Message><RequestId>0</RequestId></Error>"
+        );
+        let reply = Reply::status(status).header("Content-Type", "application/xml").body(body);
+        self.reply(head, &reply, note)
+    }
+
+    /// Answers in place of the server.
+    fn reply(&mut self, head: &Head, reply: &Reply, note: &Note<'_>) -> io::Result<Next> {
         // Whoever asks first gets the answer to that, and keeps its body.
         if !head.expects {
             let mut body = Body::new(&mut self.client, head.request_framing());
@@ -208,20 +224,17 @@ impl Line<'_> {
                 note.up(bytes.len() as u64);
             }
         }
-        let body = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>a fault of the \
-             proxy</Message><RequestId>0</RequestId></Error>"
-        );
-        let close = if head.expects { "Connection: close\r\n" } else { "" };
-        let answer = format!(
-            "HTTP/1.1 {status} Fault\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n{close}\r\n",
-            body.len()
-        );
+        let status = reply.status;
+        let mut answer = format!("HTTP/1.1 {status} Fault\r\nContent-Length: {}\r\n", reply.body.len());
+        for (name, value) in &reply.headers {
+            answer.push_str(&format!("{name}: {value}\r\n"));
+        }
+        answer.push_str(if head.expects { "Connection: close\r\n\r\n" } else { "\r\n" });
         note.status(status);
         self.down_head(answer.as_bytes())?;
         if head.method() != "HEAD" {
-            note.down(body.len() as u64);
-            self.client.stream().write_all(body.as_bytes())?;
+            note.down(reply.body.len() as u64);
+            self.client.stream().write_all(&reply.body)?;
         }
         Ok(if head.expects || head.closes { Next::Close } else { Next::Keep })
     }
@@ -247,7 +260,12 @@ impl Line<'_> {
     fn pass(&mut self, head: &Head, fault: Option<Fault>, note: &Note<'_>) -> io::Result<Next> {
         self.connect()?;
         let mut upstream = self.upstream.take().expect("connected just above");
-        upstream.stream().write_all(&head.bytes)?;
+        if fault == Some(Fault::NoRange) {
+            note.spoiled();
+            upstream.stream().write_all(&head.without("range"))?;
+        } else {
+            upstream.stream().write_all(&head.bytes)?;
+        }
         let framing = head.request_framing();
         // A final answer in place of the interim one: the body will not come.
         let mut early = false;

@@ -31,6 +31,78 @@ pub enum Fault {
     Drip(u64),
     /// It is taken, and never answered.
     Silence,
+    /// The server does not see its `Range` header, and answers with the whole body.
+    NoRange,
+}
+
+/// A request, as a gate sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// `GET`.
+    pub method: String,
+    /// The target: path and query.
+    pub target: String,
+    /// Its headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Asked {
+    /// A header by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The path, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap_or_default()
+    }
+}
+
+/// What a gate answers in place of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// Headers; the length is added.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// Nothing but a status.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+type Answering = Box<dyn FnMut(&Asked) -> Option<Reply> + Send>;
+
+/// Sees every request before the rules, and may answer in place of the server.
+#[derive(Default)]
+pub(super) struct Gate(pub(super) Option<Answering>);
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Gate").field(&self.0.is_some()).finish()
+    }
 }
 
 type Predicate = Box<dyn Fn(&str) -> bool + Send>;

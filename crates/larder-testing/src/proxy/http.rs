@@ -3,6 +3,8 @@
 use std::io::{self, Read};
 use std::net::TcpStream;
 
+use super::fault::Asked;
+
 /// No head is longer.
 const LONGEST_HEAD: usize = 64 << 10;
 /// Bytes that are passed on at once.
@@ -187,6 +189,27 @@ impl Head {
     /// Of a request: the path with its query.
     pub(super) fn target(&self) -> &str {
         &self.first[1]
+    }
+
+    /// Of a request: what a gate sees.
+    pub(super) fn asked(&self) -> Asked {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let fields = text.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
+        let headers = fields.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));
+        Asked {
+            method: self.method().to_owned(),
+            target: self.target().to_owned(),
+            headers: headers.collect(),
+        }
+    }
+
+    /// The bytes, but for the headers of this name.
+    pub(super) fn without(&self, name: &str) -> Vec<u8> {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let is_it =
+            |line: &str| line.split_once(':').is_some_and(|(found, _)| found.eq_ignore_ascii_case(name));
+        let lines: Vec<_> = text.split("\r\n").filter(|line| !is_it(line)).collect();
+        lines.join("\r\n").into_bytes()
     }
 
     /// Of an answer.

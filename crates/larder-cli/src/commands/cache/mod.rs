@@ -11,7 +11,7 @@ mod verify;
 mod warm;
 
 use larder::core::ErrorKind;
-use larder::project::own_store;
+use larder::project::{StoreError, own_store};
 use larder::run::config::discover::find_root;
 use larder::run::template::Execution;
 use larder::store::Store;
@@ -48,12 +48,25 @@ pub(super) fn open(context: &Context) -> Result<(Store, Option<u64>), Exit> {
     }
 }
 
-/// The same for what works without a store, too.
+/// The same for what does its work without a store just as well: a store that cannot be used is a warning.
 pub(super) fn open_if_any(context: &Context) -> Result<Option<Store>, Exit> {
-    opened(context).map(|(store, _)| store)
+    match try_open(context)? {
+        Ok((store, _)) => Ok(store),
+        Err(error) => {
+            let error = error.into_inner();
+            context.printer.cache_warning(format_args!("nothing is kept: {error}"), error.hint());
+            Ok(None)
+        }
+    }
 }
 
 fn opened(context: &Context) -> Result<(Option<Store>, Option<u64>), Exit> {
+    try_open(context)?.map_err(|error| fail(context, &error.into_inner()))
+}
+
+type Opened = (Option<Store>, Option<u64>);
+
+fn try_open(context: &Context) -> Result<Result<Opened, StoreError>, Exit> {
     let printer = &context.printer;
     let around = context.machine.surroundings(None);
     let opened = if find_root(&around.folder).is_some() {
@@ -71,9 +84,9 @@ fn opened(context: &Context) -> Result<(Option<Store>, Option<u64>), Exit> {
         Ok((store, max_size)) => {
             let warnings = store.iter().flat_map(|store| store.warnings());
             warnings.for_each(|warning| project::open_warning(printer, warning));
-            Ok((store, max_size))
+            Ok(Ok((store, max_size)))
         }
-        Err(error) => Err(fail(context, &error.into_inner())),
+        Err(error) => Ok(Err(error)),
     }
 }
 

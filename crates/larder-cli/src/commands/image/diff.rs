@@ -12,6 +12,7 @@ use super::show;
 use crate::cli::DiffArgs;
 use crate::commands::Context;
 use crate::exit::Exit;
+use crate::units;
 
 /// Runs the subcommand.
 pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
@@ -31,7 +32,7 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
     let one = all(&before.image, before.node(printer, &args.below, true)?);
     let other = all(&after.image, after.node(printer, &args.below, true)?);
     let (mut left, mut right) = (one.iter().peekable(), other.iter().peekable());
-    let mut differs = false;
+    let (mut differs, mut unread) = (false, 0);
     loop {
         let order = match (left.peek(), right.peek()) {
             (None, None) => break,
@@ -44,8 +45,10 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
             Ordering::Greater => (&right.next().expect("peeked").0, "added", Vec::new()),
             Ordering::Equal => {
                 let ((path, one), (_, other)) = (left.next().expect("peeked"), right.next().expect("peeked"));
-                let fields = compare(&before.image, *one, &after.image, *other, args.content);
-                (path, "changed", fields.map_err(|error| fail(printer, &error, &error.hint()))?)
+                let compared = compare(&before.image, *one, &after.image, *other, args.content);
+                let compared = compared.map_err(|error| fail(printer, &error, &error.hint()))?;
+                unread += usize::from(compared.is_unread);
+                (path, "changed", compared.fields)
             }
         };
         if change == "changed" && fields.is_empty() {
@@ -67,17 +70,27 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
     if !differs && !args.json {
         printer.talk("no difference");
     }
+    if unread > 0 {
+        let files = units::counted(unread, "file", "files");
+        printer.talk(format_args!("{files} of the same size and time not compared: `--content` reads them"));
+    }
     Ok(Exit::Success)
 }
 
 /// What differs between two entries of one name.
+struct Compared {
+    fields: Vec<&'static str>,
+    /// Two files that lie at different places, and may have different content for all that is known of them.
+    is_unread: bool,
+}
+
 fn compare(
     before: &Image,
     one: NodeId,
     after: &Image,
     other: NodeId,
     content: bool,
-) -> Result<Vec<&'static str>, ReadError> {
+) -> Result<Compared, ReadError> {
     let (old, new) = (before.tree().inode_of(one), after.tree().inode_of(other));
     let mut fields = Vec::new();
     let mut note = |differs: bool, field| {
@@ -114,7 +127,8 @@ fn compare(
     } else if !content && !both_files {
         note(old.modified != new.modified, "time");
     }
-    Ok(fields)
+    let is_unread = fields.is_empty() && both_files && !content && old.size > 0 && !is_same_place();
+    Ok(Compared { fields, is_unread })
 }
 
 fn same_content(before: &Image, one: InodeId, after: &Image, other: InodeId) -> Result<bool, ReadError> {

@@ -17,7 +17,8 @@ pub(super) fn find(context: &Context, args: &FindArgs) -> Result<Exit, Exit> {
         let pattern = pattern.trim_start_matches('/');
         let matcher =
             GlobBuilder::new(pattern).literal_separator(of_path).build().map(|glob| glob.compile_matcher());
-        matcher.map(|matcher| (of_path, matcher)).map_err(|error| open::fail(printer, &error, ""))
+        let hint = "a pattern has `*`, `?`, `[a-z]` and `{a,b}`; what is meant as it is goes behind `\\`";
+        matcher.map(|matcher| (of_path, matcher)).map_err(|error| open::fail(printer, &error, hint))
     });
     let pattern = pattern.transpose()?;
     let opened = open::open(context, &args.image, &args.named)?;

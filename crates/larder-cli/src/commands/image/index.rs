@@ -17,6 +17,14 @@ use crate::units;
 /// Runs the subcommand.
 pub(super) fn index(context: &Context, args: &IndexArgs) -> Result<Exit, Exit> {
     let printer = &context.printer;
+    if let Some(folder) = args.output.as_deref().and_then(Path::parent)
+        && !folder.as_os_str().is_empty()
+        && !folder.is_dir()
+    {
+        // Before a large image is read for nothing.
+        printer.refuse(format_args!("there is no folder `{}`", folder.display()), Some("make it first"));
+        return Err(Exit::Usage);
+    }
     let source = open::source(context, &args.image, &args.named)?;
     let indexer = open::indexer(context, &args.named)?.fresh(args.force);
     let (toc, told) = open::toc(context, &source, &indexer)?;

@@ -63,14 +63,14 @@ pub(super) fn inspect(context: &Context, args: &InspectArgs) -> Result<Exit, Exi
     for (at, layer) in toc.layers().iter().enumerate() {
         let info = layer.info();
         printer.data(format_args!(
-            "layer {:>2}  {}  {:<4} {:>10} of {:>10}  {} entries  {} spans  table {} ({:.2} %)",
+            "layer {:>2}  {}  {:<4} {:>10} of {:>10}  {}  {}  table {} ({:.2} %)",
             at + 1,
             &info.blob.hex()[..12],
             info.compression.name(),
             units::bytes(info.blob_size),
             units::bytes(info.size),
-            units::count(info.entries),
-            units::count(info.spans),
+            units::counted(usize::try_from(info.entries).unwrap_or(usize::MAX), "entry", "entries"),
+            units::counted(usize::try_from(info.spans).unwrap_or(usize::MAX), "span", "spans"),
             units::bytes(layer.packed_size()),
             100.0 * layer.packed_size() as f64 / info.blob_size.max(1) as f64,
         ));

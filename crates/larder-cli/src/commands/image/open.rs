@@ -1,14 +1,17 @@
 //! What the subcommands share: the source of an image, its table (known, others' or made now), its tree.
 
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use larder::Cache;
 use larder::image::{Foreign, ImageError, Indexer, StoreSpans};
-use larder::oci::image::{Image, ImageReference, ImageSource, NoSpans, SpanCache};
+use larder::oci::OciDigest;
+use larder::oci::image::{Image, ImageReference, ImageSource, Mirror, NoSpans, SpanCache};
 use larder::oci::manifest::Platform;
 use larder::oci::toc::{ImageToc, IndexOptions};
 use larder::oci::tree::{MergeRule, NodeId};
 use larder::remote::tiers::Runtime;
+use larder::store::Store;
 
 use super::signing::{self, Signing};
 use super::told::Told;
@@ -17,6 +20,9 @@ use crate::commands::{Context, cache};
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::units;
+
+/// Mirrors, beside those that are named with `--mirror`.
+const MIRRORS: &str = "LARDER_REGISTRY_MIRRORS";
 
 /// An image's source, with what is needed to use it.
 pub(super) struct Source {
@@ -59,31 +65,54 @@ pub(super) fn fail(printer: &Printer, error: &dyn std::error::Error, hint: &str)
 /// The source of an image.
 pub(super) fn source(context: &Context, reference: &ImageReference, named: &Named) -> Result<Source, Exit> {
     let runtime = larder::tiers::runtime();
-    let environment = context.machine.surroundings(None).environment.into_iter().collect();
-    let source = larder::image::source(reference, environment, &runtime)
+    let environment = context.machine.surroundings(None).environment;
+    let mut mirrors = named.mirrors.clone();
+    if let Some(list) = environment.get(OsStr::new(MIRRORS)) {
+        let more = Mirror::list(&list.to_string_lossy());
+        mirrors.extend(more.map_err(|error| {
+            context.printer.refuse(format_args!("{MIRRORS}: {error}"), Some(error.hint()));
+            Exit::Usage
+        })?);
+    }
+    let source = larder::mirrors::source(reference, environment.into_iter().collect(), &mirrors, &runtime)
         .map_err(|error| fail(&context.printer, &error, &error.hint()))?;
     let platform = named.platform.clone().unwrap_or_else(larder::image::host_platform);
     Ok(Source { source, platform, _runtime: runtime })
 }
 
-/// What makes tables: with the store that is here, or without one.
+/// What makes tables.
 pub(super) fn indexer(context: &Context, named: &Named) -> Result<Indexer, Exit> {
+    indexer_and_store(context, named).map(|(indexer, _)| indexer)
+}
+
+/// What makes tables, with the store that is here, or without one.
+pub(super) fn indexer_and_store(context: &Context, named: &Named) -> Result<(Indexer, Option<Store>), Exit> {
     let printer = &context.printer;
     let mut options = IndexOptions::default();
-    options.span = larder::oci::toc::span_rule(named.span).map_err(|error| fail(printer, &error, ""))?;
+    options.span = larder::oci::toc::span_rule(named.span)
+        .map_err(|error| fail(printer, &error, "for instance `--span 64KiB`"))?;
     options.limits.entries = named.max_entries;
     options.limits.logical = named.max_size;
     let store = cache::open_if_any(context)?;
     let Signing { trust, namespace, .. } = signing::signing(context, store.as_ref())?;
     let (ask, unsigned) = (!named.no_remote_toc, named.trust_unsigned_toc);
     let foreign = Foreign { trust, namespace, ask, unsigned };
-    Ok(Indexer::new(store.map(Cache::from), options).foreign(foreign))
+    Ok((Indexer::new(store.clone().map(Cache::from), options).foreign(foreign), store))
 }
 
 /// The table of an image: what is known, and what is not known made now.
 pub(super) fn toc(context: &Context, source: &Source, indexer: &Indexer) -> Result<(ImageToc, Told), Exit> {
     let told = Told::new(&context.printer, context.verbose);
-    let made = indexer.index(&*source.source, &source.platform, &|progress| told.hear(&progress));
+    let made = loop {
+        let made = indexer.index(&*source.source, &source.platform, &|progress| told.hear(&progress));
+        // What is wrong may be right elsewhere. Each time there is a place less.
+        if let Err(ImageError::Index { layer, .. }) = &made
+            && layer.parse().is_ok_and(|layer: OciDigest| source.source.distrust(&layer))
+        {
+            continue;
+        }
+        break made;
+    };
     told.end();
     made.map(|toc| (toc, told)).map_err(|error: ImageError| fail(&context.printer, &error, &error.hint()))
 }
@@ -91,8 +120,9 @@ pub(super) fn toc(context: &Context, source: &Source, indexer: &Indexer) -> Resu
 /// Opens an image.
 pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named) -> Result<Opened, Exit> {
     let source = source(context, reference, named)?;
-    let (toc, told) = toc(context, &source, &indexer(context, named)?)?;
-    let cache: Arc<dyn SpanCache> = match cache::open_if_any(context)? {
+    let (indexer, store) = indexer_and_store(context, named)?;
+    let (toc, told) = toc(context, &source, &indexer)?;
+    let cache: Arc<dyn SpanCache> = match store {
         // What is read by a table that nobody believes is not kept, and does not drop what is.
         Some(store) if !told.is_unbelieved() => Arc::new(StoreSpans::new(store)),
         _ => Arc::new(NoSpans),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::open::{self, fail};
 use crate::cli::InspectArgs;
-use crate::commands::{Context, cache};
+use crate::commands::Context;
 use crate::exit::Exit;
 use crate::units;
 
@@ -13,8 +13,7 @@ use crate::units;
 pub(super) fn status(context: &Context, args: &InspectArgs) -> Result<Exit, Exit> {
     let printer = &context.printer;
     let source = open::source(context, &args.image, &args.named)?;
-    let indexer = open::indexer(context, &args.named)?;
-    let store = cache::open_if_any(context)?;
+    let (indexer, store) = open::indexer_and_store(context, &args.named)?;
     let failed = |error: larder::oci::image::SourceError| fail(printer, &error, &error.hint());
     let found = source.source.manifest(&source.platform).map_err(failed)?;
     let config = source.source.content(&found.manifest.config).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! The second thread's work: digests, entries, the table's sections.
 
-use super::{HISTORY, IndexError, IndexOptions, Indexed, Mismatch, Part};
+use super::{CARRY, HISTORY, IndexError, IndexOptions, Indexed, Mismatch, Part};
 use crate::digest::{Algorithm, Hasher, OciDigest};
 use crate::layer::{Compression, Entry, Walker};
 use crate::toc::entries::EntryWriter;
@@ -51,7 +51,7 @@ impl Digester {
 
     pub(super) fn take(&mut self, part: &Part) -> Result<(), IndexError> {
         if let Some(packed) = &part.packed {
-            self.blob.update(packed);
+            self.blob.update(&packed[CARRY..]);
         }
         let fresh = &part.buffer[part.from..part.to];
         self.tar.update(fresh);

@@ -13,11 +13,11 @@ mod unpack;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use bytes::Bytes;
 use larder_inflate::SpanRule;
 
 use super::{LayerToc, TocError};
 use crate::digest::OciDigest;
+use crate::image::SourceError;
 use crate::layer::{Compression, DroppedXattr, Limits, TarError};
 use digest::Digester;
 use unpack::{Found, Unpack};
@@ -99,9 +99,16 @@ pub enum IndexError {
 impl IndexError {
     /// What a person can do.
     #[must_use]
-    pub fn hint(&self) -> &'static str {
+    pub fn hint(&self) -> &str {
         match self {
-            Self::Read(_) => "see that the registry can be reached, or the file be read",
+            Self::Read(error) => {
+                // A registry's own hint is better: it knows what went wrong.
+                let source = error.get_ref().and_then(|error| error.downcast_ref::<SourceError>());
+                match source {
+                    Some(SourceError::Registry(error)) => error.hint(),
+                    _ => "see that the registry can be reached, or the file be read",
+                }
+            }
             Self::Tar(error)
                 if matches!(
                     error.fault,
@@ -128,8 +135,8 @@ pub struct Indexed {
 /// What goes from thread to thread.
 #[derive(Default)]
 struct Part {
-    /// Bytes of the blob.
-    packed: Option<Bytes>,
+    /// Bytes of the blob, behind [`CARRY`] bytes that are not.
+    packed: Option<Vec<u8>>,
     /// History, then bytes of the tar stream; where those begin and end.
     buffer: Vec<u8>,
     from: usize,
@@ -151,8 +158,10 @@ pub fn index_layer(
 ) -> Result<Indexed, IndexError> {
     std::thread::scope(|scope| {
         let (parts, received) = sync_channel::<Part>(WAITING);
-        let (give_back, recycled) = sync_channel::<Vec<u8>>(WAITING + 2);
-        let second = scope.spawn(move || take_in(&received, &give_back, options));
+        let (give_back, recycled) = sync_channel(WAITING + 2);
+        let (give_back_packed, recycled_packed) = sync_channel(WAITING + 2);
+        let second = scope.spawn(move || take_in(&received, &give_back, &give_back_packed, options));
+        let recycled = Recycled { buffers: recycled, pieces: recycled_packed };
         let first = hand_out(&mut reader, &parts, &recycled, options, progress);
         drop(parts);
         let second = second.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -166,52 +175,65 @@ pub fn index_layer(
 fn take_in(
     received: &Receiver<Part>,
     give_back: &SyncSender<Vec<u8>>,
+    give_back_packed: &SyncSender<Vec<u8>>,
     options: &IndexOptions,
 ) -> Result<(Digester, Part), IndexError> {
     let mut digester = Digester::new(options)?;
     // The end of the stream is hashed when it is known to be the end.
     let mut last = Part::default();
-    for part in received {
+    for mut part in received {
         digester.take(&part)?;
-        let before = std::mem::replace(&mut last, part);
         // Nobody waits for more than there is room for.
+        if let Some(packed) = part.packed.take() {
+            let _ = give_back_packed.try_send(packed);
+        }
+        let before = std::mem::replace(&mut last, part);
         let _ = give_back.try_send(before.buffer);
     }
     Ok((digester, last))
+}
+
+/// Memory that the second thread is done with.
+struct Recycled {
+    buffers: Receiver<Vec<u8>>,
+    pieces: Receiver<Vec<u8>>,
 }
 
 /// Reads and unpacks; the compression, and how many bytes the blob has.
 fn hand_out(
     reader: &mut impl Read,
     parts: &SyncSender<Part>,
-    recycled: &Receiver<Vec<u8>>,
+    recycled: &Recycled,
     options: &IndexOptions,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(Compression, u64), IndexError> {
-    let mut piece = read_piece(reader, &[])?;
+    let mut piece = read_piece(reader, Vec::new(), &[])?;
     let mut size = (piece.len() - CARRY) as u64;
     let compression = Compression::of(&piece[CARRY..]);
     let mut unpack = Unpack::new(compression, options.span)?;
     let mut history: Vec<u8> = Vec::new();
-    let mut carried = 0;
+    let mut carried: Vec<u8> = Vec::new();
     loop {
         let is_last = piece.len() == CARRY;
         progress(size);
-        let piece_bytes = Bytes::from(std::mem::take(&mut piece));
-        let mut packed = Some(piece_bytes.slice(CARRY..));
-        let mut input = &piece_bytes[CARRY - carried..];
+        let mut at = CARRY - carried.len();
         loop {
-            let mut buffer = recycled.try_recv().unwrap_or_default();
+            let mut buffer = recycled.buffers.try_recv().unwrap_or_default();
             buffer.resize(HISTORY + ROOM, 0);
             let from = history.len();
             buffer[..from].copy_from_slice(&history);
-            let step = unpack.step(input, is_last, &mut buffer, from)?;
-            input = &input[step.consumed..];
+            let step = unpack.step(&piece[at..], is_last, &mut buffer, from)?;
+            at += step.consumed;
             let to = from + step.produced;
             history.clear();
             history.extend_from_slice(&buffer[to.saturating_sub(HISTORY)..to]);
-            let part = Part { packed: packed.take(), buffer, from, to, found: unpack.take_found() };
-            if parts.send(part).is_err() {
+            let found = unpack.take_found();
+            let packed = step.wants_input.then(|| {
+                carried.clear();
+                carried.extend_from_slice(&piece[at..]);
+                std::mem::take(&mut piece)
+            });
+            if parts.send(Part { packed, buffer, from, to, found }).is_err() {
                 // The second thread has failed, and says why.
                 return Ok((compression, size));
             }
@@ -222,18 +244,17 @@ fn hand_out(
         if is_last {
             return Ok((compression, size));
         }
-        carried = input.len();
-        if carried > CARRY {
+        if carried.len() > CARRY {
             return Err(IndexError::Read(io::Error::other("a header is longer than is read")));
         }
-        piece = read_piece(reader, input)?;
+        piece = read_piece(reader, recycled.pieces.try_recv().unwrap_or_default(), &carried)?;
         size += (piece.len() - CARRY) as u64;
     }
 }
 
-/// The next bytes of the blob behind [`CARRY`] bytes, the last of which are `carried`. None: the end.
-fn read_piece(reader: &mut impl Read, carried: &[u8]) -> Result<Vec<u8>, IndexError> {
-    let mut piece = vec![0; CARRY + PIECE];
+/// The next bytes of the blob behind [`CARRY`] bytes, the last of which are `carried`, in the memory of an old `piece`. None: the end.
+fn read_piece(reader: &mut impl Read, mut piece: Vec<u8>, carried: &[u8]) -> Result<Vec<u8>, IndexError> {
+    piece.resize(CARRY + PIECE, 0);
     piece[CARRY - carried.len()..CARRY].copy_from_slice(carried);
     let mut length = CARRY;
     while length < piece.len() {

@@ -5,9 +5,15 @@ use std::path::Path;
 use larder_core::{Error, ErrorKind};
 use rusqlite::ErrorCode;
 
+/// SQLite's code for a statement that makes no sense (`SQLITE_ERROR`).
+const NO_SENSE: i32 = 1;
+
 /// Whether the error says that the database itself is damaged.
+///
+/// A statement that makes no sense says so, too: all of them are fixed, so it is the schema that is not what it was.
 pub(super) fn is_corruption(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+        || error.sqlite_error().is_some_and(|error| error.extended_code == NO_SENSE)
         || matches!(
             error,
             rusqlite::Error::FromSqlConversionFailure(..)

@@ -166,8 +166,33 @@ fn unreachable_place(error: rusqlite::Error, path: &Path) -> Error {
     failure::from_sqlite(error, OPERATION, path)
 }
 
+/// Names and statements of all tables and indexes.
+fn schema_of(connection: &Connection) -> rusqlite::Result<Vec<(String, Option<String>)>> {
+    // SQLite's own tables come when they are needed.
+    let sql = "SELECT name, sql FROM sqlite_schema WHERE name NOT IN ('sqlite_sequence', 'sqlite_stat1') ORDER BY name";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// Whether `found` is what a new database has; yes, if that cannot be told.
+fn is_schema(fresh: &Connection, found: &[(String, Option<String>)]) -> bool {
+    fresh
+        .execute_batch(schema::TABLES)
+        .and_then(|()| schema_of(fresh))
+        .map_or(true, |expected| expected == found)
+}
+
 /// What a check of the whole database finds.
 fn damage_of(connection: &Connection) -> Option<String> {
+    match schema_of(connection) {
+        // A flipped letter in the name of a table is sound for SQLite.
+        Ok(found) if Connection::open_in_memory().is_ok_and(|fresh| !is_schema(&fresh, &found)) => {
+            return Some("its tables are not those that were made".to_owned());
+        }
+        Err(error) if failure::is_corruption(&error) => return Some(error.to_string()),
+        _ => {}
+    }
     match connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)) {
         Ok(verdict) if verdict == "ok" => None,
         Ok(verdict) => Some(verdict),

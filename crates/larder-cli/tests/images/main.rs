@@ -1,0 +1,21 @@
+//! `larder image` through its command line, on images that the tests make, in registries that run here.
+//!
+//! ```text
+//! world.rs      machines, images, and the places where they lie     large.rs     a large layer, and what a small file of it costs
+//! commands.rs   every command, on every kind of place              faults.rs    a bad network in between
+//! refusals.rs   what cannot be done, and how it is said            logins.rs    tokens, credentials, redirects
+//! exports.rs    trees and tar files, as root                       kept.rs      parts of layers that are kept
+//! mirrors.rs    registries that stand in for others
+//! ```
+//! What needs a program that is not installed (`docker-registry`, `skopeo`) says so on standard error and passes; with `REQUIRE_CLIENTS=1` it fails.
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+
+mod commands;
+mod exports;
+mod faults;
+mod kept;
+mod large;
+mod logins;
+mod mirrors;
+mod refusals;
+mod world;
