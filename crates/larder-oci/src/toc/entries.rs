@@ -94,14 +94,14 @@ pub(super) struct EntryWriter {
 }
 
 impl EntryWriter {
-    pub(super) fn new() -> Result<Self, TocError> {
-        Ok(Self {
-            section: SectionWriter::new()?,
+    pub(super) fn new() -> Self {
+        Self {
+            section: SectionWriter::new(),
             columns: Default::default(),
             before: Before::default(),
             in_block: 0,
             count: 0,
-        })
+        }
     }
 
     pub(super) fn push(&mut self, entry: &Entry) -> Result<(), TocError> {
@@ -429,7 +429,7 @@ mod tests {
     proptest! {
         #[test]
         fn entries_come_back(entries in proptest::collection::vec(entry(), 0..50)) {
-            let mut writer = EntryWriter::new().unwrap();
+            let mut writer = EntryWriter::new();
             for entry in &entries {
                 writer.push(entry).unwrap();
             }

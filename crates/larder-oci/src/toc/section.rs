@@ -169,22 +169,19 @@ enum Spool {
 /// Writes a section.
 pub(super) struct SectionWriter {
     buffer: Vec<u8>,
-    packer: zstd::bulk::Compressor<'static>,
     frames: Vec<Frame>,
     spool: Spool,
     size: u64,
 }
 
 impl SectionWriter {
-    pub(super) fn new() -> Result<Self, TocError> {
-        let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
-        packer.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true))?;
-        Ok(Self { buffer: Vec::new(), packer, frames: Vec::new(), spool: Spool::Memory(Vec::new()), size: 0 })
+    pub(super) fn new() -> Self {
+        Self { buffer: Vec::new(), frames: Vec::new(), spool: Spool::Memory(Vec::new()), size: 0 }
     }
 
     /// A section of these bytes.
     pub(super) fn of(bytes: &[u8]) -> Result<Section, TocError> {
-        let mut writer = Self::new()?;
+        let mut writer = Self::new();
         writer.write(bytes)?;
         writer.finish()
     }
@@ -203,7 +200,10 @@ impl SectionWriter {
     }
 
     fn flush(&mut self) -> Result<(), TocError> {
-        let packed = self.packer.compress(&self.buffer)?;
+        // Made for each frame: a compressor of this level has megabytes, and a layer has five sections.
+        let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
+        packer.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true))?;
+        let packed = packer.compress(&self.buffer)?;
         let small = |length: usize| u32::try_from(length).expect("a frame is small");
         self.frames.push(Frame { packed: small(packed.len()), size: small(self.buffer.len()) });
         self.size += self.buffer.len() as u64;

@@ -161,16 +161,18 @@ impl<'a> Offers<'a> {
         if size > most {
             return Err(wrong("it is larger than is read"));
         }
-        let bytes = match self.source.range(&offer.descriptor, 0..size) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                tracing::debug!(%error, "a table cannot be fetched");
-                return Ok(None);
+        let bytes = loop {
+            match self.source.range(&offer.descriptor, 0..size) {
+                Ok(bytes) if offer.descriptor.digest.is_of(&bytes) => break bytes,
+                // Each time there is a place less to have it from.
+                Ok(_) if self.source.distrust(&offer.descriptor.digest) => {}
+                Ok(_) => return Err(wrong("it is damaged in the registry")),
+                Err(error) => {
+                    tracing::debug!(%error, "a table cannot be fetched");
+                    return Ok(None);
+                }
             }
         };
-        if !offer.descriptor.digest.is_of(&bytes) {
-            return Err(wrong("it is damaged in the registry"));
-        }
         let table = proven(bytes, &statement, options).map_err(|error| wrong(&error.to_string()))?;
         let provenance = Provenance { signed_by, from_store: false, believed };
         Ok(Some(ForeignTable { table, provenance, envelope: offer.envelope.clone() }))

@@ -30,9 +30,9 @@ pub(super) struct Digester {
 }
 
 impl Digester {
-    pub(super) fn new(options: &IndexOptions) -> Result<Self, TocError> {
+    pub(super) fn new(options: &IndexOptions) -> Self {
         let algorithm = |digest: Option<&OciDigest>| digest.map_or(Algorithm::Sha256, OciDigest::algorithm);
-        Ok(Self {
+        Self {
             blob: algorithm(options.blob.as_ref().map(|(digest, _)| digest)).hasher(),
             tar: algorithm(options.diff_id.as_ref()).hasher(),
             span: blake3::Hasher::new(),
@@ -42,11 +42,11 @@ impl Digester {
             spans: 0,
             before: None,
             walker: Walker::new(options.limits),
-            entries: EntryWriter::new()?,
-            rows: SectionWriter::new()?,
-            digests: SectionWriter::new()?,
-            windows: SectionWriter::new()?,
-        })
+            entries: EntryWriter::new(),
+            rows: SectionWriter::new(),
+            digests: SectionWriter::new(),
+            windows: SectionWriter::new(),
+        }
     }
 
     pub(super) fn take(&mut self, part: &Part) -> Result<(), IndexError> {

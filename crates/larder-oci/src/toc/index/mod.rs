@@ -4,7 +4,7 @@
 //! caller's thread   read ─► unpack ──────────────────────┐ buffers, spans
 //! second thread                                          └► SHA-256 of blob and tar stream, BLAKE3 of spans, entries, table
 //! ```
-//! Nothing is written to disk, save parts of a large table. Memory: six buffers of half a MiB, a frame of each section, and a window of zstd. What comes out depends on
+//! Nothing is written to disk, save parts of a large table. Memory: nine buffers of half a MiB, a frame of each section, and a window of zstd. What comes out depends on
 //! the blob and the options alone, never on how it was cut into reads or on the timing of threads.
 
 mod digest;
@@ -31,7 +31,7 @@ const ROOM: usize = 512 << 10;
 /// What a buffer holds of the tar stream before its own part.
 const HISTORY: usize = larder_inflate::WINDOW;
 /// How many buffers may wait for the second thread.
-const WAITING: usize = 3;
+const WAITING: usize = 6;
 
 /// What is known of a layer before, and how its table is made.
 #[derive(Clone, Debug, Default)]
@@ -178,7 +178,7 @@ fn take_in(
     give_back_packed: &SyncSender<Vec<u8>>,
     options: &IndexOptions,
 ) -> Result<(Digester, Part), IndexError> {
-    let mut digester = Digester::new(options)?;
+    let mut digester = Digester::new(options);
     // The end of the stream is hashed when it is known to be the end.
     let mut last = Part::default();
     for mut part in received {
