@@ -49,6 +49,16 @@ fn painted(style: Style, text: &str, colour: bool) -> String {
     }
 }
 
+/// Text that may come from elsewhere, so that it cannot drive the terminal. Lines stay lines.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let drives = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if text.chars().any(drives) {
+        text.chars().map(|c| if drives(c) { ' ' } else { c }).collect::<String>().into()
+    } else {
+        text.into()
+    }
+}
+
 /// Writes to the terminal. Its clones are one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Printer {
@@ -58,6 +68,8 @@ pub(crate) struct Printer {
     cache_was_warned_of: Arc<AtomicBool>,
     /// A line of progress is on the terminal.
     progresses: Arc<AtomicBool>,
+    /// Why standard output took no more, the first time.
+    unwritten: Arc<OnceLock<io::Error>>,
 }
 
 /// Version of the events of `larder run --json`.
@@ -104,14 +116,21 @@ impl Printer {
         painted(style, text, self.terminal.colour_out)
     }
 
-    fn write(&self, bytes: &[u8], out: &mut dyn Write) {
-        let mut write = || {
-            let _ = out.write_all(bytes).and_then(|()| out.flush());
-        };
+    fn write(&self, bytes: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        let mut written = Ok(());
+        let mut write = || written = out.write_all(bytes).and_then(|()| out.flush());
         match self.live.get() {
             Some(live) => live.aside(write),
             None => write(),
         }
+        written
+    }
+
+    /// Says that the report could not be written, if it could not. A reader that went away is no error.
+    pub(crate) fn was_unwritten(&self) -> bool {
+        let Some(error) = self.unwritten.get() else { return false };
+        self.talk(format_args!("{} the output cannot be written: {error}", self.word(Style::Bad, "error:")));
+        true
     }
 
     /// A line of the report, or of data.
@@ -129,12 +148,18 @@ impl Printer {
 
     /// Bytes as they are, on standard output.
     pub(crate) fn bytes(&self, bytes: &[u8]) {
-        self.write(bytes, &mut io::stdout().lock());
+        if let Err(error) = self.write(bytes, &mut io::stdout().lock())
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            // The first is told at the end.
+            let _ = self.unwritten.set(error);
+        }
     }
 
     /// A line of talk.
     pub(crate) fn talk(&self, line: impl Display) {
-        self.write(format!("{line}\n").as_bytes(), &mut io::stderr().lock());
+        // There is nowhere else to say it.
+        let _ = self.write(format!("{line}\n").as_bytes(), &mut io::stderr().lock());
     }
 
     /// Whether a line can be drawn over.
@@ -157,7 +182,7 @@ impl Printer {
 
     /// Lines of a log.
     pub(crate) fn log(&self, lines: &[u8]) {
-        self.write(lines, &mut io::stderr().lock());
+        let _ = self.write(lines, &mut io::stderr().lock());
     }
 
     fn word(&self, style: Style, word: &str) -> String {
@@ -165,6 +190,7 @@ impl Printer {
     }
 
     fn hint(&self, hint: Option<&str>) -> String {
+        let hint = hint.map(harmless);
         hint.map(|hint| format!("\n{} {hint}", self.word(Style::Name, "hint:"))).unwrap_or_default()
     }
 
@@ -189,25 +215,31 @@ impl Printer {
     }
 
     fn say_error(&self, message: impl Display, hint: Option<&str>) {
+        let message = message.to_string();
+        let message = harmless(&message);
         self.talk(format_args!("{} {message}{}", self.word(Style::Bad, "error:"), self.hint(hint)));
     }
 
     /// An error with its causes and a hint.
     pub(crate) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
-        let mut text = error.to_string();
-        let mut line = text.clone();
+        let line = error.to_string();
+        let mut text = harmless(&line).into_owned();
+        let mut line = line.clone();
         let mut cause = error.source();
         while let Some(error) = cause {
-            text.push_str(&format!("\n{} {error}", self.word(Style::Bad, "caused by:")));
-            line.push_str(&format!(": {error}"));
+            let said = error.to_string();
+            text.push_str(&format!("\n{} {}", self.word(Style::Bad, "caused by:"), harmless(&said)));
+            line.push_str(&format!(": {said}"));
             cause = error.source();
         }
         self.error_event(&line, hint, None);
-        self.say_error(text, hint);
+        self.talk(format_args!("{} {text}{}", self.word(Style::Bad, "error:"), self.hint(hint)));
     }
 
     /// A warning and a hint.
     pub(crate) fn warning(&self, message: impl Display, hint: Option<&str>) {
+        let message = message.to_string();
+        let message = harmless(&message);
         self.talk(format_args!("{} {message}{}", self.word(Style::Caution, "warning:"), self.hint(hint)));
     }
 

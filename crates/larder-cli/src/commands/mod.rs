@@ -54,5 +54,7 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
         Command::Completions(args) => Ok(completions::script(&context, args)),
         Command::Recipes => Ok(completions::recipes(&context)),
     };
-    done.unwrap_or_else(|exit| exit)
+    let exit = done.unwrap_or_else(|exit| exit);
+    // A report that nobody got is no success.
+    if context.printer.was_unwritten() && exit == Exit::Success { Exit::Usage } else { exit }
 }

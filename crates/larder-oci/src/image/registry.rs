@@ -223,8 +223,8 @@ impl ImageSource for RegistrySource {
         self.moved.load(Ordering::Relaxed)
     }
 
-    // Mirrors do not copy lists of referrers.
     fn artifacts(&self, found: &Found, kind: &str) -> Vec<Manifest> {
+        // Mirrors need not have what was pushed about an image.
         let listed = self.runtime.block_on(artifacts::referrers(self.home(), found, kind));
         artifacts::of_kind(found, listed, kind, &|descriptor| {
             Ok(self.runtime.block_on(self.by_digest(&descriptor.digest))?.bytes)

@@ -33,7 +33,7 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes of all files, holes counted.
     pub logical: u64,
-    /// Bytes of names, targets and attributes.
+    /// Bytes of names, targets, attributes and maps of sparse files: who opens an image holds them in memory.
     pub metadata: u64,
 }
 
@@ -453,7 +453,8 @@ impl Walker {
             return Err(Fault::TooMany);
         }
         let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.metadata += (entry.path.len() + entry.target.len() + xattrs) as u64;
+        let pieces = entry.content.sparse.as_ref().map_or(0, |pieces| pieces.len() * 16);
+        self.metadata += (entry.path.len() + entry.target.len() + xattrs + pieces) as u64;
         if self.metadata > self.limits.metadata {
             return Err(Fault::TooMuchMetadata);
         }

@@ -29,8 +29,14 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
         names.sort();
         names
     };
-    let one = all(&before.image, before.node(printer, &args.below, true)?);
-    let other = all(&after.image, after.node(printer, &args.below, true)?);
+    // What is in one of them only was added or removed.
+    let begins = [&before, &after]
+        .map(|opened| opened.image.tree().look_up(args.below.as_bytes(), true).ok().flatten());
+    if begins == [None, None] {
+        before.node(printer, &args.below, true)?;
+    }
+    let one = begins[0].map_or_else(Vec::new, |begin| all(&before.image, begin));
+    let other = begins[1].map_or_else(Vec::new, |begin| all(&after.image, begin));
     let (mut left, mut right) = (one.iter().peekable(), other.iter().peekable());
     let (mut differs, mut unread) = (false, 0);
     loop {
@@ -68,7 +74,9 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
         }
     }
     if !differs && !args.json {
-        printer.talk("no difference");
+        let unread =
+            if args.content { "" } else { " (files of the same size and time were not read: --content)" };
+        printer.talk(format_args!("no difference{unread}"));
     }
     if unread > 0 {
         let files = units::counted(unread, "file", "files");
