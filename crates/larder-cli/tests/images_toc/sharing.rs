@@ -108,3 +108,58 @@ fn embedded_tables_go_where_the_image_is_copied_to() {
     // Whoever wants the image alone gets it.
     copy(&["--override-arch=amd64"], &format!("oci:{}:app", reader.path("alone").display()));
 }
+
+#[test]
+fn each_platform_of_an_index_has_its_own() {
+    let Some(world) = World::new() else { return };
+    let key = SecretKey::generate().unwrap();
+    let (ci, image) = (machine(Some(&key)), world.tag_both());
+    let push = |platform: &str| {
+        let args = ["image", "push-toc", "--embed", "--json", "--platform", platform, &image];
+        serde_json::from_str::<Value>(&larder(&ci, &args).good().stdout).unwrap()
+    };
+    let images: Vec<_> = world.listed("both").into_iter().map(|one| one.digest).collect();
+    let (one, two) = (push("linux/amd64"), push("linux/arm64"));
+    assert_ne!(one["artifact"], two["artifact"]);
+    // The layers are the same, so the tables are; only what lists them is new.
+    assert_eq!((&two["new"], &two["sent"]), (&Value::Bool(true), &Value::from(0)), "{two}");
+    let listed = world.listed("both");
+    let digests: Vec<_> = listed.iter().map(|one| one.digest.to_string()).collect();
+    assert_eq!(digests[..2], images.iter().map(ToString::to_string).collect::<Vec<_>>());
+    assert_eq!(digests[2..], [one["artifact"].as_str().unwrap(), two["artifact"].as_str().unwrap()]);
+    for platform in ["linux/amd64", "linux/arm64"] {
+        assert_eq!(push(platform)["moves_tag"], false);
+        let args = ["image", "cat", "-v", "--platform", platform, &image, "/l1/030"];
+        let read = larder(&trusting(&key), &args).good();
+        assert_eq!(read.stdout, content(1, 30));
+        assert!(fetched(&read) < world.total() / 2, "{}", read.stderr);
+    }
+    assert_eq!(world.listed("both"), listed);
+    // A tag must be named, to be moved.
+    let digest = format!("{}@{}", image.rsplit_once(':').unwrap().0, world.subject.digest);
+    let refused = larder(&ci, &["image", "push-toc", "--embed", &digest]);
+    assert_eq!(refused.code(), 1);
+    assert!(refused.stderr.contains("a digest is named"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_shared_secret_signs_and_verifies() {
+    let Some(world) = World::new() else { return };
+    let image = world.image();
+    let member = |secret: &str| {
+        let mut project = machine(None);
+        project.env("LARDER_CACHE_SECRET", secret);
+        project
+    };
+    let secret = "0123456789abcdef0123456789abcdef";
+    let pushed = push(&member(secret), &image, &[]);
+    assert!(pushed["key"].is_string(), "{pushed}");
+    // Another of the team pushes the same: nothing moves.
+    assert_eq!(push(&member(secret), &image, &[])["new"], false);
+    let read = cat(&member(secret), &image, "/l0/059", &[]);
+    assert_eq!(read.stdout, content(0, 59));
+    assert!(fetched(&read) < world.total() / 2, "{}", read.stderr);
+    let stranger = cat(&member("another secret, which is as long"), &image, "/l0/059", &[]);
+    assert_eq!(stranger.stdout, content(0, 59));
+    assert!(stranger.stderr.contains("--trust-unsigned-toc"), "{}", stranger.stderr);
+}

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use larder::image::{ARTIFACT, Statement, TABLE, annotation};
 use larder::oci::OciDigest;
-use larder::oci::manifest::{Descriptor, EMPTY_CONFIG, Manifest, media_type};
+use larder::oci::manifest::{Descriptor, EMPTY_CONFIG, Index, Manifest, Platform, media_type};
 use larder::oci::reference::{Reference, Tag};
 use larder::oci::registry::{Options, Repository};
 use larder::oci::toc::{IndexOptions, LayerToc, index_layer};
@@ -80,6 +80,37 @@ impl World {
     pub(crate) fn repository(&self) -> Repository {
         let reference: Reference = self.image().parse().unwrap();
         Repository::open(&reference, Options::default()).unwrap()
+    }
+
+    /// Tags an index as `app:both`: the image, and one of the same layers for `linux/arm64`.
+    pub(crate) fn tag_both(&self) -> String {
+        let repository = self.repository();
+        self.runtime.block_on(async {
+            let image = repository.manifest(self.subject.digest).await.unwrap().unwrap();
+            let mut manifest = Manifest::parse(&image.bytes).unwrap();
+            let config = repository.fetch(&manifest.config, 1 << 20).await.unwrap().unwrap();
+            let config = Bytes::from(String::from_utf8(config.to_vec()).unwrap().replace("amd64", "arm64"));
+            manifest.config = Descriptor::of(media_type::CONFIG, &config);
+            repository.push_blob(&manifest.config.digest, config).await.unwrap();
+            let bytes = manifest.to_bytes();
+            let mut described = [self.subject.clone(), Descriptor::of(media_type::MANIFEST, &bytes)];
+            repository.put_manifest(described[1].digest, bytes, media_type::MANIFEST).await.unwrap();
+            for (one, architecture) in described.iter_mut().zip(["amd64", "arm64"]) {
+                let (architecture, os) = (architecture.to_owned(), "linux".to_owned());
+                one.platform = Some(Platform { architecture, os, ..Platform::default() });
+            }
+            let tag: Tag = "both".parse().unwrap();
+            let index = Index::new(described.to_vec()).to_bytes();
+            repository.put_manifest(tag, index, media_type::INDEX).await.unwrap();
+        });
+        format!("{}/app:both", self.registry.host())
+    }
+
+    /// What the index of a tag lists.
+    pub(crate) fn listed(&self, tag: &str) -> Vec<Descriptor> {
+        let (repository, tag) = (self.repository(), tag.parse::<Tag>().unwrap());
+        let raw = self.runtime.block_on(repository.manifest(tag)).unwrap().unwrap();
+        Index::parse(&raw.bytes).unwrap().manifests
     }
 
     /// The size of all layers.
