@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Cache(CacheCommand),
     /// Index container images, and read them without pulling them
     #[command(subcommand)]
-    Image(ImageCommand),
+    Image(Box<ImageCommand>),
     /// Make keys that sign results, and say whose results are believed
     #[command(subcommand)]
     Key(KeyCommand),

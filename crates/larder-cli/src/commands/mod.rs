@@ -29,7 +29,8 @@ pub(crate) struct Context {
 /// Does what was typed.
 pub(crate) fn dispatch(cli: &Cli) -> Exit {
     // There it is where the files go.
-    let is_destination = matches!(&cli.command, Command::Image(ImageCommand::Export(_)));
+    let is_destination =
+        matches!(&cli.command, Command::Image(command) if matches!(**command, ImageCommand::Export(_)));
     let folder = cli.directory.as_deref().filter(|_| !is_destination);
     let machine = match Machine::read(folder) {
         Ok(machine) => machine,

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use larder_testing::Project;
 use larder_testing::proxy::Proxy;
 
-use super::world::{LARDER, World, address, good};
+use super::world::{LARDER, World, address, good, tell};
 
 const FILES: [&str; 3] = ["/etc/os-release", "/bin/tool", "/app/data"];
 
@@ -119,7 +119,7 @@ fn mounted(script: &str, machine: &Project, args: &[&str]) -> Option<std::proces
     let mut command: Command = base;
     let output = command.arg(&store).arg(LARDER).args(args).output().unwrap();
     if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare") {
-        eprintln!("SKIPPED: no mounts here: {}", String::from_utf8_lossy(&output.stderr));
+        tell(format_args!("SKIPPED: no mounts here: {}", String::from_utf8_lossy(&output.stderr)));
         return None;
     }
     Some(output)
@@ -138,11 +138,15 @@ fn a_store_that_cannot_be_written_to_still_reads() {
     assert!(output.status.success() && output.stdout == right, "{said}");
     // Said once; then it works as it does without a store.
     assert_eq!(said.matches("warning:").count(), 1, "{said}");
-    assert!(said.contains("nothing is kept") && said.contains("hint:"), "{said}");
+    assert!(
+        said.contains("nothing is kept") && said.contains("Read-only file system") && said.contains("hint:"),
+        "{said}"
+    );
     // A full disk.
     let Some(output) = mounted(FULL, machine, &args) else { return };
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && output.stdout == right, "{said}");
     assert!(!said.contains("error:") && said.matches("warning:").count() <= 2, "{said}");
-    eprintln!("a full disk: {said}");
+    assert!(said.contains("No space left"), "{said}");
+    tell(format_args!("a full disk: {said}"));
 }

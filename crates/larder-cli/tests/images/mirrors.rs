@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use larder_testing::proxy::{Fault, Place, Proxy, Rule};
 use larder_testing::registry::DockerRegistry;
 
-use super::world::{World, address, good, image, push, refused};
+use super::world::{World, address, good, image, push, refused, tell};
 
 const FILES: &str = "/etc/os-release /app/data /bin/tool";
 
@@ -69,7 +69,7 @@ impl Two {
         );
         let said =
             output.stderr.lines().filter(|line| !line.starts_with("layer ")).collect::<Vec<_>>().join("\n");
-        eprintln!("{what}: {said}");
+        tell(format_args!("{what}: {said}"));
         (said, counted(&self.home) - before.0, counted(&self.mirror) - before.1)
     }
 }
