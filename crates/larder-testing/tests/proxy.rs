@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use larder_testing::proxy::{Bytes, Fault, Place, Proxy, Rule};
+use larder_testing::proxy::{Bytes, Fault, Place, Proxy, Reply, Rule};
 
 /// A server that answers with what it got, and keeps the heads of requests.
 struct Echo {
@@ -361,4 +361,36 @@ fn a_server_that_is_gone_is_a_connection_that_ends() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let proxy = Proxy::new(gone);
     assert!(put(&mut connect(&proxy), "/x", BODY).is_err());
+}
+
+#[test]
+fn a_gate_sees_requests_and_answers_some_of_them() {
+    let (echo, proxy) = world();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = seen.clone();
+    proxy.gate(move |asked| {
+        kept.lock().unwrap().push((asked.path().to_owned(), asked.header("host").map(str::to_owned)));
+        asked.path().starts_with("/mine").then(|| Reply::status(429).header("Retry-After", "7").body("wait"))
+    });
+    let mut client = connect(&proxy);
+    let (head, body) = put(&mut client, "/mine?a=b", BODY).unwrap();
+    assert!(head.starts_with("HTTP/1.1 429 ") && head.contains("\r\nRetry-After: 7\r\n"), "{head}");
+    assert_eq!(body, b"wait");
+    // The connection is kept, and what the gate lets through is the server's.
+    assert_eq!(put(&mut client, "/other", BODY).unwrap().1, BODY);
+    assert_eq!(echo.heads.lock().unwrap().len(), 1);
+    let host = Some("bucket.example".to_owned());
+    assert_eq!(*seen.lock().unwrap(), [("/mine".to_owned(), host.clone()), ("/other".to_owned(), host)]);
+}
+
+#[test]
+fn a_range_that_the_server_does_not_see() {
+    let (echo, proxy) = spoiled(Fault::NoRange);
+    let mut client = connect(&proxy);
+    let head = "PUT /a HTTP/1.1\r\nHost: bucket.example\r\nrange: bytes=0-1\r\nContent-Length: 0\r\n\r\n";
+    client.get_mut().write_all(head.as_bytes()).unwrap();
+    answer(&mut client).unwrap();
+    let heads = echo.heads.lock().unwrap().clone();
+    assert_eq!(heads, ["PUT /a HTTP/1.1\r\nHost: bucket.example\r\nContent-Length: 0\r\n\r\n"]);
+    assert_eq!(proxy.counts().spoiled, 1);
 }

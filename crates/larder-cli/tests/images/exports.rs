@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use larder_testing::layers::{Case, Expect, Item, Packing, Tar, cases};
+use larder_testing::proxy::{Fault, Proxy, Rule};
 use larder_testing::{Project, strangers};
 
-use super::world::{LARDER, base, good, image, layout, refused, top};
+use super::world::{LARDER, address, base, good, image, layout, push, refused, top};
 
 fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
@@ -180,4 +181,42 @@ fn a_folder_that_is_not_empty_is_left_alone() {
     refused(&machine, "export oci:one /none -o old.tar", "there is no `/none`");
     refused(&machine, "export oci:none -o old.tar", "");
     assert_eq!(machine.read("old.tar"), "mine\n");
+}
+
+/// Who ends an export finds nothing of it.
+#[test]
+fn an_export_that_is_interrupted_leaves_no_file() {
+    let machine = Project::new();
+    layout(&machine, "one", &[base(), top(1)], Packing::Gzip);
+    let Some(registry) = larder_testing::registry::DockerRegistry::start() else { return };
+    if !larder_testing::registry::is_installed("skopeo") {
+        return;
+    }
+    push(&registry, &machine.path("one"), "app:1");
+    let proxy = Proxy::new(address(&registry));
+    let name = format!("{}/app:1", proxy.address());
+    good(&machine, &format!("index {name}"));
+    // It is in the middle of it, and waits.
+    proxy.rule(Rule::new(Fault::Silence).path(ranges(3)));
+    let files = || fs::read_dir(machine.root()).unwrap().count();
+    let before = files();
+    let mut child = machine.command(LARDER, ["image", "export", &name, "-o", "out.tar"]).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while files() == before {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(9), "no file is begun\n{}", proxy.told());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(files(), before, "nothing is left");
+}
+
+/// Requests for layers, when the configuration has come: from the second on.
+fn ranges(from: usize) -> impl Fn(&str) -> bool + Send + 'static {
+    let count = std::sync::atomic::AtomicUsize::new(1);
+    move |path| {
+        path.contains("/blobs/") && count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1 >= from
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use larder_testing::proxy::{Fault, Place, Proxy, Reply, Rule};
 
-use super::world::{World, address, good, image, refused};
+use super::world::{World, address, good, image, refused, tell};
 
 /// Nothing takes longer, however bad the network is.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -77,10 +77,10 @@ impl Bad {
                 assert!(right.is_none_or(|right| right.starts_with(&output.stdout)), "{what}: other bytes");
             }
         }
-        eprintln!(
+        tell(format_args!(
             "{what}: {took:?}, {}",
             output.stderr.lines().filter(|line| !line.starts_with("layer")).collect::<Vec<_>>().join(" | ")
-        );
+        ));
     }
 }
 

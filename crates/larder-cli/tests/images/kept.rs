@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use larder_testing::Project;
 use larder_testing::proxy::Proxy;
 
-use super::world::{LARDER, World, address, good};
+use super::world::{LARDER, World, address, good, tell};
 
 const FILES: [&str; 3] = ["/etc/os-release", "/bin/tool", "/app/data"];
 
@@ -107,15 +107,19 @@ fn several_processes_at_once_agree() {
     assert!(cat(machine, &world.name()) == right);
 }
 
-/// Runs the command with the store mounted read-only; none if that cannot be done here.
-fn read_only(machine: &Project, args: &[&str]) -> Option<std::process::Output> {
+const READ_ONLY: &str =
+    "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 99; exec \"$@\"";
+/// As good as full: there is room for the tables, not for the parts.
+const FULL: &str = "mount -t tmpfs -o size=200k,mode=0700 none \"$0\" || exit 99; exec \"$@\"";
+
+/// Runs the command with something mounted over the store by a script; none if that cannot be done here.
+fn mounted(script: &str, machine: &Project, args: &[&str]) -> Option<std::process::Output> {
     let store = machine.store();
-    let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" || exit 99; exec \"$@\"";
     let base = machine.command("unshare", ["-m", "--propagation", "private", "sh", "-c", script]);
     let mut command: Command = base;
     let output = command.arg(&store).arg(LARDER).args(args).output().unwrap();
     if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare") {
-        eprintln!("SKIPPED: no mounts here: {}", String::from_utf8_lossy(&output.stderr));
+        tell(format_args!("SKIPPED: no mounts here: {}", String::from_utf8_lossy(&output.stderr)));
         return None;
     }
     Some(output)
@@ -129,10 +133,20 @@ fn a_store_that_cannot_be_written_to_still_reads() {
     let name = format!("{}/app:1", proxy.address());
     let right = cat(machine, &name);
     let args: Vec<&str> = ["image", "cat", name.as_str()].into_iter().chain(FILES).collect();
-    let Some(output) = read_only(machine, &args) else { return };
+    let Some(output) = mounted(READ_ONLY, machine, &args) else { return };
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && output.stdout == right, "{said}");
     // Said once; then it works as it does without a store.
     assert_eq!(said.matches("warning:").count(), 1, "{said}");
-    assert!(said.contains("nothing is kept") && said.contains("hint:"), "{said}");
+    assert!(
+        said.contains("nothing is kept") && said.contains("Read-only file system") && said.contains("hint:"),
+        "{said}"
+    );
+    // A full disk.
+    let Some(output) = mounted(FULL, machine, &args) else { return };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && output.stdout == right, "{said}");
+    assert!(!said.contains("error:") && said.matches("warning:").count() <= 2, "{said}");
+    assert!(said.contains("No space left"), "{said}");
+    tell(format_args!("a full disk: {said}"));
 }

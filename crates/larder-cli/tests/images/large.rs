@@ -12,7 +12,7 @@ use larder_testing::registry::{DockerRegistry, is_installed};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::world::{address, good, noise, push};
+use super::world::{address, good, noise, push, tell};
 
 /// Files of noise in the layer, which do not compress: 480 MB together where `igzip` is installed, else 120 MB, since `gzip` takes long.
 const FILES: usize = 240;
@@ -116,7 +116,7 @@ fn a_small_file_of_a_large_layer_costs_less_than_three_mebibytes() {
     let is_fast = Command::new("igzip").arg("--version").stdout(Stdio::null()).status().is_ok();
     let (program, files) = if is_fast { ("igzip", FILES) } else { ("gzip", FEWER) };
     let size = large(&machine, program, files);
-    eprintln!("made a layer of {size} bytes with {program} in {:?}", begun.elapsed());
+    tell(format_args!("made a layer of {size} bytes with {program} in {:?}", begun.elapsed()));
     assert!(size > (files * SIZE) as u64);
     push(&registry, &machine.path("large"), "large:1");
     std::fs::remove_dir_all(machine.path("large")).unwrap();
@@ -125,7 +125,7 @@ fn a_small_file_of_a_large_layer_costs_less_than_three_mebibytes() {
     let begun = Instant::now();
     let told = good(&machine, &format!("index {name} --json")).stdout;
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-    eprintln!("indexed in {:?}; a table of {} bytes", begun.elapsed(), told["table_bytes"]);
+    tell(format_args!("indexed in {:?}; a table of {} bytes", begun.elapsed(), told["table_bytes"]));
     assert_eq!(told["moved"].as_u64(), Some(size));
     for at in [0, files / 2, files - 1] {
         let before = proxy.counts();
@@ -134,12 +134,12 @@ fn a_small_file_of_a_large_layer_costs_less_than_three_mebibytes() {
         let passed = proxy.counts() - &before;
         assert_eq!(read.stdout, format!("This is the text of file {at}. ").repeat(40));
         let bytes = passed.down.heads + passed.down.bodies;
-        eprintln!(
+        tell(format_args!(
             "`cat` of {} bytes at {at} of {files}: {bytes} bytes in {} requests, {:?}",
             read.stdout.len(),
             passed.total(),
             begun.elapsed()
-        );
+        ));
         assert!(bytes < 3 << 20, "{bytes} bytes moved\n{}", proxy.told());
     }
 }

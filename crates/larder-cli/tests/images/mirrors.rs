@@ -1,9 +1,11 @@
 //! Registries that stand in for others.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use larder_testing::proxy::{Fault, Place, Proxy, Rule};
 use larder_testing::registry::DockerRegistry;
 
-use super::world::{World, address, good, image, push, refused};
+use super::world::{World, address, good, image, push, refused, tell};
 
 const FILES: &str = "/etc/os-release /app/data /bin/tool";
 
@@ -67,7 +69,7 @@ impl Two {
         );
         let said =
             output.stderr.lines().filter(|line| !line.starts_with("layer ")).collect::<Vec<_>>().join("\n");
-        eprintln!("{what}: {said}");
+        tell(format_args!("{what}: {said}"));
         (said, counted(&self.home) - before.0, counted(&self.mirror) - before.1)
     }
 }
@@ -151,6 +153,19 @@ fn a_mirror_that_fails_is_passed_over() {
     two.mirror.rule(blobs(Fault::Flip(Place::Answer(60_000))).nth(2));
     let (said, home, mirror) = two.read("one layer wrong");
     assert!(said.matches("warning:").count() == 1 && home >= 1 && mirror >= 2, "{said}, {home}, {mirror}");
+    // A layer is wrong, or never comes whole, while it is indexed: what was read of it is read again elsewhere, or only the rest.
+    for fault in
+        [Fault::Flip(Place::Answer(60_000)), Fault::Truncate(50_000), Fault::Status(500, "InternalError")]
+    {
+        two.forget();
+        let configuration = AtomicBool::new(true);
+        let layers =
+            move |path: &str| path.contains("/blobs/") && !configuration.swap(false, Ordering::Relaxed);
+        two.mirror.rule(Rule::new(fault).path(layers));
+        let (said, home, _) = two.read(&format!("layers, {fault:?}"));
+        assert!(said.matches("warning:").count() == 1 && home >= 1, "{fault:?}: {said}, {home}");
+        assert!(!said.contains("error:"), "{said}");
+    }
     // A mirror without the image is asked, and nothing is said.
     two.forget();
     let empty = DockerRegistry::start().unwrap();

@@ -144,3 +144,9 @@ pub(crate) fn push(registry: &DockerRegistry, layout: &Path, name: &str) {
 pub(crate) fn address(registry: &DockerRegistry) -> std::net::SocketAddr {
     registry.host().parse().unwrap()
 }
+
+/// A line on standard error, which `--nocapture` shows.
+pub(crate) fn tell(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -245,7 +245,12 @@ impl PartialBlob {
     pub fn write(&self, at: u64, bytes: &[u8]) -> Result<()> {
         let end = at.checked_add(bytes.len() as u64).filter(|end| *end <= self.size);
         let end = end.ok_or_else(|| failed(io::ErrorKind::InvalidInput.into(), &self.map_path))?;
-        self.data.write_all_at(bytes, at).map_err(|error| failed(error, &self.map_path))?;
+        // Who keeps it warns of it, in one line.
+        let failed = |error: io::Error| {
+            let why = error.to_string();
+            failed(error, &self.map_path).with_message(why)
+        };
+        self.data.write_all_at(bytes, at).map_err(failed)?;
         // Of one that was removed meanwhile, no map is made: it would tell of zeros to who comes next.
         let is_removed = self.data.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
         let mut extents = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
@@ -260,7 +265,7 @@ impl PartialBlob {
             let mut map = File::options().append(true).create(true).mode(0o600).open(&self.map_path)?;
             map.write_all(&record)
         };
-        append().map_err(|error| failed(error, &self.map_path))
+        append().map_err(failed)
     }
 
     /// These bytes proved to be wrong: they count as missing, for all.

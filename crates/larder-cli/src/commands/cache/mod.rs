@@ -54,7 +54,8 @@ pub(super) fn open_if_any(context: &Context) -> Result<Option<Store>, Exit> {
         Ok((store, _)) => Ok(store),
         Err(error) => {
             let error = error.into_inner();
-            context.printer.cache_warning(format_args!("nothing is kept: {error}"), error.hint());
+            let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+            context.printer.cache_warning(format_args!("nothing is kept: {error}{cause}"), error.hint());
             Ok(None)
         }
     }

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use larder::oci::export::{self, ExportError, Exported};
 use larder::oci::tree::NodeId;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle, Signals};
+use signal_hook::low_level::emulate_default_handler;
 
 use super::open::{self, Opened, fail};
 use crate::cli::TarArgs;
@@ -63,7 +66,32 @@ fn to_file(opened: &Opened, node: NodeId, path: &Path) -> Result<Exported, Expor
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(folder);
     let file = file.map_err(failed)?;
+    let watched = Watched::start(file.path()).map_err(failed)?;
     let exported = to_writer(opened, node, file.as_file())?;
     file.persist(path).map_err(|error| failed(error.error))?;
+    drop(watched);
     Ok(exported)
+}
+
+/// Removes a file that was begun when the program is interrupted.
+struct Watched(Handle);
+
+impl Watched {
+    fn start(file: &Path) -> io::Result<Self> {
+        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+        let (handle, file) = (signals.handle(), file.to_owned());
+        std::thread::spawn(move || {
+            for signal in signals.forever() {
+                let _ = std::fs::remove_file(&file);
+                let _ = emulate_default_handler(signal);
+            }
+        });
+        Ok(Self(handle))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
