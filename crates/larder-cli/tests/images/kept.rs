@@ -119,7 +119,13 @@ fn mounted(script: &str, machine: &Project, args: &[&str]) -> Option<std::proces
     let mut command: Command = base;
     let output = command.arg(&store).arg(LARDER).args(args).output().unwrap();
     if output.status.code() == Some(99) || String::from_utf8_lossy(&output.stderr).contains("unshare") {
-        tell(format_args!("SKIPPED: no mounts here: {}", String::from_utf8_lossy(&output.stderr)));
+        use std::io::Write as _;
+        assert!(std::env::var_os("REQUIRE_CLIENTS").is_none_or(|value| value != "1"), "no mounts here");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no mounts here: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         return None;
     }
     Some(output)

@@ -146,7 +146,7 @@ pub(crate) fn address(registry: &DockerRegistry) -> std::net::SocketAddr {
 }
 
 /// A line on standard error, which `--nocapture` shows.
+#[expect(clippy::print_stderr, reason = "captured, other than what is written there")]
 pub(crate) fn tell(line: impl std::fmt::Display) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stderr(), "{line}");
+    eprintln!("{line}");
 }
