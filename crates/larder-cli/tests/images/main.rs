@@ -8,7 +8,7 @@
 //! mirrors.rs    registries that stand in for others
 //! ```
 //! What needs a program that is not installed (`docker-registry`, `skopeo`) says so on standard error and passes; with `REQUIRE_CLIENTS=1` it fails.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod commands;
 mod exports;
