@@ -74,6 +74,10 @@ impl Extents {
     }
 
     fn remove(&mut self, gone: &Range<u64>) {
+        if gone.is_empty() {
+            // It would cut a part in two.
+            return;
+        }
         let parts = std::mem::take(&mut self.parts);
         for part in parts {
             for rest in [part.start..part.end.min(gone.start), part.start.max(gone.end)..part.end] {
