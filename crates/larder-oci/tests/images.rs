@@ -430,3 +430,55 @@ fn every_limit_is_an_error_that_names_the_entry() {
     let error = index(&stored_frame(&tar, 28), Limits::default()).unwrap_err();
     assert!(matches!(error, IndexError::Zstd { .. }), "{error}");
 }
+
+/// Counts what is moved of blobs, and keeps what is put.
+#[derive(Default)]
+struct Kept(std::sync::Mutex<HashMap<u64, Vec<u8>>>);
+
+impl SpanCache for Kept {
+    fn get(&self, _: &larder_oci::toc::LayerInfo, bytes: std::ops::Range<u64>) -> Option<bytes::Bytes> {
+        self.0.lock().unwrap().get(&bytes.start).cloned().map(bytes::Bytes::from)
+    }
+
+    fn put(&self, _: &larder_oci::toc::LayerInfo, at: u64, bytes: &[u8]) {
+        self.0.lock().unwrap().insert(at, bytes.to_vec());
+    }
+
+    fn forget(&self, _: &larder_oci::toc::LayerInfo, bytes: std::ops::Range<u64>) {
+        self.0.lock().unwrap().remove(&bytes.start);
+    }
+}
+
+#[test]
+fn a_large_zstd_frame_is_read_once_from_its_front() {
+    use larder_testing::layers::{Blob, Item, Tar, write_layout};
+    let content = noise(30 << 20, 5);
+    let tar = Tar::of([Item::file("large", content.clone()), Item::file("tail", "the end")]);
+    let folder = tempfile::tempdir().unwrap();
+    let blob = Blob::new(&tar, Packing::Zstd);
+    let size = blob.stored.len() as u64;
+    write_layout(folder.path(), &[blob]).unwrap();
+    let source = source(folder.path());
+    let toc = index(&*source, SpanRule::default()).unwrap();
+    assert!(toc.layers()[0].spans().len() > 4, "a frame over 4 MiB is cut into spans");
+    let read = |cache: Arc<dyn SpanCache>| {
+        let image = Image::open(toc.clone(), MergeRule::Overlay, &source, &cache).unwrap();
+        let before = source.moved();
+        let node =
+            |path: &[u8]| image.tree().node(image.tree().look_up(path, true).unwrap().unwrap()).inode();
+        let mut all = Vec::new();
+        image
+            .read_all::<larder_oci::image::ReadError>(node(b"large"), &mut |bytes| {
+                all.extend_from_slice(bytes);
+                Ok(())
+            })
+            .unwrap();
+        assert!(all == content);
+        let mut tail = [0; 7];
+        assert_eq!(image.read_at(node(b"tail"), &mut tail, 0).unwrap(), 7);
+        assert_eq!(&tail, b"the end");
+        source.moved() - before
+    };
+    assert!(read(Arc::new(Kept::default())) <= size + (1 << 20), "the frame was read more than once");
+    assert!(read(Arc::new(NoSpans)) > size, "nothing was kept");
+}

@@ -1,6 +1,7 @@
 //! Any bytes of a layer's tar stream: fetched by spans, decoded, verified, kept.
 
 use std::collections::VecDeque;
+use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +11,7 @@ use super::source::{ImageSource, SourceError};
 use crate::digest::OciDigest;
 use crate::manifest::Descriptor;
 use crate::toc::decode::DecodeError;
-use crate::toc::{LayerInfo, LayerToc};
+use crate::toc::{LayerInfo, LayerToc, Start};
 
 /// The most compressed bytes of one request.
 const REQUEST: u64 = 8 << 20;
@@ -27,6 +28,11 @@ pub trait SpanCache: Send + Sync {
 
     /// These bytes were kept, and are not what they should be.
     fn forget(&self, layer: &LayerInfo, bytes: Range<u64>);
+
+    /// Whether it keeps anything: then more is read than is asked for, where that spares work.
+    fn keeps(&self) -> bool {
+        true
+    }
 }
 
 /// Keeps nothing.
@@ -41,6 +47,10 @@ impl SpanCache for NoSpans {
     fn put(&self, _: &LayerInfo, _: u64, _: &[u8]) {}
 
     fn forget(&self, _: &LayerInfo, _: Range<u64>) {}
+
+    fn keeps(&self) -> bool {
+        false
+    }
 }
 
 /// Bytes of a layer that cannot be had.
@@ -181,15 +191,28 @@ impl LazyLayer {
         }
     }
 
+    /// Whether a span can only be had by decoding a large frame from its front.
+    fn is_within(&self, span: usize) -> bool {
+        self.toc.spans()[span].start == Start::Within
+    }
+
+    /// Whether a span is of a frame that is so large that spans begin within.
+    fn is_in_large(&self, span: usize) -> bool {
+        self.is_within(span) || span + 1 < self.toc.spans().len() && self.is_within(span + 1)
+    }
+
     /// The end of the spans from `first` on, up to `last`, that are fetched with one request.
     fn missing(&self, first: usize, last: usize) -> usize {
         let begin = self.toc.run_of(first).start;
+        if self.is_in_large(first) {
+            return (first + 1..=last).find(|span| !self.is_within(*span)).unwrap_or(last + 1);
+        }
         let fits = |to: usize| {
             let bytes = self.toc.packed_bytes_of(begin..to);
             bytes.end - bytes.start <= REQUEST
         };
         let mut to = first + 1;
-        while to <= last && self.kept(to).is_none() && fits(to + 1) {
+        while to <= last && !self.is_in_large(to) && self.kept(to).is_none() && fits(to + 1) {
             to += 1;
         }
         to
@@ -205,8 +228,37 @@ impl LazyLayer {
         }
     }
 
+    /// Reads a large frame once, from its front, and keeps all of it, so that the next read need not begin anew. Where nothing is kept it ends with what
+    /// is wanted.
+    fn stream(&self, spans: &Range<usize>, sink: &mut dyn FnMut(usize, &[u8])) -> Result<(), ReadError> {
+        let begin = self.toc.run_of(spans.start).start;
+        let after = self.toc.spans().len();
+        let end = (spans.start + 1..after).find(|span| !self.is_within(*span)).unwrap_or(after);
+        let range = self.toc.packed_bytes_of(begin..end);
+        let mut failed = None;
+        let packed =
+            Ranges { layer: self, at: range.start, end: range.end, piece: Bytes::new(), failed: &mut failed };
+        let decoded = self.toc.decode_run(begin..end, packed, &mut |span, bytes| {
+            self.cache.put(self.toc.info(), self.toc.bytes_of(span).start, &bytes);
+            if spans.contains(&span) {
+                sink(span, &bytes);
+                self.remember(span, bytes.into());
+            }
+            span + 1 < spans.end || self.cache.keeps()
+        });
+        match (failed, decoded) {
+            // The decoder only knows that it got nothing more.
+            (Some(error), _) => Err(error.into()),
+            (None, Err(error)) => Err(ReadError::Decode { layer: self.descriptor.digest, error }),
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
     /// Fetches spans with one request, and hands on each that is wanted.
     fn fetch_once(&self, spans: Range<usize>, sink: &mut dyn FnMut(usize, &[u8])) -> Result<(), ReadError> {
+        if self.is_in_large(spans.start) {
+            return self.stream(&spans, sink);
+        }
         let begin = self.toc.run_of(spans.start).start;
         let range = self.toc.packed_bytes_of(begin..spans.end);
         let packed = self.source.range(&self.descriptor, range.clone())?;
@@ -232,5 +284,31 @@ impl LazyLayer {
             next = last + 1;
         }
         Ok(())
+    }
+}
+
+/// A part of a layer's blob, fetched a request at a time.
+struct Ranges<'a> {
+    layer: &'a LazyLayer,
+    at: u64,
+    end: u64,
+    piece: Bytes,
+    failed: &'a mut Option<SourceError>,
+}
+
+impl io::Read for Ranges<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() && self.at < self.end {
+            let to = self.end.min(self.at + REQUEST);
+            let fetched = self.layer.source.range(&self.layer.descriptor, self.at..to);
+            self.piece = fetched.map_err(|error| {
+                *self.failed = Some(error);
+                io::Error::other("it cannot be fetched")
+            })?;
+            self.at = to;
+        }
+        let length = into.len().min(self.piece.len());
+        into[..length].copy_from_slice(&self.piece.split_to(length));
+        Ok(length)
     }
 }

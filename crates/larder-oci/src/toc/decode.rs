@@ -1,6 +1,7 @@
 //! One span → its bytes of the tar stream, verified.
 
 use std::io::Read;
+use std::ops::Range;
 
 use super::{LayerToc, Start, TocError};
 use crate::layer::Compression;
@@ -71,5 +72,38 @@ impl LayerToc {
             Some((one, _)) => Err(DecodeError::Corrupt { span: *one }),
             None => Ok(spans),
         }
+    }
+
+    /// Decodes a zstd frame that spans begin within, from its first span on, and hands on each span when it was checked, until `sink` wants no more.
+    ///
+    /// `packed` gives the bytes of the blob from where the first of `spans` begins. One span is in memory at a time, and zstd's window.
+    ///
+    /// # Errors
+    /// When the stream is broken, or a span is not what its digest says; those before it were right.
+    pub fn decode_run(
+        &self,
+        spans: Range<usize>,
+        packed: impl Read,
+        sink: &mut dyn FnMut(usize, Vec<u8>) -> bool,
+    ) -> Result<(), DecodeError> {
+        let stream =
+            |span: usize, error: std::io::Error| DecodeError::Stream { span, why: error.to_string() };
+        let first = spans.start;
+        let mut decoder = zstd::stream::read::Decoder::new(packed).map_err(|error| stream(first, error))?;
+        decoder.window_log_max(27).map_err(|error| stream(first, error))?;
+        for span in spans {
+            let bytes = self.bytes_of(span);
+            let length =
+                usize::try_from(bytes.end - bytes.start).map_err(|_| TocError::TooLarge("a span"))?;
+            let mut bytes = vec![0; length];
+            decoder.read_exact(&mut bytes).map_err(|error| stream(span, error))?;
+            if blake3::hash(&bytes).as_bytes() != self.digest_of(span) {
+                return Err(DecodeError::Corrupt { span });
+            }
+            if !sink(span, bytes) {
+                break;
+            }
+        }
+        Ok(())
     }
 }

@@ -16,6 +16,9 @@ use super::number::{self, Cursor};
 /// The most bits of a block's header that a span carries along: a dynamic one has fewer than 2,400.
 const MOST_HEADER_BITS: u32 = 4096;
 
+/// The longest span that is read: it is held in memory.
+const LONGEST: u64 = 64 << 20;
+
 /// How a span begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -109,6 +112,9 @@ pub(super) fn parse(bytes: &[u8], blob: u64, tar: u64) -> Result<Vec<Span>, TocE
         out = out.checked_add(ahead).ok_or(wrong("a span lies where it cannot"))?;
         bit = bit.checked_add(cursor.number()?).ok_or(wrong("a span lies where it cannot"))?;
         let is_first = spans.is_empty();
+        if ahead > LONGEST {
+            return Err(TocError::TooLarge("a span"));
+        }
         if out >= tar || is_first != (ahead == 0) || bit / 8 >= blob {
             return Err(wrong("a span lies where it cannot"));
         }
@@ -122,6 +128,9 @@ pub(super) fn parse(bytes: &[u8], blob: u64, tar: u64) -> Result<Vec<Span>, TocE
         let span = Span { out, bit, start, runs, window_at };
         window_at += span.window_length() as u64;
         spans.push(span);
+    }
+    if tar.saturating_sub(out) > LONGEST {
+        return Err(TocError::TooLarge("a span"));
     }
     if spans.is_empty() != (tar == 0) {
         return Err(wrong("its spans are not its content"));
