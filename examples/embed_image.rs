@@ -44,7 +44,7 @@ fn run(reference: &str, paths: &[String]) -> Result<(), Box<dyn Error>> {
     let reference: ImageReference = reference.parse()?;
     // Logins are found as docker finds them; who embeds Larder says where.
     let runtime = larder::tiers::runtime();
-    let source = source(&reference, std::env::vars_os().collect(), &runtime)?;
+    let source = source(&reference, &std::env::vars_os().collect(), &[], &runtime)?;
 
     let cache = Cache::open(&Config::new("target/embed-image"))?;
     let spans: Arc<dyn SpanCache> = Arc::new(StoreSpans::new(cache.store().clone()));

@@ -17,6 +17,7 @@ mod printer;
 mod signals;
 mod surroundings;
 mod units;
+mod whole_file;
 mod yaml;
 
 use clap::Parser;

@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::live::Live;
 use crate::surroundings::Terminal;
+use crate::units;
 
 /// How a word stands out, where there is colour.
 #[derive(Clone, Copy, Debug)]
@@ -46,16 +47,6 @@ fn painted(style: Style, text: &str, colour: bool) -> String {
         format!("\u{1b}[{}m{text}\u{1b}[0m", style.code())
     } else {
         text.to_owned()
-    }
-}
-
-/// Text that may come from elsewhere, so that it cannot drive the terminal. Lines stay lines.
-fn harmless(text: &str) -> Cow<'_, str> {
-    let drives = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if text.chars().any(drives) {
-        text.chars().map(|c| if drives(c) { ' ' } else { c }).collect::<String>().into()
-    } else {
-        text.into()
     }
 }
 
@@ -190,7 +181,7 @@ impl Printer {
     }
 
     fn hint(&self, hint: Option<&str>) -> String {
-        let hint = hint.map(harmless);
+        let hint = hint.map(units::harmless);
         hint.map(|hint| format!("\n{} {hint}", self.word(Style::Name, "hint:"))).unwrap_or_default()
     }
 
@@ -216,19 +207,19 @@ impl Printer {
 
     fn say_error(&self, message: impl Display, hint: Option<&str>) {
         let message = message.to_string();
-        let message = harmless(&message);
+        let message = units::harmless(&message);
         self.talk(format_args!("{} {message}{}", self.word(Style::Bad, "error:"), self.hint(hint)));
     }
 
     /// An error with its causes and a hint.
     pub(crate) fn error(&self, error: &dyn std::error::Error, hint: Option<&str>) {
         let line = error.to_string();
-        let mut text = harmless(&line).into_owned();
+        let mut text = units::harmless(&line).into_owned();
         let mut line = line.clone();
         let mut cause = error.source();
         while let Some(error) = cause {
             let said = error.to_string();
-            text.push_str(&format!("\n{} {}", self.word(Style::Bad, "caused by:"), harmless(&said)));
+            text.push_str(&format!("\n{} {}", self.word(Style::Bad, "caused by:"), units::harmless(&said)));
             line.push_str(&format!(": {said}"));
             cause = error.source();
         }
@@ -239,7 +230,7 @@ impl Printer {
     /// A warning and a hint.
     pub(crate) fn warning(&self, message: impl Display, hint: Option<&str>) {
         let message = message.to_string();
-        let message = harmless(&message);
+        let message = units::harmless(&message);
         self.talk(format_args!("{} {message}{}", self.word(Style::Caution, "warning:"), self.hint(hint)));
     }
 

@@ -105,8 +105,17 @@ pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
 
 /// Control characters as spaces, so that names and messages of others cannot drive the terminal.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    if text.chars().any(char::is_control) {
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().into()
+    without(text, char::is_control)
+}
+
+/// The same for text of several lines, which stay lines.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    without(text, |c| c.is_control() && c != '\n' && c != '\t')
+}
+
+fn without(text: &str, drives: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.chars().any(&drives) {
+        text.chars().map(|c| if drives(c) { ' ' } else { c }).collect::<String>().into()
     } else {
         text.into()
     }

@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`cache`] | the embedding API: `Cache::open`, `with_tiers`, `put`, `get`, `lookup`, `record`, `finish`, `plan_gc`, `verify` |
 //! | [`image`](mod@image) | images: where they come from, their tables in the store |
-//! | [`mirrors`] | the same, with registries that stand in for others |
 //! | [`keys`] | the user's keys and trust: files, checks, `SigningConfig` |
 //! | [`tiers`] | remote tiers: described by whoever embeds Larder, or by a project's configuration |
 //! | [`project`] | a project with its worktree and its store, wired from its configuration |
@@ -13,7 +12,6 @@ pub mod cache;
 mod describe;
 pub mod image;
 pub mod keys;
-pub mod mirrors;
 pub mod project;
 pub mod tiers;
 

@@ -1,6 +1,6 @@
 //! The programs in `examples/embed_*`, run as a reader of the guide runs them.
 //!
-//! Cargo builds them with the package's tests; with `--test examples` alone, add `--examples`. Where `LARDER_TEST_S3`
+//! Cargo builds them with all of the package's tests; before `--test examples` alone, `cargo build --examples` does. Where `LARDER_TEST_S3`
 //! names servers (`scripts/cloud-servers` starts them and says how they are named), the S3 tier runs against each.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -12,7 +12,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let program = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
-    assert!(program.exists(), "{} is not built: add `--examples` to the command", program.display());
+    assert!(
+        program.exists(),
+        "{} is not built: `cargo build --package larder --examples` does it",
+        program.display()
+    );
     Command::new(program)
 }
 

@@ -149,13 +149,6 @@ impl LazyLayer {
         Ok(())
     }
 
-    /// Fetches what is missing of these bytes of the tar stream, so that reading them moves nothing.
-    pub fn bytes_fetched_for(&self, at: u64, length: u64) -> Range<u64> {
-        let first = self.toc.span_at(at).unwrap_or(0);
-        let last = self.toc.span_at(at + length.saturating_sub(1)).unwrap_or(first);
-        self.toc.packed_bytes_of(self.toc.run_of(first).start..last + 1)
-    }
-
     fn copy(&self, span: usize, bytes: &[u8], into: &mut [u8], at: u64) {
         let has = self.toc.bytes_of(span);
         let (from, to) = (has.start.max(at), has.end.min(at + into.len() as u64));

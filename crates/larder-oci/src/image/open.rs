@@ -8,7 +8,7 @@ use super::source::ImageSource;
 use crate::export::ReadContent;
 use crate::layer::{Content, Entry};
 use crate::toc::{ImageToc, TocError};
-use crate::tree::{Inode, InodeId, MergeRule, Tree, TreeError};
+use crate::tree::{Inode, InodeId, MergeRule, Merger, Tree, TreeError};
 
 /// An image whose tree cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +41,13 @@ impl Image {
         source: &Arc<dyn ImageSource>,
         cache: &Arc<dyn SpanCache>,
     ) -> Result<Self, OpenError> {
-        let mut entries: Vec<Vec<Entry>> = Vec::new();
+        // The entries of one layer at a time are in memory.
+        let mut merger = Merger::new(rule);
         for layer in toc.layers() {
-            entries.push(layer.entries().collect::<Result<_, _>>()?);
+            let entries: Vec<Entry> = layer.entries().collect::<Result<_, _>>()?;
+            merger.layer(&entries)?;
         }
-        let tree = Tree::merge(&entries, rule)?;
+        let tree = merger.finish();
         let descriptors = toc.manifest().layers.iter();
         let layers = toc.layers().iter().zip(descriptors);
         let layers = layers

@@ -23,10 +23,10 @@ mod statement;
 use std::sync::Arc;
 
 use larder_core::Error;
-use larder_oci::image::{ImageReference, ImageSource, LayoutSource, RegistrySource, SourceError};
+use larder_oci::image::{ImageReference, ImageSource, LayoutSource, Mirror, RegistrySource, SourceError};
 use larder_oci::layer::DroppedXattr;
 use larder_oci::manifest::{Descriptor, Platform};
-use larder_oci::reference::Reference;
+use larder_oci::reference::Host;
 use larder_oci::registry::{Credentials, Environment, Options, Proxy, RegistryError};
 use larder_oci::toc::{IndexError, LayerToc, TocError};
 use larder_remote::tiers::Runtime;
@@ -51,28 +51,36 @@ pub fn host_platform() -> Platform {
     Platform { architecture: architecture.to_owned(), os: "linux".to_owned(), variant, ..Platform::default() }
 }
 
-/// An image's source: a registry with the logins that `environment` leads to, or a file.
+/// An image's source: a registry with the logins that `environment` leads to, or a file. Of `mirrors` those that are of the image's registry are asked
+/// first, in their order.
 ///
 /// # Errors
 /// When a file cannot be read; of a registry nothing is asked yet.
 pub fn source(
     reference: &ImageReference,
-    environment: Environment,
+    environment: &Environment,
+    mirrors: &[Mirror],
     runtime: &Runtime,
 ) -> Result<Arc<dyn ImageSource>, ImageError> {
     let ImageReference::Registry(reference) = reference else {
         return Ok(Arc::new(LayoutSource::open(reference)?));
     };
-    let options = registry_options(reference, environment);
-    Ok(Arc::new(RegistrySource::open(reference, options, runtime.handle()?)?))
+    let copies = mirrors.iter().filter_map(|mirror| mirror.of(reference));
+    let copies = copies.map(|copy| {
+        let options = registry_options(copy.host(), environment);
+        (copy, options)
+    });
+    let copies = copies.collect();
+    let options = registry_options(reference.host(), environment);
+    Ok(Arc::new(RegistrySource::mirrored(reference, options, copies, runtime.handle()?)?))
 }
 
-/// How the registry of `reference` is spoken to: with the proxy and the logins that `environment` leads to.
+/// How a registry is spoken to: with the proxy and the logins that `environment` leads to.
 #[must_use]
-pub fn registry_options(reference: &Reference, environment: Environment) -> Options {
+pub fn registry_options(host: &Host, environment: &Environment) -> Options {
     let mut options = Options::default();
-    options.proxy = Proxy::from_environment(&environment, reference.host());
-    options.credentials = Credentials::files(environment);
+    options.proxy = Proxy::from_environment(environment, host);
+    options.credentials = Credentials::files(environment.clone());
     options
 }
 

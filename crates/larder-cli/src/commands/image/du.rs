@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use larder::oci::layer::Kind;
+use larder::oci::toc::TocError;
 use larder::oci::tree::printable;
 use serde_json::json;
 
@@ -17,7 +18,8 @@ use crate::units;
 pub(super) fn du(context: &Context, args: &DuArgs) -> Result<Exit, Exit> {
     let opened = open::open(context, &args.image, &args.named)?;
     if args.layers {
-        by_layers(context, args, &opened);
+        by_layers(context, args, &opened)
+            .map_err(|error| open::fail(&context.printer, &error, error.hint()))?;
         return Ok(Exit::Success);
     }
     let printer = &context.printer;
@@ -69,10 +71,10 @@ fn ends(path: &[u8]) -> impl Iterator<Item = usize> + '_ {
     std::iter::once(1.min(path.len())).chain(slashes).chain(whole)
 }
 
-fn by_layers(context: &Context, args: &DuArgs, opened: &Opened) {
+fn by_layers(context: &Context, args: &DuArgs, opened: &Opened) -> Result<(), TocError> {
     let printer = &context.printer;
     let tree = opened.image.tree();
-    let mut seen = vec![(0u64, 0u64); opened.image.layers().len()];
+    let mut seen = vec![0u64; opened.image.layers().len()];
     let mut counted = HashSet::new();
     let mut walk = tree.walk(tree.root());
     while let Some(node) = walk.advance() {
@@ -80,23 +82,21 @@ fn by_layers(context: &Context, args: &DuArgs, opened: &Opened) {
         if let Some((layer, _)) = &inode.content
             && counted.insert(tree.node(node).inode())
         {
-            seen[*layer].0 += inode.size;
-            seen[*layer].1 += 1;
+            seen[*layer] += inode.size;
         }
     }
     for (at, layer) in opened.image.toc().layers().iter().enumerate() {
         let info = layer.info();
-        let sizes = layer
-            .entries()
-            .filter_map(Result::ok)
-            .filter(|entry| entry.kind == Kind::File)
-            .map(|entry| entry.size);
-        let all: u64 = sizes.sum();
-        let hidden = all.saturating_sub(seen[at].0);
+        let mut all = 0;
+        for entry in layer.entries() {
+            let entry = entry?;
+            all += if entry.kind == Kind::File { entry.size } else { 0 };
+        }
+        let hidden = all.saturating_sub(seen[at]);
         if args.json {
             printer.json(&json!({
                 "layer": at, "digest": info.blob.to_string(), "compressed": info.blob_size, "tar": info.size,
-                "entries": info.entries, "files": all, "seen": seen[at].0, "hidden": hidden,
+                "entries": info.entries, "files": all, "seen": seen[at], "hidden": hidden,
             }));
         } else {
             let digest = &info.blob.hex()[..12];
@@ -108,4 +108,5 @@ fn by_layers(context: &Context, args: &DuArgs, opened: &Opened) {
             ));
         }
     }
+    Ok(())
 }

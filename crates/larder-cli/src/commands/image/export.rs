@@ -5,15 +5,12 @@ use std::path::Path;
 
 use larder::oci::export::{self, ExportError, Exported};
 use larder::oci::tree::NodeId;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::{Handle, Signals};
-use signal_hook::low_level::emulate_default_handler;
 
 use super::open::{self, Opened, fail};
 use crate::cli::TarArgs;
 use crate::commands::Context;
 use crate::exit::Exit;
-use crate::units;
+use crate::{units, whole_file};
 
 /// Runs the subcommand.
 pub(super) fn export(context: &Context, args: &TarArgs) -> Result<Exit, Exit> {
@@ -54,44 +51,7 @@ fn to_writer(opened: &Opened, node: NodeId, to: impl Write) -> Result<Exported, 
     Ok(exported)
 }
 
-/// Writes a file, whole or not at all.
 fn to_file(opened: &Opened, node: NodeId, path: &Path) -> Result<Exported, ExportError> {
     let failed = |source| ExportError::Write { path: path.display().to_string(), source };
-    let is_plain = std::fs::symlink_metadata(path).map_or(true, |found| found.is_file());
-    if !is_plain {
-        return to_writer(opened, node, std::fs::File::create(path).map_err(failed)?);
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder);
-    let file = file.map_err(failed)?;
-    let watched = Watched::start(file.path()).map_err(failed)?;
-    let exported = to_writer(opened, node, file.as_file())?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    drop(watched);
-    Ok(exported)
-}
-
-/// Removes a file that was begun when the program is interrupted.
-struct Watched(Handle);
-
-impl Watched {
-    fn start(file: &Path) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-        let (handle, file) = (signals.handle(), file.to_owned());
-        std::thread::spawn(move || {
-            for signal in signals.forever() {
-                let _ = std::fs::remove_file(&file);
-                let _ = emulate_default_handler(signal);
-            }
-        });
-        Ok(Self(handle))
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.0.close();
-    }
+    whole_file::write(path, failed, |file| to_writer(opened, node, file))
 }

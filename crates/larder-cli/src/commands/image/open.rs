@@ -74,7 +74,7 @@ pub(super) fn source(context: &Context, reference: &ImageReference, named: &Name
             Exit::Usage
         })?);
     }
-    let source = larder::mirrors::source(reference, environment.into_iter().collect(), &mirrors, &runtime)
+    let source = larder::image::source(reference, &environment.into_iter().collect(), &mirrors, &runtime)
         .map_err(|error| fail(&context.printer, &error, &error.hint()))?;
     let platform = named.platform.clone().unwrap_or_else(larder::image::host_platform);
     Ok(Source { source, platform, _runtime: runtime })

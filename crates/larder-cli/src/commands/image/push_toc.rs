@@ -51,7 +51,7 @@ pub(super) fn push_toc(context: &Context, args: &PushTocArgs) -> Result<Exit, Ex
     let runtime = larder::tiers::runtime();
     let environment = context.machine.surroundings(None).environment.into_iter().collect();
     let failed = |error: larder::image::ImageError| fail(printer, &error, &error.hint());
-    let repository = Repository::open(reference, registry_options(reference, environment))
+    let repository = Repository::open(reference, registry_options(reference.host(), &environment))
         .map_err(|error| failed(error.into()))?;
     let how = Push {
         signer: &signing.signer,
