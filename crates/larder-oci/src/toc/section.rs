@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::TocError;
 use crate::layout::ReadAt;
@@ -15,7 +15,7 @@ pub(super) const FRAME: usize = 1 << 20;
 /// zstd level of tables: what is asked for is size.
 const LEVEL: i32 = 9;
 /// The most bytes of finished frames that are kept in memory, per section.
-const IN_MEMORY: usize = 1 << 20;
+const IN_MEMORY: usize = 256 << 10;
 
 /// What a section holds. Numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,6 +166,22 @@ enum Spool {
     File(File),
 }
 
+/// Compresses a frame. One compressor serves all tables and stays: at this level it has 11 MiB, is needed seldom, and memory of that size that
+/// comes and goes leaves holes that nothing else fits.
+fn pack(frame: &[u8]) -> io::Result<Vec<u8>> {
+    static PACKER: Mutex<Option<zstd::bulk::Compressor<'static>>> = Mutex::new(None);
+    let mut packer = PACKER.lock().unwrap_or_else(PoisonError::into_inner);
+    let packer = match &mut *packer {
+        Some(packer) => packer,
+        none => {
+            let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
+            packer.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true))?;
+            none.insert(packer)
+        }
+    };
+    packer.compress(frame)
+}
+
 /// Writes a section.
 pub(super) struct SectionWriter {
     buffer: Vec<u8>,
@@ -200,10 +216,7 @@ impl SectionWriter {
     }
 
     fn flush(&mut self) -> Result<(), TocError> {
-        // Made for each frame: a compressor of this level has megabytes, and a layer has five sections.
-        let mut packer = zstd::bulk::Compressor::new(LEVEL)?;
-        packer.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true))?;
-        let packed = packer.compress(&self.buffer)?;
+        let packed = pack(&self.buffer)?;
         let small = |length: usize| u32::try_from(length).expect("a frame is small");
         self.frames.push(Frame { packed: small(packed.len()), size: small(self.buffer.len()) });
         self.size += self.buffer.len() as u64;

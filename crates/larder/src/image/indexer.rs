@@ -1,7 +1,7 @@
 //! An image's tables: known, made by others, or made now.
 
 use std::collections::HashMap;
-use std::io::Cursor;
+use std::io::Seek;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use larder_oci::OciDigest;
 use larder_oci::image::{Found, ImageSource};
+use larder_oci::layout::ReadAt;
 use larder_oci::manifest::{Descriptor, Platform};
 use larder_oci::toc::{self, ImageToc, IndexOptions, LayerToc, TocError};
 use larder_store::local::index::Origin;
+use tempfile::SpooledData;
 
 use super::remote_toc::{self, Foreign, ForeignTable, Offers, Provenance};
 use super::{ImageError, Progress};
@@ -23,6 +25,8 @@ pub(super) const LARGEST_TABLE: u64 = 1 << 30;
 pub(super) const OUTPUT: &str = "layer.toc";
 /// What events and lists call the results.
 const LABEL: &str = "image:layer";
+/// A table of more bytes is read from a file.
+const IN_MEMORY: usize = 128 << 10;
 
 /// Makes tables of images.
 #[derive(Clone, Debug)]
@@ -235,8 +239,10 @@ impl Indexer {
             progress(Progress::Dropped(*at, &made.dropped));
         }
         progress(Progress::Made(*at, &made.toc));
-        self.keep(options, &made.toc);
-        Ok(made.toc)
+        Ok(self.keep(options, &made.toc).unwrap_or_else(|error| {
+            tracing::warn!(%error, "a layer's table cannot be kept");
+            made.toc
+        }))
     }
 
     fn check(
@@ -331,20 +337,22 @@ impl Indexer {
         is_of_it.then_some(table)
     }
 
-    /// Keeps a table; that it cannot be kept is no reason to fail.
-    fn keep(&self, options: &IndexOptions, table: &LayerToc) {
-        let Some(cache) = &self.cache else { return };
-        let Some(action) = self.action(cache, options) else { return };
-        let mut bytes = Vec::new();
-        let kept = table.write_to(&mut bytes).map_err(|error| error.to_string()).and_then(|_| {
-            let digest = cache.put(&mut Cursor::new(&bytes)).map_err(|error| error.to_string())?;
-            cache
-                .record_as(&action, &cache.result([(OUTPUT, digest)]), LABEL)
-                .map_err(|error| error.to_string())
-        });
-        if let Err(error) = kept {
-            tracing::warn!(%error, "a layer's table cannot be kept");
+    /// Keeps a table, and answers the same one with all that is large in a file: an image may have a hundred of them.
+    fn keep(&self, options: &IndexOptions, table: &LayerToc) -> Result<LayerToc, Box<dyn std::error::Error>> {
+        let mut file = tempfile::spooled_tempfile(IN_MEMORY);
+        table.write_to(&mut file)?;
+        if let Some(cache) = &self.cache
+            && let Some(action) = self.action(cache, options)
+        {
+            file.rewind()?;
+            let digest = cache.put(&mut file)?;
+            cache.record_as(&action, &cache.result([(OUTPUT, digest)]), LABEL)?;
         }
+        let source: Arc<dyn ReadAt> = match file.into_inner() {
+            SpooledData::InMemory(bytes) => Arc::new(Bytes::from(bytes.into_inner())),
+            SpooledData::OnDisk(file) => Arc::new(file),
+        };
+        Ok(LayerToc::open(source)?)
     }
 }
 
