@@ -40,6 +40,17 @@ pub enum Event<'a> {
         /// What can be done.
         hint: Option<&'a str>,
     },
+    /// Its command failed, and begins again.
+    Retrying {
+        /// Which.
+        recipe: &'a RecipeId,
+        /// Why it failed.
+        reason: &'a str,
+        /// Which retry begins, from 1.
+        retry: u32,
+        /// How many there may be.
+        of: u32,
+    },
     /// The recipe is done.
     Finished {
         /// Which.
@@ -86,6 +97,8 @@ pub enum Outcome {
     },
     /// Not begun or not finished, because the run was cancelled or something else failed.
     Cancelled,
+    /// A persistent recipe that nothing that ran depends on: not begun.
+    NotNeeded,
     /// It would run (`--dry-run`).
     WouldRun {
         /// Why it is not a hit.
@@ -97,6 +110,6 @@ impl Outcome {
     /// Dependents may go on.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        matches!(self, Self::Cached { .. } | Self::Ran { .. } | Self::WouldRun { .. })
+        matches!(self, Self::Cached { .. } | Self::Ran { .. } | Self::NotNeeded | Self::WouldRun { .. })
     }
 }

@@ -10,6 +10,7 @@ mod help;
 mod key;
 mod output;
 mod run;
+mod servers;
 mod signals;
 mod why;
 

@@ -12,7 +12,7 @@ use super::Session;
 use crate::event::Event;
 use crate::key;
 use crate::lock::RecipeLock;
-use crate::process::{self, CommandSpec, Exit, HeldLock, Stdin, Stop};
+use crate::process::{self, CancelToken, CommandSpec, Exit, HeldLock, Stdin, Stop};
 use crate::recipe::{ROOT_PLACEHOLDER, Recipe};
 
 /// Variables of the caller that every recipe sees, although they are in no key. `LANG` is always `C.UTF-8` unless it is
@@ -25,12 +25,28 @@ pub(super) struct Failure {
     pub(super) reason: String,
     pub(super) hint: Option<String>,
     pub(super) cancelled: bool,
+    /// The command ran and failed: it may do better another time.
+    pub(super) may_pass: bool,
 }
 
 impl Failure {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None, cancelled: false }
+        Self { reason: reason.into(), hint: None, cancelled: false, may_pass: false }
     }
+
+    fn of_command(reason: String) -> Self {
+        Self { may_pass: true, ..Self::new(reason) }
+    }
+}
+
+/// Tells that a recipe is tried again after `failure`, if it may be. `tries`: how often it was tried.
+pub(super) fn is_tried_again(session: &Session<'_>, recipe: &Recipe, failure: &Failure, tries: u32) -> bool {
+    let again = failure.may_pass && tries <= recipe.retries && !session.cancel.is_cancelled();
+    if again {
+        let (id, reason) = (&recipe.id, failure.reason.as_str());
+        (session.events)(Event::Retrying { recipe: id, reason, retry: tries, of: recipe.retries });
+    }
+    again
 }
 
 /// Puts the real root where its placeholder stands.
@@ -81,6 +97,7 @@ pub(super) fn execute(
     recipe: &Recipe,
     args: &[String],
     lock: &RecipeLock,
+    cancel: &CancelToken,
 ) -> Result<(Exit, Option<std::io::Error>), Failure> {
     let mut arguments: Vec<OsString> =
         key::arguments(recipe, args).iter().map(|argument| with_root(session, argument)).collect();
@@ -104,7 +121,7 @@ pub(super) fn execute(
             }
             (session.events)(Event::Output { recipe: &recipe.id, stream, bytes });
         },
-        &session.cancel,
+        cancel,
         recipe.timeout,
     );
     session.worktree.ran();
@@ -115,17 +132,15 @@ pub(super) fn execute(
 
 fn judge(recipe: &Recipe, exit: Exit) -> Result<Exit, Failure> {
     match exit.stopped {
-        Some(Stop::Cancelled | Stop::Killed) => {
-            Err(Failure { reason: "cancelled".into(), hint: None, cancelled: true })
-        }
+        Some(Stop::Cancelled | Stop::Killed) => Err(Failure { cancelled: true, ..Failure::new("cancelled") }),
         Some(Stop::TimedOut) => {
             let limit = recipe.timeout.unwrap_or_default();
-            Err(Failure::new(format!("timed out after {} s", limit.as_secs_f64())))
+            Err(Failure::of_command(format!("timed out after {} s", limit.as_secs_f64())))
         }
         None => match exit.status {
             process::Status::Code(0) => Ok(exit),
-            process::Status::Code(code) => Err(Failure::new(format!("exit code {code}"))),
-            process::Status::Signal(signal) => Err(Failure::new(format!("killed by signal {signal}"))),
+            process::Status::Code(code) => Err(Failure::of_command(format!("exit code {code}"))),
+            process::Status::Signal(signal) => Err(Failure::of_command(format!("killed by signal {signal}"))),
         },
     }
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use larder_core::Digest;
 
-use super::execute::{chain, execute};
+use super::execute::{Failure, chain, execute, is_tried_again};
 use super::meanwhile::{self, Seen};
 use super::recipe::{Done, Job, Now, failed, runs_itself};
 use super::record::{self, CaptureError};
@@ -23,13 +23,37 @@ impl Job<'_> {
     pub(super) fn run(&self, now: &Now, lock: Option<&RecipeLock>, why: String) -> Done {
         let (session, recipe) = (self.session, self.recipe);
         let Some(lock) = lock else { return runs_itself(&recipe.id) };
+        if let Some((_, servers, at)) = self.plan
+            && let Err(reason) = servers.ensure(at)
+        {
+            return failed(reason, None);
+        }
         let miss = self.miss_reason(now, why);
         (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
         let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
+        let mut tries = 1;
+        loop {
+            match self.attempt(now, lock, &miss, before_run.as_deref()) {
+                Ok(done) => return done,
+                Err(failure) if is_tried_again(session, recipe, &failure, tries) => tries += 1,
+                Err(failure) => return failure.into(),
+            }
+        }
+    }
+
+    /// One try, from a clean start. `Err`: the command failed. `before_run`: the tree that was there before.
+    fn attempt(
+        &self,
+        now: &Now,
+        lock: &RecipeLock,
+        miss: &str,
+        before_run: Option<&str>,
+    ) -> Result<Done, Failure> {
+        let (session, recipe) = (self.session, self.recipe);
         session.state.set_placed(&recipe.id, None);
         let is_input = match self.is_input(&now.inputs) {
             Ok(is_input) => is_input,
-            Err(done) => return *done,
+            Err(done) => return Ok(*done),
         };
         let name = recipe.id.to_string();
         let owned = self.owned();
@@ -41,23 +65,25 @@ impl Job<'_> {
         };
         let cleaned = match prepared {
             Ok(cleaned) => cleaned,
-            Err(error) => return failed(chain(&error), None),
+            Err(error) => return Ok(failed(chain(&error), None)),
         };
         let snapshot = capture::snapshot(&session.root_dir, &self.spec, &owned).and_then(|snapshot| {
             owning::begin(session.state.folder(), &recipe.id, &snapshot).map(|()| snapshot)
         });
         let snapshot = match snapshot {
             Ok(snapshot) => snapshot,
-            Err(error) => return failed(chain(&error), None),
+            Err(error) => return Ok(failed(chain(&error), None)),
         };
         let seen = meanwhile::look(session, &now.inputs, self.dependencies);
         let began = SystemTime::now();
-        let executed = execute(session, recipe, self.args, lock);
+        let executed = execute(session, recipe, self.args, lock, &session.cancel);
         let ended = SystemTime::now();
         let done = match executed {
-            Err(failure) => failure.into(),
-            Ok((_, Some(error))) => self.uncached(now, miss, format!("its log could not be kept: {error}")),
-            Ok((_, None)) => match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
+            Err(failure) => Err(failure),
+            Ok((_, Some(error))) => {
+                Ok(self.uncached(now, miss, format!("its log could not be kept: {error}")))
+            }
+            Ok((_, None)) => Ok(match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
                 Ok(captured) => match self.collision(&captured) {
                     Some(reason) => {
                         session.state.set_placed(&recipe.id, None);
@@ -70,7 +96,7 @@ impl Job<'_> {
                 },
                 Err(CaptureError::Failed(reason)) => failed(reason, None),
                 Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
-            },
+            }),
         };
         if session.state.placed(&recipe.id).is_none() {
             self.keep_ownership(&owned, &snapshot);
@@ -117,8 +143,9 @@ impl Job<'_> {
         }
     }
 
-    fn uncached(&self, now: &Now, miss: String, reason: String) -> Done {
-        let outcome = Outcome::Ran { miss: Some(miss), not_cached: Some(reason), unchanged: false };
+    fn uncached(&self, now: &Now, miss: &str, reason: String) -> Done {
+        let outcome =
+            Outcome::Ran { miss: Some(miss.to_owned()), not_cached: Some(reason), unchanged: false };
         Done { outcome, made: Made { digest: Some(unrepeatable(&now.key.digest)), outputs: None } }
     }
 
@@ -127,8 +154,8 @@ impl Job<'_> {
         now: &Now,
         mut captured: record::Captured,
         changed: Option<String>,
-        miss: String,
-        before_run: Option<String>,
+        miss: &str,
+        before_run: Option<&str>,
         times: (SystemTime, SystemTime),
     ) -> Done {
         let (session, recipe) = (self.session, self.recipe);
@@ -150,12 +177,12 @@ impl Job<'_> {
         };
         self.remember_key(now);
         let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
-        Done { outcome: Outcome::Ran { miss: Some(miss), not_cached, unchanged }, made }
+        Done { outcome: Outcome::Ran { miss: Some(miss.to_owned()), not_cached, unchanged }, made }
     }
 
     /// What the run made through a glob and another recipe of the plan makes, too.
     fn collision(&self, captured: &record::Captured) -> Option<String> {
-        let (plan, at) = self.plan?;
+        let (plan, _, at) = self.plan?;
         captured.on_disk.spec.paths.iter().find_map(|path| {
             let other = plan.find_collision(at, path)?;
             Some(format!("its output `{}` is an output of `{other}`, too", path.display()))

@@ -8,6 +8,7 @@
 //! cache.rs    the store as the other modules need it report.rs    what a run comes to
 //! explain.rs  keys as they are now, nothing run      remove.rs    outputs go from the worktree
 //! meanwhile.rs  whether what a run relied on was touched while it ran
+//! servers.rs  persistent recipes beside the others
 //! spared.rs   inputs among outputs (`!` in `outputs`)
 //! dry.rs      what would happen
 //! ```
@@ -29,6 +30,7 @@ mod record;
 mod remove;
 mod report;
 mod schedule;
+mod servers;
 mod spared;
 
 use std::collections::BTreeMap;

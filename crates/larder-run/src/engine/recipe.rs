@@ -19,10 +19,11 @@ use larder_core::Digest;
 use larder_reapi::ActionResult;
 use larder_store::store::Note;
 
-use super::execute::{Failure, chain, execute};
+use super::execute::{Failure, chain, execute, is_tried_again};
 use super::hit::{self, OnDisk, Restored};
 use super::record;
 use super::schedule::Made;
+use super::servers::Servers;
 use super::spared::Spared;
 use super::{Session, reason};
 use crate::event::{Event, Outcome};
@@ -69,8 +70,8 @@ pub(super) struct Found {
 /// Everything about the recipe at hand that does not change while it is processed.
 pub(super) struct Job<'s> {
     pub(super) session: &'s Session<'s>,
-    /// The plan that it is run in, and where it stands there; `None` if it is not run.
-    pub(super) plan: Option<(&'s Plan, usize)>,
+    /// The plan that it is run in with its servers, and where it stands there; `None` if it is not run.
+    pub(super) plan: Option<(&'s Plan, &'s Servers<'s>, usize)>,
     pub(super) recipe: &'s Recipe,
     pub(super) cache: &'s CacheSpec,
     pub(super) spec: OutputSpec,
@@ -125,17 +126,23 @@ pub(super) fn input_spec(
 }
 
 /// Processes the recipe at `at` of the plan.
-pub(super) fn process(session: &Session<'_>, plan: &Plan, at: usize, dependencies: &[Made]) -> Done {
+pub(super) fn process(
+    session: &Session<'_>,
+    plan: &Plan,
+    servers: &Servers<'_>,
+    at: usize,
+    dependencies: &[Made],
+) -> Done {
     let recipe = &plan.recipes[at];
     let args: &[String] = if plan.selected.contains(&at) { &session.options.args } else { &[] };
     let Some(cache) = recipe.cache.as_ref().filter(|_| !recipe.persistent) else {
-        return run_uncached(session, recipe, args, dependencies);
+        return run_uncached(session, servers, at, recipe, args, dependencies);
     };
     let spec = match OutputSpec::new(&recipe.folder, &cache.outputs) {
         Ok(spec) => spec,
         Err(error) => return failed(chain(&error), None),
     };
-    let job = Job { session, plan: Some((plan, at)), recipe, cache, spec, args, dependencies };
+    let job = Job { session, plan: Some((plan, servers, at)), recipe, cache, spec, args, dependencies };
     job.process()
 }
 
@@ -165,7 +172,14 @@ pub(super) fn uncached_made(
 }
 
 /// A recipe without `cache` always runs; its own key is what dependents see.
-fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], dependencies: &[Made]) -> Done {
+fn run_uncached(
+    session: &Session<'_>,
+    servers: &Servers<'_>,
+    at: usize,
+    recipe: &Recipe,
+    args: &[String],
+    dependencies: &[Made],
+) -> Done {
     let made = uncached_made(session, recipe, args, dependencies);
     if session.options.dry_run {
         return Done { outcome: Outcome::WouldRun { miss: None }, made };
@@ -175,11 +189,18 @@ fn run_uncached(session: &Session<'_>, recipe: &Recipe, args: &[String], depende
         Ok(None) => return runs_itself(&recipe.id),
         Err(done) => return *done,
     };
-    (session.events)(Event::Started { recipe: &recipe.id, miss: None });
-    match execute(session, recipe, args, &lock) {
-        Ok(_) => Done { outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false }, made },
-        Err(failure) => failure.into(),
+    if let Err(reason) = servers.ensure(at) {
+        return failed(reason, None);
     }
+    (session.events)(Event::Started { recipe: &recipe.id, miss: None });
+    for tries in 1.. {
+        match execute(session, recipe, args, &lock, &session.cancel) {
+            Ok(_) => break,
+            Err(failure) if is_tried_again(session, recipe, &failure, tries) => {}
+            Err(failure) => return failure.into(),
+        }
+    }
+    Done { outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false }, made }
 }
 
 /// A nested run is part of the recipe that it would run: that would never end.

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use larder_core::Digest;
 
-use super::recipe::{Done, process};
+use super::recipe::{Done, process, uncached_made};
+use super::servers::Servers;
 use super::{Finished, Report, Session};
 use crate::event::{Event, Outcome};
 use crate::plan::Plan;
@@ -34,6 +35,7 @@ struct Board {
 struct Schedule<'r> {
     session: &'r Session<'r>,
     plan: &'r Plan,
+    servers: Servers<'r>,
     board: Mutex<Board>,
     changed: Condvar,
 }
@@ -54,13 +56,24 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
         stopped: false,
     };
     super::recipe::warm(&session.state, session.worktree, plan);
-    let schedule = Schedule { session, plan, board: Mutex::new(board), changed: Condvar::new() };
+    let schedule = Schedule {
+        session,
+        plan,
+        servers: Servers::new(session, plan),
+        board: Mutex::new(board),
+        changed: Condvar::new(),
+    };
     let workers = session.options.jobs.clamp(1, count.max(1));
     std::thread::scope(|scope| {
+        let schedule = &schedule;
+        for at in schedule.servers.places() {
+            scope.spawn(move || schedule.serve(at));
+        }
         for _ in 1..workers {
             scope.spawn(|| schedule.work());
         }
         schedule.work();
+        schedule.servers.close();
     });
     let board = schedule.board.into_inner().unwrap_or_else(PoisonError::into_inner);
     let finished = |(at, done): (usize, Option<Finished>)| {
@@ -78,6 +91,7 @@ impl Schedule<'_> {
 
     /// A worker's life: takes what is ready until nothing is left.
     fn work(&self) {
+        let servers = self.servers.places();
         let mut board = self.lock();
         loop {
             if self.session.cancel.is_cancelled() {
@@ -103,9 +117,13 @@ impl Schedule<'_> {
                 .iter()
                 .map(|&on| board.made[on].clone().expect("ready only when its dependencies are made"))
                 .collect();
+            if servers.contains(&at) {
+                self.release_server(&mut board, at, &dependencies);
+                continue;
+            }
             drop(board);
             let begun = Instant::now();
-            let done = process(self.session, self.plan, at, &dependencies);
+            let done = process(self.session, self.plan, &self.servers, at, &dependencies);
             board = self.lock();
             board.running -= 1;
             self.finish(&mut board, at, done, begun.elapsed());
@@ -121,13 +139,7 @@ impl Schedule<'_> {
         board.finished[at] = Some(Finished { recipe: recipe.clone(), outcome: done.outcome, took });
         board.left -= 1;
         if good {
-            board.made[at] = Some(done.made);
-            for &dependent in &self.plan.dependents[at] {
-                board.waiting[dependent] -= 1;
-                if board.waiting[dependent] == 0 {
-                    board.ready.insert(dependent);
-                }
-            }
+            self.release_dependents(board, at, done.made);
         } else if failed {
             self.skip_dependents(board, at);
             if self.session.options.fail_fast {
@@ -135,6 +147,48 @@ impl Schedule<'_> {
                 self.session.cancel.cancel();
             }
         }
+    }
+
+    fn release_dependents(&self, board: &mut Board, at: usize, made: Made) {
+        board.made[at] = Some(made);
+        for &dependent in &self.plan.dependents[at] {
+            board.waiting[dependent] -= 1;
+            if board.waiting[dependent] == 0 {
+                board.ready.insert(dependent);
+            }
+        }
+    }
+
+    /// A server's turn: its dependents go on, with its own key. If it was selected the run lasts until it ends.
+    fn release_server(&self, board: &mut Board, at: usize, dependencies: &[Made]) {
+        let is_selected = self.servers.is_selected(at);
+        let args: &[String] = if is_selected { &self.session.options.args } else { &[] };
+        let made = uncached_made(self.session, &self.plan.recipes[at], args, dependencies);
+        self.release_dependents(board, at, made);
+        if !is_selected {
+            board.running -= 1;
+            board.left -= 1;
+        }
+        self.servers.take_turn(at);
+        self.changed.notify_all();
+    }
+
+    /// A server's thread.
+    fn serve(&self, at: usize) {
+        let Some((done, took)) = self.servers.serve(at) else { return };
+        let recipe = &self.plan.recipes[at].id;
+        (self.session.events)(Event::Finished { recipe, outcome: &done.outcome, took });
+        let mut board = self.lock();
+        if matches!(done.outcome, Outcome::Failed { .. }) && self.session.options.fail_fast {
+            board.stopped = true;
+            self.session.cancel.cancel();
+        }
+        board.finished[at] = Some(Finished { recipe: recipe.clone(), outcome: done.outcome, took });
+        if self.servers.is_selected(at) {
+            board.running -= 1;
+            board.left -= 1;
+        }
+        self.changed.notify_all();
     }
 
     fn skip_dependents(&self, board: &mut Board, at: usize) {

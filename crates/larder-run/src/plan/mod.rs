@@ -117,14 +117,6 @@ impl Plan {
         let mut found = Vec::new();
         let index = overlap::Index::new(&self.outputs);
         for at in 0..self.recipes.len() {
-            for &on in self.dependencies[at].iter().filter(|&&on| self.recipes[on].persistent) {
-                let (one, two) = (&self.recipes[at], &self.recipes[on]);
-                let message =
-                    format!("`{}` depends on `{}`, which is persistent and never ends", one.id, two.id);
-                let hint = "servers beside recipes are not built yet: start it in the recipe that needs it";
-                let width = one.id.recipe.chars().count();
-                found.push(project.locate(Diagnostic::error(message).with_hint(hint), &one.place, width));
-            }
             for (pattern, other, theirs) in index.overlapping(at, &self.outputs) {
                 let (one, two) = (&self.recipes[other], &self.recipes[at]);
                 let both = if theirs == pattern {

@@ -37,6 +37,12 @@ enum Told<'e> {
         #[serde(skip_serializing_if = "Option::is_none")]
         miss: Option<&'e str>,
     },
+    Retrying {
+        recipe: String,
+        reason: &'e str,
+        retry: u32,
+        of: u32,
+    },
     Waiting {
         recipe: String,
         holder: &'e str,
@@ -114,6 +120,7 @@ enum Ended<'e> {
         because: String,
     },
     Cancelled,
+    NotNeeded,
     WouldRun {
         #[serde(skip_serializing_if = "Option::is_none")]
         miss: Option<&'e str>,
@@ -136,6 +143,7 @@ fn ended(outcome: &Outcome) -> Ended<'_> {
         Outcome::Failed { reason, hint } => Ended::Failed { reason, hint: hint.as_deref() },
         Outcome::Skipped { because } => Ended::Skipped { because: because.to_string() },
         Outcome::Cancelled => Ended::Cancelled,
+        Outcome::NotNeeded => Ended::NotNeeded,
         Outcome::WouldRun { miss } => Ended::WouldRun { miss: miss.as_deref() },
     }
 }
@@ -184,6 +192,9 @@ impl<'a> Json<'a> {
                 stream: if stream == Stream::Stdout { "stdout" } else { "stderr" },
                 content: content(bytes),
             },
+            Event::Retrying { recipe, reason, retry, of } => {
+                Told::Retrying { recipe: recipe.to_string(), reason, retry, of }
+            }
             Event::Warning { recipe, message, hint } => {
                 Told::Warning { recipe: recipe.map(ToString::to_string), message, hint }
             }

@@ -37,6 +37,7 @@ pub(super) fn line(plan: &Plan, report: &Report, took: Duration) -> String {
         (report.failed(), "failed"),
         (count(|outcome| matches!(outcome, Outcome::Skipped { .. })), "skipped"),
         (count(|outcome| matches!(outcome, Outcome::Cancelled)), "cancelled"),
+        (count(|outcome| matches!(outcome, Outcome::NotNeeded)), "not needed"),
     ];
     parts
         .extend(others.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")));

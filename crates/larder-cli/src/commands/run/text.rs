@@ -3,6 +3,7 @@
 //! Hits are counted and shown only with `--verbose`. One lock is held while something is shown, so that what belongs together
 //! stays together.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub(super) struct Text<'a> {
     root: PathBuf,
     total: usize,
     width: usize,
+    /// Servers that were asked for: what they say is what one waits for.
+    streamed: BTreeSet<RecipeId>,
     progress: Mutex<Progress>,
 }
 
@@ -49,6 +52,7 @@ impl<'a> Text<'a> {
         // Instances of a long name are not worth pushing everything else to the right.
         let width = |id: &RecipeId| console::measure_text_width(&id.to_string());
         let widths = plan.recipes.iter().map(|recipe| width(&recipe.id));
+        let streamed = plan.selected.iter().map(|&at| &plan.recipes[at]).filter(|recipe| recipe.persistent);
         Self {
             printer: &context.printer,
             verbose: context.verbose,
@@ -57,6 +61,7 @@ impl<'a> Text<'a> {
             root: open.project.root.clone(),
             total: plan.recipes.len(),
             width: widths.filter(|width| *width <= WIDEST_NAME).max().unwrap_or(0),
+            streamed: streamed.map(|recipe| recipe.id.clone()).collect(),
             progress: Mutex::new(Progress::default()),
         }
     }
@@ -75,6 +80,12 @@ impl<'a> Text<'a> {
                 self.printer.talk(format_args!("  … {recipe} waits for {holder}"));
             }
             Event::Output { recipe, bytes, .. } => self.output(&mut progress, recipe, bytes),
+            Event::Retrying { recipe, reason, retry, of } => {
+                let (mark, reason) = (self.printer.paint(Style::Caution, "↻"), units::printable(reason));
+                let id = recipe.to_string();
+                let id = units::printable(&id);
+                self.printer.data(format_args!("  {mark} {id}  {reason}: retry {retry} of {of}"));
+            }
             Event::Warning { recipe, message, hint } => {
                 let who = recipe.map(|recipe| format!("{recipe}: ")).unwrap_or_default();
                 self.printer.warning(format_args!("{who}{}", units::printable(message)), *hint);
@@ -105,8 +116,12 @@ impl<'a> Text<'a> {
         }
     }
 
+    fn is_streamed(&self, recipe: &RecipeId) -> bool {
+        self.mode == OutputMode::Stream || self.streamed.contains(recipe)
+    }
+
     fn output(&self, progress: &mut Progress, recipe: &RecipeId, bytes: &[u8]) {
-        if self.mode != OutputMode::Stream {
+        if !self.is_streamed(recipe) {
             return;
         }
         let name = recipe.to_string();
@@ -134,6 +149,7 @@ impl<'a> Text<'a> {
             self.printer.data(line);
         }
         let shown = match outcome {
+            _ if self.is_streamed(recipe) && !matches!(outcome, Outcome::Failed { .. }) => Ok(()),
             Outcome::Ran { .. } if self.mode == OutputMode::Group => {
                 log::whole(self.printer, &state::log_path(&self.root, recipe))
             }
@@ -155,6 +171,7 @@ impl<'a> Text<'a> {
     fn failed_output(&self, recipe: &RecipeId) -> std::io::Result<()> {
         let path = state::log_path(&self.root, recipe);
         match self.mode {
+            _ if self.is_streamed(recipe) => Ok(()),
             OutputMode::Stream => Ok(()),
             OutputMode::Group => log::whole(self.printer, &path),
             OutputMode::Errors => {
@@ -196,6 +213,10 @@ impl<'a> Text<'a> {
                 (paint(Style::Faint, "-"), vec!["cancelled".to_owned()])
             }
             Outcome::Cancelled => return None,
+            Outcome::NotNeeded if self.verbose => {
+                (paint(Style::Faint, "-"), vec!["not needed: nothing that depends on it ran".to_owned()])
+            }
+            Outcome::NotNeeded => return None,
         };
         let name = recipe.to_string();
         let name = units::printable(&name);

@@ -83,13 +83,6 @@ impl Resolver<'_> {
                 self.not_built(source, node.span, found);
             }
         }
-        if let Some((node, source)) = fields.get("retries")
-            && matches!(node.value, Value::Int(count) if count > 0)
-        {
-            let found =
-                Diagnostic::warning("`retries` is not built yet: a recipe that fails is not run again");
-            self.out.push(source.locate(found, node.span));
-        }
         let folder = book.source.file.parent().unwrap_or(Path::new("")).to_owned();
         let persistent = self.flag(fields, "persistent", level);
         let cache = self.cache(fields, level, &folder);

@@ -1,0 +1,159 @@
+//! `persistent` and `retries`: what runs beside others, and what runs again.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use larder_testing::Project;
+
+use crate::{larder, seen};
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A database, a server that needs it, and a cached test that needs the server. Each server says where it is and waits.
+fn served() -> Project {
+    let project = Project::new();
+    project.file("larder.yml", "name: p\n").file("in.txt", "1\n").file(
+        "cookbook.yml",
+        r#"name: app
+recipes:
+  database:
+    persistent: true
+    run: echo $$ > database.pid; sleep 60
+  server:
+    persistent: true
+    dependencies: [database]
+    run: |
+      test -n "$(cat database.pid)" || sleep 1
+      echo listening; echo $$ > server.pid; sleep 60
+  test:
+    dependencies: [server]
+    cache: {inputs: [in.txt], outputs: [report.txt]}
+    run: |
+      until test -s server.pid; do sleep 0.01; done
+      kill -0 "$(cat server.pid)" && cat in.txt > report.txt
+"#,
+    );
+    project
+}
+
+fn is_alive(project: &Project, file: &str) -> bool {
+    let pid = project.read(file);
+    std::path::Path::new("/proc").join(pid.trim()).exists()
+}
+
+#[test]
+fn a_server_lives_as_long_as_it_is_needed() {
+    let project = served();
+    insta::assert_snapshot!("served", seen(&project, &larder(&project, "run -j1 test")));
+    assert_eq!(project.read("report.txt"), "1\n");
+    assert!(!is_alive(&project, "server.pid") && !is_alive(&project, "database.pid"));
+}
+
+#[test]
+fn a_server_that_only_hits_would_need_does_not_begin() {
+    let project = served();
+    let _ = larder(&project, "run test").good();
+    std::fs::remove_file(project.path("server.pid")).expect("it was there");
+    insta::assert_snapshot!("served-hit", seen(&project, &larder(&project, "run test")));
+    assert!(!project.path("server.pid").exists());
+    project.file("in.txt", "2\n");
+    let _ = larder(&project, "run test").good();
+    assert_eq!(project.read("report.txt"), "2\n");
+}
+
+#[test]
+fn a_selected_server_runs_until_it_is_cancelled() {
+    let project = served();
+    let mut child = project
+        .command(crate::LARDER, ["run", "server"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    wait_for("the server begins", || project.path("server.pid").exists());
+    assert!(child.try_wait().is_ok_and(|status| status.is_none()));
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.is_ok_and(|status| status.success()));
+    wait_for("larder ends", || child.try_wait().is_ok_and(|status| status.is_some()));
+    let output = child.wait_with_output().expect("its output");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(4), "{text}");
+    assert!(text.contains("listening"), "what a selected server says is shown: {text}");
+    assert!(!is_alive(&project, "server.pid") && !is_alive(&project, "database.pid"));
+}
+
+#[test]
+fn a_server_that_fails_fails_the_run() {
+    let project = served();
+    project.file(
+        "cookbook.yml",
+        "name: app\nrecipes:\n  server: {persistent: true, run: exit 3}\n  \
+         test: {dependencies: [server], run: sleep 60}\n",
+    );
+    let begun = Instant::now();
+    let output = larder(&project, "run test");
+    assert_eq!(output.code(), 2, "{}", output.stdout);
+    assert!(output.stdout.contains("exit code 3"), "{}", output.stdout);
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+/// With `--no-fail-fast` the rest goes on, but nobody begins who needs it.
+#[test]
+fn nobody_begins_with_a_server_that_failed() {
+    let project = served();
+    project.file(
+        "cookbook.yml",
+        "name: app\nrecipes:\n  server: {persistent: true, run: 'touch died; exit 3'}\n  \
+         early: {dependencies: [server], run: 'until test -e died; do sleep 0.01; done; sleep 0.3'}\n  \
+         late: {dependencies: [early, server], run: touch late}\n",
+    );
+    let output = larder(&project, "run --no-fail-fast late");
+    assert_eq!(output.code(), 2, "{}", output.stdout);
+    assert!(output.stdout.contains("it needs `app:server`, which failed: exit code 3"), "{}", output.stdout);
+    assert!(!project.path("late").exists());
+}
+
+fn flaky(retries: u32) -> Project {
+    let project = Project::new();
+    project.file("larder.yml", "name: p\n").file(
+        "cookbook.yml",
+        format!(
+            "name: app\nrecipes:\n  flaky:\n    retries: {retries}\n    \
+             cache: {{inputs: [], outputs: ['gen/*.txt']}}\n    run: |\n      \
+             echo x >> tries; n=$(wc -l < tries)\n      mkdir -p gen; echo $n > gen/$n.txt\n      test $n -ge 3\n"
+        ),
+    );
+    project
+}
+
+#[test]
+fn what_fails_is_tried_again_from_a_clean_start() {
+    let project = flaky(2);
+    insta::assert_snapshot!("retried", seen(&project, &larder(&project, "run")));
+    let made = || {
+        let names = std::fs::read_dir(project.path("gen")).expect("it is there");
+        names.map(|entry| entry.expect("an entry").file_name()).collect::<Vec<_>>()
+    };
+    assert_eq!(made(), ["3.txt"], "what failed tries left is no output");
+    std::fs::remove_dir_all(project.path("gen")).expect("it is there");
+    let output = larder(&project, "run").good();
+    assert!(output.stdout.contains("1 cached"), "{}", output.stdout);
+    assert_eq!(made(), ["3.txt"]);
+    assert_eq!(project.read("tries").lines().count(), 3);
+}
+
+#[test]
+fn retries_end() {
+    let project = flaky(1);
+    insta::assert_snapshot!("retries-end", seen(&project, &larder(&project, "run")));
+    assert_eq!(project.read("tries").lines().count(), 2);
+    let events = larder(&project, "run --json --force");
+    assert_eq!(events.code(), 0, "the third try: {}", events.stdout);
+    assert!(!events.stdout.contains("retrying"), "{}", events.stdout);
+}

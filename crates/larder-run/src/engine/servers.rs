@@ -1,0 +1,199 @@
+//! Recipes that are `persistent`: servers and watchers beside the others.
+//!
+//! A server that others depend on begins when the first of them is about to run its command, so never for hits, and ends when nothing else is
+//! left. One that was selected begins at its turn, and the run lasts until it ends or is cancelled. Each has a thread of its own and is no job.
+//! It counts as ready when it has begun: who needs more than that asks it.
+//!
+//! ```text
+//! Idle ── its turn, it was selected ──┐
+//!   └──── a dependent wants it ───────┴─► Wanted ─► Running ─► Ended (by itself, failed, or at the end of the run)
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Session;
+use super::execute::{Failure, execute};
+use super::recipe::{Done, acquire, failed, runs_itself};
+use super::schedule::Made;
+use crate::event::{Event, Outcome};
+use crate::plan::Plan;
+use crate::process::CancelToken;
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Wanted,
+    Running,
+    /// With why nobody can rely on it, if it failed.
+    Ended(Option<String>),
+}
+
+struct Server {
+    state: State,
+    /// Whether its own dependencies are done.
+    has_turn: bool,
+    /// Ends it; `None` if there can be none.
+    end: Option<CancelToken>,
+}
+
+/// The servers of a plan, by their places in it.
+pub(super) struct Servers<'s> {
+    session: &'s Session<'s>,
+    plan: &'s Plan,
+    all: Mutex<BTreeMap<usize, Server>>,
+    changed: Condvar,
+    /// Nothing else is left.
+    closing: CancelToken,
+}
+
+impl<'s> Servers<'s> {
+    /// Those of the plan; none in a dry run.
+    pub(super) fn new(session: &'s Session<'s>, plan: &'s Plan) -> Self {
+        let is_server = |at: &usize| plan.recipes[*at].persistent && !session.options.dry_run;
+        let server = |at: usize| {
+            // One that was selected ends with the run's own cancellation.
+            let end = if plan.selected.contains(&at) {
+                Some(session.cancel.clone())
+            } else {
+                CancelToken::new().ok()
+            };
+            (at, Server { state: State::Idle, has_turn: false, end })
+        };
+        let all = (0..plan.recipes.len()).filter(is_server).map(server).collect();
+        let closing = CancelToken::new().unwrap_or_else(|_| session.cancel.clone());
+        Self { session, plan, all: Mutex::new(all), changed: Condvar::new(), closing }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Server>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Their places.
+    pub(super) fn places(&self) -> Vec<usize> {
+        self.lock().keys().copied().collect()
+    }
+
+    pub(super) fn is_selected(&self, at: usize) -> bool {
+        self.plan.selected.contains(&at)
+    }
+
+    /// The dependencies of a server are done.
+    pub(super) fn take_turn(&self, at: usize) {
+        if let Some(server) = self.lock().get_mut(&at) {
+            server.has_turn = true;
+            if self.is_selected(at) {
+                server.state = State::Wanted;
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// Begins those that a recipe depends on and waits until they run. `Err`: why one cannot be relied on.
+    pub(super) fn ensure(&self, recipe: usize) -> Result<(), String> {
+        for &at in self.plan.dependencies[recipe].iter().filter(|&&on| self.plan.recipes[on].persistent) {
+            let mut all = self.lock();
+            loop {
+                let Some(server) = all.get_mut(&at) else { break };
+                match &server.state {
+                    State::Running | State::Ended(None) => break,
+                    State::Ended(Some(reason)) => {
+                        return Err(format!(
+                            "it needs `{}`, which failed: {reason}",
+                            self.plan.recipes[at].id
+                        ));
+                    }
+                    State::Idle => {
+                        server.state = State::Wanted;
+                        self.changed.notify_all();
+                    }
+                    State::Wanted => {
+                        all = self.changed.wait(all).unwrap_or_else(PoisonError::into_inner);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all that run; those that nobody wanted never begin.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
+        for server in self.lock().values() {
+            if let Some(end) = &server.end {
+                end.cancel();
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// A server's thread: waits until it is wanted, and runs it to its end. `None`: its turn never came.
+    pub(super) fn serve(&self, at: usize) -> Option<(Done, Duration)> {
+        let (begins, has_turn) = self.wait(at);
+        if !begins {
+            let none = Made { digest: None, outputs: None };
+            let done = Done { outcome: Outcome::NotNeeded, made: none };
+            return has_turn.then_some((done, Duration::ZERO));
+        }
+        let begun = Instant::now();
+        let done = self.run(at);
+        let reason = match &done.outcome {
+            Outcome::Failed { reason, .. } => Some(reason.clone()),
+            Outcome::Cancelled => Some("cancelled".to_owned()),
+            _ => None,
+        };
+        self.set(at, State::Ended(reason));
+        Some((done, begun.elapsed()))
+    }
+
+    /// Whether it shall begin, and whether its turn came.
+    fn wait(&self, at: usize) -> (bool, bool) {
+        let mut all = self.lock();
+        loop {
+            let Some(server) = all.get(&at) else { return (false, false) };
+            if self.closing.is_cancelled() || self.session.cancel.is_cancelled() && !server.has_turn {
+                return (false, server.has_turn);
+            }
+            if matches!(server.state, State::Wanted) && server.has_turn {
+                return (true, true);
+            }
+            all = self.changed.wait(all).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn set(&self, at: usize, state: State) {
+        if let Some(server) = self.lock().get_mut(&at) {
+            server.state = state;
+        }
+        self.changed.notify_all();
+    }
+
+    fn run(&self, at: usize) -> Done {
+        let (session, recipe) = (self.session, &self.plan.recipes[at]);
+        if let Err(reason) = self.ensure(at) {
+            return failed(reason, None);
+        }
+        let Some(end) = self.lock().get(&at).and_then(|server| server.end.clone()) else {
+            return failed("there is no free descriptor for it", None);
+        };
+        let lock = match acquire(session, recipe) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return runs_itself(&recipe.id),
+            Err(done) => return *done,
+        };
+        (session.events)(Event::Started { recipe: &recipe.id, miss: None });
+        self.set(at, State::Running);
+        let args: &[String] = if self.is_selected(at) { &session.options.args } else { &[] };
+        let ran = Done {
+            outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false },
+            made: Made { digest: None, outputs: None },
+        };
+        match execute(session, recipe, args, &lock, &end) {
+            Ok(_) => ran,
+            // Ended with the run.
+            Err(Failure { cancelled: true, .. }) if !session.cancel.is_cancelled() => ran,
+            Err(failure) => failure.into(),
+        }
+    }
+}
