@@ -1,6 +1,6 @@
 //! What can be wrong with a layer, and what is only odd.
 
-use super::names::{MAX_NAME, MAX_PATH, MAX_TARGET};
+use super::names::{MAX_NAME, MAX_PATH, MAX_TARGET, MAX_XATTR_NAMES};
 
 /// A layer that has no place in any tree.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,12 +59,21 @@ pub enum Problem {
         /// The target, printable.
         target: String,
     },
-    /// The layer has more names (parents that it does not list counted) than any real one.
-    #[error("the layer has more than {most} names")]
+    /// The layers up to this one have more names (parents that they do not list counted) than any real ones.
+    #[error("the layers have more than {most} names together")]
     TooManyNames {
         /// How many are allowed.
         most: u32,
     },
+    /// Directories hand down more bytes of access control lists than any real ones.
+    #[error("directories hand down more than {most} bytes of access control lists")]
+    TooMuchInherited {
+        /// How many are allowed.
+        most: u64,
+    },
+    /// An inode has more attributes than any kernel could list.
+    #[error("the names of its extended attributes take more than {MAX_XATTR_NAMES} bytes")]
+    TooManyXattrs,
 }
 
 /// What was dropped, or what people would not expect.

@@ -17,19 +17,21 @@ use crate::layer::{Device, Kind};
 /// No slot, no sprout.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// How much one layer may ask for.
+/// How much the layers of an image may ask for together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most names that it can bring, parents that it does not list among them.
+    /// Most names that they can bring, parents that it does not list among them.
     pub names: u32,
-    /// Most parts of paths that its symbolic links may have us walk.
+    /// Most parts of paths that their symbolic links may have us walk.
     pub steps: u64,
+    /// Most bytes of access control lists that directories may hand down to what is made in them.
+    pub inherited: u64,
 }
 
 impl Default for Limits {
-    /// 4 million entries and 1 million parents; 64 million steps.
+    /// 4 million entries and 1 million parents; 64 million steps; 256 MiB.
     fn default() -> Limits {
-        Limits { names: 5_000_000, steps: 1 << 26 }
+        Limits { names: 5_000_000, steps: 1 << 26, inherited: 256 << 20 }
     }
 }
 
@@ -98,7 +100,7 @@ pub(super) struct Grove {
     table: Vec<u32>,
     hasher: RandomState,
     limits: Limits,
-    /// What the present layer may still ask for.
+    /// What they may still ask for.
     left: Limits,
 }
 
@@ -115,9 +117,11 @@ impl Grove {
         }
     }
 
-    /// A new layer begins: limits count from here.
-    pub(super) fn begin(&mut self) {
-        self.left = self.limits;
+    /// Takes bytes of a list that is handed down from what is left of them.
+    pub(super) fn charge_inherited(&mut self, bytes: usize) -> Result<(), Problem> {
+        let left = self.left.inherited.checked_sub(bytes as u64);
+        self.left.inherited = left.ok_or(Problem::TooMuchInherited { most: self.limits.inherited })?;
+        Ok(())
     }
 
     /// A new tree's root: as if nobody had described it.
@@ -149,9 +153,10 @@ impl Grove {
 
     /// An empty directory in the place of `directory`, with its description. What was in it is out of reach.
     pub(super) fn emptied(&mut self, directory: u32) -> u32 {
-        let old = &self.sprouts[directory as usize];
+        let old = &mut self.sprouts[directory as usize];
         let (slot, length, made) = (old.slot, old.length, old.made);
-        let inode = old.inode.clone();
+        // Not a copy: a layer could have attributes copied as often as it likes.
+        let inode = std::mem::replace(&mut old.inode, Inode::directory());
         let id = self.sprout(inode, slot, length, made);
         if slot != NONE {
             self.slots[slot as usize].sprout = id;

@@ -31,19 +31,30 @@ struct Line {
     id: u32,
 }
 
-/// Gives a new inode what its directory hands down.
-pub(super) fn inherit(inode: &mut Inode, directory: &Inode) {
+/// The list that a directory hands down to what is made in it.
+pub(super) fn handed_down(directory: &Inode) -> Option<&[u8]> {
+    let at = directory.xattrs.binary_search_by(|(name, _)| name.as_slice().cmp(DEFAULT)).ok()?;
+    Some(&directory.xattrs[at].1)
+}
+
+/// How many bytes an inode takes of a list of `length` that is handed down to it.
+pub(super) fn inherited(inode: &Inode, length: usize) -> usize {
+    match inode.kind {
+        Kind::Symlink => 0,
+        Kind::Directory => 2 * length,
+        _ => length,
+    }
+}
+
+/// Gives a new inode the list that its directory hands down.
+pub(super) fn inherit(inode: &mut Inode, list: &[u8]) {
     if inode.kind == Kind::Symlink {
         return;
     }
-    let Ok(at) = directory.xattrs.binary_search_by(|(name, _)| name.as_slice().cmp(DEFAULT)) else {
-        return;
-    };
-    let list = &directory.xattrs[at].1;
     let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();
     let mut add = |name: &[u8]| {
         if let Err(at) = xattrs.binary_search_by(|(other, _)| other.as_slice().cmp(name)) {
-            xattrs.insert(at, (name.to_vec(), list.clone()));
+            xattrs.insert(at, (name.to_vec(), list.to_vec()));
         }
     };
     add(ACCESS);
@@ -56,7 +67,8 @@ pub(super) fn inherit(inode: &mut Inode, directory: &Inode) {
 /// Brings an inode's lists into the form that the kernel would give them, after its mode was set. Whether something was dropped that is
 /// wrong.
 pub(super) fn settle(inode: &mut Inode) -> bool {
-    if !inode.xattrs.iter().any(|(name, _)| name == ACCESS || name == DEFAULT) {
+    let has = |what: &[u8]| inode.xattrs.binary_search_by(|(name, _)| name.as_slice().cmp(what)).is_ok();
+    if !has(ACCESS) && !has(DEFAULT) {
         return false;
     }
     let mut dropped = false;

@@ -35,7 +35,6 @@ impl Merger {
     pub fn layer(&mut self, entries: &[Entry]) -> Result<(), TreeError> {
         let layer = self.layers;
         self.layers += 1;
-        self.grove.begin();
         let root = match self.rule {
             MergeRule::Overlay => self.grove.plant(),
             MergeRule::Spec => self.root,

@@ -37,7 +37,7 @@ pub use differences::{Difference, Differences, Seen, differences};
 pub use error::{LookUpError, Oddity, Problem, TreeError, Warning};
 pub use grove::Limits;
 pub use merge::Merger;
-pub use names::{MAX_NAME, MAX_PATH, MAX_TARGET, printable};
+pub use names::{MAX_NAME, MAX_PATH, MAX_TARGET, MAX_XATTR_NAMES, printable};
 pub use walk::Walk;
 
 use crate::layer::{Content, Device, Entry, Kind, Time};

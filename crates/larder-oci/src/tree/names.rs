@@ -9,6 +9,9 @@ pub const MAX_NAME: usize = 255;
 /// Most bytes of a link's target.
 pub const MAX_TARGET: usize = 4095;
 
+/// Most bytes of the names of one inode's attributes, a zero byte after each: Linux lists no more.
+pub const MAX_XATTR_NAMES: usize = 65_536;
+
 /// Most symbolic links on the way to one name.
 pub(super) const MAX_LINKS: u32 = 255;
 

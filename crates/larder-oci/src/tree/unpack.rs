@@ -4,8 +4,8 @@ use super::Inode;
 use super::MergeRule;
 use super::error::{Oddity, Problem, TreeError, Warning};
 use super::grove::{Grove, Hides, Made, Missing, NONE};
-use super::lists::{inherit, settle};
-use super::names::{MAX_PATH, MAX_TARGET, Meaning, clean, meaning, printable, split};
+use super::lists::{handed_down, inherit, inherited, settle};
+use super::names::{MAX_PATH, MAX_TARGET, MAX_XATTR_NAMES, Meaning, clean, meaning, printable, split};
 use crate::layer::{Device, Entry, Kind};
 
 /// Most warnings that are kept; the rest is counted.
@@ -108,8 +108,7 @@ impl Unpacking<'_> {
             if entry.kind != Kind::Directory {
                 return Err(Problem::Root);
             }
-            self.describe(self.root, entry);
-            return Ok(());
+            return self.describe(self.root, entry);
         }
         let (directory, name) = split(&path);
         let name = match meaning(name)? {
@@ -118,13 +117,12 @@ impl Unpacking<'_> {
             what => return self.mark(entry, directory, what),
         };
         let directory = self.resolve(directory, Missing::Ghost)?.expect("ghosts are put where nothing is");
-        self.materialise(directory);
+        self.materialise(directory)?;
         let slot = self.grove.slot(directory, name)?;
         let there = self.grove.slots[slot as usize].sprout;
         if there != NONE {
             if entry.kind == Kind::Directory && self.grove.is_directory(there) {
-                self.describe(there, entry);
-                return Ok(());
+                return self.describe(there, entry);
             }
             // A ghost has nothing that a path could have been resolved to and be right afterwards.
             self.last = None;
@@ -133,14 +131,14 @@ impl Unpacking<'_> {
         match entry.kind {
             Kind::Directory => {
                 let made = self.grove.directory(slot, Inode::directory(), Made::Implied)?;
-                self.hand_down(directory, made);
-                self.describe(made, entry);
+                self.hand_down(directory, made)?;
+                self.describe(made, entry)?;
             }
             Kind::HardLink => self.link(entry, slot)?,
             _ => {
                 let inode = self.inode(entry)?;
                 let leaf = self.grove.leaf(inode);
-                self.hand_down(directory, leaf);
+                self.hand_down(directory, leaf)?;
                 if self.settle(leaf) {
                     self.warn(entry, Oddity::List);
                 }
@@ -163,7 +161,7 @@ impl Unpacking<'_> {
             }
             Err(problem) => return Err(problem),
         };
-        self.materialise(directory);
+        self.materialise(directory)?;
         match what {
             Meaning::Name(_) => {}
             Meaning::Opaque if directory == self.root => self.warn(entry, Oddity::OpaqueRoot),
@@ -225,14 +223,14 @@ impl Unpacking<'_> {
                 xattrs.retain(|(name, _)| name != b"security.capability");
                 inode.xattrs = xattrs.into();
             }
-            add_xattrs(inode, entry);
-            self.describe(found, entry);
+            add_xattrs(inode, entry)?;
+            self.describe(found, entry)?;
         }
         Ok(())
     }
 
     /// Gives an inode an entry's mode, owner and times; a directory its attributes too.
-    fn describe(&mut self, id: u32, entry: &Entry) {
+    fn describe(&mut self, id: u32, entry: &Entry) -> Result<(), Problem> {
         let sprout = &mut self.grove.sprouts[id as usize];
         sprout.made = Made::Listed;
         let inode = &mut sprout.inode;
@@ -247,7 +245,7 @@ impl Unpacking<'_> {
             if self.rule == MergeRule::Spec {
                 inode.xattrs = Box::default();
             }
-            add_xattrs(inode, entry);
+            add_xattrs(inode, entry)?;
         }
         if drop_user_xattrs(inode) {
             self.warn(entry, Oddity::UserAttributes);
@@ -255,14 +253,16 @@ impl Unpacking<'_> {
         if self.settle(id) {
             self.warn(entry, Oddity::List);
         }
+        Ok(())
     }
 
     /// Makes a directory, and those above it, because something is put into it.
-    fn materialise(&mut self, directory: u32) {
+    fn materialise(&mut self, directory: u32) -> Result<(), Problem> {
         for made in self.grove.materialise(directory) {
-            self.hand_down(self.grove.parent(made), made);
+            self.hand_down(self.grove.parent(made), made)?;
             self.settle(made);
         }
+        Ok(())
     }
 
     fn settle(&mut self, sprout: u32) -> bool {
@@ -270,13 +270,18 @@ impl Unpacking<'_> {
     }
 
     /// What a directory of the layer's own tree gives to what is made in it.
-    fn hand_down(&mut self, directory: u32, made: u32) {
-        let directory = &self.grove.sprouts[directory as usize].inode;
-        if self.rule == MergeRule::Spec || directory.xattrs.is_empty() {
-            return;
+    fn hand_down(&mut self, directory: u32, made: u32) -> Result<(), Problem> {
+        if self.rule == MergeRule::Spec {
+            return Ok(());
         }
-        let directory = directory.clone();
-        inherit(&mut self.grove.sprouts[made as usize].inode, &directory);
+        let Some(list) = handed_down(&self.grove.sprouts[directory as usize].inode) else { return Ok(()) };
+        let bytes = inherited(&self.grove.sprouts[made as usize].inode, list.len());
+        if bytes > 0 {
+            let list = list.to_vec();
+            self.grove.charge_inherited(bytes)?;
+            inherit(&mut self.grove.sprouts[made as usize].inode, &list);
+        }
+        Ok(())
     }
 
     /// What an entry that is neither directory nor hard link makes.
@@ -330,7 +335,10 @@ impl Unpacking<'_> {
 }
 
 /// Adds an entry's attributes to those that are there; of equal names the new one stays.
-fn add_xattrs(inode: &mut Inode, entry: &Entry) {
+fn add_xattrs(inode: &mut Inode, entry: &Entry) -> Result<(), Problem> {
+    if entry.xattrs.is_empty() {
+        return Ok(());
+    }
     let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();
     for (name, value) in &entry.xattrs {
         match xattrs.binary_search_by(|(other, _)| other.cmp(name)) {
@@ -338,13 +346,17 @@ fn add_xattrs(inode: &mut Inode, entry: &Entry) {
             Err(at) => xattrs.insert(at, (name.clone(), value.clone())),
         }
     }
+    let names: usize = xattrs.iter().map(|(name, _)| name.len() + 1).sum();
     inode.xattrs = xattrs.into();
+    // Else a directory that is listed again and again could gather them, and each time all would be moved.
+    if names > MAX_XATTR_NAMES { Err(Problem::TooManyXattrs) } else { Ok(()) }
 }
 
 /// Whether there was something to drop.
 fn drop_user_xattrs(inode: &mut Inode) -> bool {
     let can_have = matches!(inode.kind, Kind::File | Kind::Directory);
-    if can_have || !inode.xattrs.iter().any(|(name, _)| name.starts_with(b"user.")) {
+    let first = inode.xattrs.partition_point(|(name, _)| name.as_slice() < b"user.".as_slice());
+    if can_have || inode.xattrs.get(first).is_none_or(|(name, _)| !name.starts_with(b"user.")) {
         return false;
     }
     let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();

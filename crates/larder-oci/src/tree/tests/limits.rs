@@ -96,15 +96,62 @@ fn parents_that_multiply_are_counted() {
         at.map(|at| plain(format!("{at}/{}", "d/".repeat(2040)).as_bytes(), Kind::File)).collect()
     };
     for rule in RULES {
-        let mut merger = Merger::with_limits(rule, Limits { names: 100_000, ..Limits::default() });
+        let mut merger = Merger::with_limits(rule, Limits { names: 200_000, ..Limits::default() });
         assert_eq!(merger.layer(&deep(0..45)), Ok(()));
-        // Every layer has the limit for itself.
+        // All layers have the limit together.
         assert_eq!(merger.layer(&deep(100..145)), Ok(()));
         assert_eq!(
             merger.layer(&deep(200..250)).unwrap_err().problem,
-            Problem::TooManyNames { most: 100_000 }
+            Problem::TooManyNames { most: 200_000 }
         );
     }
+}
+
+#[test]
+fn lists_that_are_handed_down_are_counted() {
+    let mut default = 2u32.to_le_bytes().to_vec();
+    let mut line = |tag: u16, id: u32| {
+        default.extend_from_slice(&tag.to_le_bytes());
+        default.extend_from_slice(&7u16.to_le_bytes());
+        default.extend_from_slice(&id.to_le_bytes());
+    };
+    line(1, u32::MAX);
+    (0..8000).for_each(|user| line(2, user));
+    [4, 16, 32].into_iter().for_each(|tag| line(tag, u32::MAX));
+    let mut folder = plain(b"d", Kind::Directory);
+    folder.xattrs.push((b"system.posix_acl_default".to_vec(), default.clone()));
+    let mut entries = vec![folder];
+    entries.extend((0..10u32).map(|at| plain(format!("d/{at}").as_bytes(), Kind::File)));
+    entries.extend((10..15u32).map(|at| plain(format!("d/{at}").as_bytes(), Kind::Directory)));
+    let needed = 20 * default.len() as u64;
+    for (inherited, fits) in [(needed, true), (needed - 1, false)] {
+        let limits = Limits { inherited, ..Limits::default() };
+        let made = Merger::with_limits(MergeRule::Overlay, limits).layer(&entries);
+        let error = made.err().map(|error| (error.problem, error.entry));
+        let wanted = (Problem::TooMuchInherited { most: inherited }, "d/14".to_owned());
+        assert_eq!(error, (!fits).then_some(wanted));
+        // Nothing is handed down by the specification's words.
+        assert_eq!(Merger::with_limits(MergeRule::Spec, limits).layer(&entries), Ok(()));
+    }
+    // By default as well, and before memory is full.
+    entries.extend((100..5000u32).map(|at| plain(format!("d/{at}").as_bytes(), Kind::File)));
+    let error = Tree::merge([&entries], MergeRule::Overlay).unwrap_err();
+    assert!(matches!(error.problem, Problem::TooMuchInherited { .. }), "{error}");
+}
+
+#[test]
+fn attributes_do_not_gather() {
+    let listed = |at: u32| {
+        let mut folder = plain(b"d", Kind::Directory);
+        folder.xattrs.push((format!("trusted.{at:0>240}").into_bytes(), Vec::new()));
+        folder
+    };
+    let entries: Vec<Entry> = (0..300).map(listed).collect();
+    let error = Tree::merge([&entries], MergeRule::Overlay).unwrap_err();
+    assert_eq!((error.problem, error.entry.as_str()), (Problem::TooManyXattrs, "d"));
+    assert!(Tree::merge([&entries[..200]], MergeRule::Overlay).is_ok());
+    // By the specification's words each one is in the place of the one before.
+    assert!(Tree::merge([&entries], MergeRule::Spec).is_ok());
 }
 
 #[test]
