@@ -55,8 +55,9 @@ impl SpanRule {
         Ok(Self { out, input: out * 400 / 1024, most: out * 4 })
     }
 
-    /// With its limits in order.
-    pub(crate) fn sound(self) -> Self {
+    /// With its limits in order: whatever was asked for, a span is never shorter than a window.
+    #[must_use]
+    pub fn sound(self) -> Self {
         let out = self.out.max(WINDOW as u64);
         Self { out, input: self.input, most: self.most.max(out) }
     }

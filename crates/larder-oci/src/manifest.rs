@@ -22,6 +22,8 @@ use crate::said::short;
 
 /// The longest manifest that is read or sent: what every registry takes (distribution-spec, "Pushing Manifests").
 pub const LONGEST: usize = 4 << 20;
+/// The most layers of an image that is opened, or of a table of one; docker stops at 127. Manifests of other things may list more.
+pub const MOST_LAYERS: usize = 512;
 /// The most layers of a manifest, and manifests of an index.
 pub const MOST_ENTRIES: usize = 16_384;
 /// The most annotations at one place.

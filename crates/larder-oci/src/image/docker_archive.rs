@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::source::{Found, SourceError};
+use super::source::{Found, SourceError, few_layers};
 use crate::digest::{Algorithm, OciDigest};
 use crate::layer::{Compression, Entry, Kind, Limits, Walker};
 use crate::manifest::{Descriptor, LONGEST, Manifest, media_type};
@@ -149,6 +149,7 @@ impl DockerArchive {
         if diff_ids.len() != image.layers.len() {
             return Err(SourceError::DockerArchive("it has not the layers that its configuration names"));
         }
+        few_layers(image.layers.len())?;
         let mut layers = Vec::new();
         for (name, diff_id) in image.layers.iter().zip(diff_ids) {
             let (at, size) = self.member(name)?;

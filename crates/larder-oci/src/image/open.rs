@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::layer::{LazyLayer, ReadError, SpanCache};
 use super::source::ImageSource;
 use crate::export::ReadContent;
-use crate::layer::{Content, Entry};
+use crate::layer::{Content, Limits};
 use crate::toc::{ImageToc, TocError};
 use crate::tree::{Inode, InodeId, MergeRule, Merger, Tree, TreeError};
 
@@ -22,6 +22,17 @@ pub enum OpenError {
     Tree(#[from] TreeError),
 }
 
+impl OpenError {
+    /// What a person can do; may be empty.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Toc(error) => error.hint(),
+            Self::Tree(_) => "",
+        }
+    }
+}
+
 /// An image.
 #[derive(Debug)]
 pub struct Image {
@@ -34,19 +45,29 @@ impl Image {
     /// Opens an image by its table.
     ///
     /// # Errors
-    /// When the table is damaged, or the layers cannot be put together.
+    /// When the table is damaged, or the layers cannot be put together, or are over a limit.
     pub fn open(
         toc: ImageToc,
         rule: MergeRule,
         source: &Arc<dyn ImageSource>,
         cache: &Arc<dyn SpanCache>,
     ) -> Result<Self, OpenError> {
-        // The entries of one layer at a time are in memory.
+        Self::open_within(toc, Limits::default(), rule, source, cache)
+    }
+
+    /// The same, with other limits, which are of all layers together, wherever their tables come from.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn open_within(
+        toc: ImageToc,
+        limits: Limits,
+        rule: MergeRule,
+        source: &Arc<dyn ImageSource>,
+        cache: &Arc<dyn SpanCache>,
+    ) -> Result<Self, OpenError> {
         let mut merger = Merger::new(rule);
-        for layer in toc.layers() {
-            let entries: Vec<Entry> = layer.entries().collect::<Result<_, _>>()?;
-            merger.layer(&entries)?;
-        }
+        toc.each_layer::<OpenError>(limits, &mut |entries| Ok(merger.layer(entries)?))?;
         let tree = merger.finish();
         let descriptors = toc.manifest().layers.iter();
         let layers = toc.layers().iter().zip(descriptors);

@@ -12,7 +12,7 @@ use super::docker_archive::DockerArchive;
 use super::{ImageReference, artifacts};
 use crate::digest::OciDigest;
 use crate::layout::{LayoutError, LayoutReader};
-use crate::manifest::{Descriptor, Document, Index, LONGEST, Manifest, ManifestError, Platform};
+use crate::manifest::{Descriptor, Document, Index, LONGEST, MOST_LAYERS, Manifest, ManifestError, Platform};
 use crate::registry::RegistryError;
 
 /// An image that cannot be had from where it should be.
@@ -50,6 +50,9 @@ pub enum SourceError {
         /// Those that there are.
         found: Vec<String>,
     },
+    /// It has more layers than are read.
+    #[error("the image has {0} layers, and {MOST_LAYERS} are read at most")]
+    ManyLayers(usize),
     /// It is an artifact, not an image.
     #[error("this is no image, but `{0}`")]
     NoImage(String),
@@ -78,6 +81,7 @@ impl SourceError {
                 "a layout in a folder is read with `oci:DIR`".to_owned()
             }
             Self::File { .. } => "see that it is there and may be read".to_owned(),
+            Self::ManyLayers(_) => "no tool makes so many: build the image again with fewer".to_owned(),
             Self::NoImage(_) => "an artifact has no root file system".to_owned(),
             Self::Manifest(_) | Self::NoBlob(_) | Self::Short(_) => "push or pull the image again".to_owned(),
             Self::DockerArchive(_) => {
@@ -161,6 +165,11 @@ fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, S
     }
 }
 
+/// Refuses more layers than are read.
+pub(super) fn few_layers(count: usize) -> Result<(), SourceError> {
+    if count > MOST_LAYERS { Err(SourceError::ManyLayers(count)) } else { Ok(()) }
+}
+
 /// The manifest that a document is, or leads to.
 pub(super) fn lead(
     bytes: Bytes,
@@ -180,6 +189,7 @@ pub(super) fn lead(
                 {
                     return Err(SourceError::NoImage(manifest.kind().to_owned()));
                 }
+                few_layers(manifest.layers.len())?;
                 return Ok(Found { digest: OciDigest::sha256(&bytes), bytes, manifest, beside });
             }
             Document::Index(index) => {

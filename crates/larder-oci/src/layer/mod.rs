@@ -7,7 +7,7 @@
 //! | `header`, `pax`, `sparse` | what it reads: a header block, extended records, maps of sparse files |
 //! | `compression` | gzip, zstd or plain |
 //!
-//! Nothing here knows how layers are put together (that is [`crate::tree`]) or how a table is written ([`crate::toc`]).
+//! Nothing here knows how layers are put together (that is [`crate::tree`], which also shows names) or how a table is written ([`crate::toc`]).
 
 mod compression;
 pub mod entry;
@@ -18,4 +18,4 @@ pub mod tar;
 
 pub use compression::Compression;
 pub use entry::{Content, Device, Entry, Kind, Time};
-pub use tar::{DroppedXattr, Limits, TarError, Walker};
+pub use tar::{Budget, DroppedXattr, Limits, TarError, Walker};

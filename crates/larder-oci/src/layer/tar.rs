@@ -10,7 +10,7 @@
 //! | type `0`, `7`, `S`, zero byte without a slash at the end | a file |
 //! | type zero byte with a slash at the end, `5` | a folder |
 //! | type `g` | nothing |
-//! | two blocks of zeros, or the stream's end | the end; what follows is not looked at |
+//! | two blocks of zeros, or the stream's end | the end; what follows is not looked at, and is 64 MiB at most |
 //!
 //! Memory: an extended header (1 MiB at most) and one entry.
 
@@ -18,28 +18,67 @@ use super::entry::{Content, Device, Entry, Kind};
 use super::header::{BLOCK, Format, Header};
 use super::pax::{self, Pax};
 use super::sparse;
+use crate::said;
+use crate::tree::printable;
 
 /// The longest extended header, and the longest map of a sparse file.
 pub(super) const LONGEST_EXTENSION: u64 = 1 << 20;
 /// The longest name, and the longest target of a link.
-const LONGEST_PATH: usize = 4095;
-const LONGEST_XATTR_NAME: usize = 255;
-const LONGEST_XATTR: usize = 65_535;
+pub(crate) const LONGEST_PATH: usize = 4095;
+pub(crate) const LONGEST_XATTR_NAME: usize = 255;
+pub(crate) const LONGEST_XATTR: usize = 65_535;
 
-/// How much a layer may hold.
+/// Bytes of a stream that may be there for nothing: between entries, and again behind the end.
+const ALLOWANCE: u64 = 64 << 20;
+/// Bytes of headers and padding that every entry may have, beside what [`Limits::metadata`] allows.
+const BESIDE_ENTRY: u64 = 8 * BLOCK as u64;
+/// Most characters of a name in a message.
+const MOST_SHOWN: usize = 400;
+
+/// How much a layer, or an image, may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Entries.
     pub entries: u64,
     /// Bytes of all files, holes counted.
     pub logical: u64,
-    /// Bytes of names, targets, attributes and maps of sparse files: who opens an image holds them in memory.
+    /// Bytes of names, targets, attributes and maps of sparse files: who opens an image holds them in memory. Headers that say nothing may have
+    /// as many.
     pub metadata: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self { entries: 4_000_000, logical: 1 << 40, metadata: 512 << 20 }
+    }
+}
+
+/// What is left of [`Limits`].
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    left: Limits,
+}
+
+impl Budget {
+    /// All of it is left.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { left: limits }
+    }
+
+    /// Takes an entry from what is left.
+    ///
+    /// # Errors
+    /// When it is more than that.
+    pub fn charge(&mut self, entry: &Entry) -> Result<(), Fault> {
+        let Limits { entries, logical, metadata } = &mut self.left;
+        let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let pieces = entry.content.sparse.as_ref().map_or(0, |pieces| pieces.len() * 16);
+        let bytes = (entry.path.len() + entry.target.len() + xattrs + pieces) as u64;
+        *entries = entries.checked_sub(1).ok_or(Fault::TooMany)?;
+        *metadata = metadata.checked_sub(bytes).ok_or(Fault::TooMuchMetadata)?;
+        *logical = logical.checked_sub(entry.size).ok_or(Fault::TooLarge)?;
+        Ok(())
     }
 }
 
@@ -98,6 +137,26 @@ pub enum Fault {
     /// More bytes than [`Limits::logical`].
     #[error("its files are larger together than is allowed")]
     TooLarge,
+    /// Far more bytes than its files and its entries account for: zeros, headers that say nothing, what follows its end.
+    #[error("it has more bytes that belong to no file than any layer")]
+    TooMuchBeside,
+}
+
+impl Fault {
+    /// What a person can do.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::TooMany | Self::TooLarge => {
+                "raise the limit with `--max-entries` or `--max-size` if the image is to be trusted"
+            }
+            Self::TooMuchMetadata => {
+                "no option raises this limit: no image that is known has near as many names and attributes"
+            }
+            Self::TooMuchBeside => "no option raises this limit: build the image again, with another tool",
+            _ => "no tool could use this layer: push or pull the image again",
+        }
+    }
 }
 
 /// A tar stream that is no layer.
@@ -113,7 +172,12 @@ pub struct TarError {
 }
 
 fn in_entry(entry: &Option<Vec<u8>>) -> String {
-    entry.as_ref().map_or(String::new(), |name| format!(", in `{}`", name.escape_ascii()))
+    entry.as_ref().map_or(String::new(), |name| format!(", in `{}`", shown(name)))
+}
+
+/// A name in a message, cut.
+pub(crate) fn shown(name: &[u8]) -> String {
+    said::short(&printable(name), MOST_SHOWN)
 }
 
 /// What was dropped from an entry, because no container gets it.
@@ -170,10 +234,13 @@ pub struct Walker {
     pax: Option<Pax>,
     long_name: Option<Vec<u8>>,
     long_target: Option<Vec<u8>>,
-    limits: Limits,
-    entries: u64,
-    logical: u64,
-    metadata: u64,
+    budget: Budget,
+    /// Bytes that may belong to no file, by the entries so far.
+    allowed: u64,
+    /// Bytes of files, by the entries so far.
+    content: u64,
+    /// Where the end is, once it was seen.
+    end: Option<u64>,
     /// The entry that was read last, for messages.
     last: Option<Vec<u8>>,
     dropped: Vec<DroppedXattr>,
@@ -194,10 +261,10 @@ impl Walker {
             pax: None,
             long_name: None,
             long_target: None,
-            limits,
-            entries: 0,
-            logical: 0,
-            metadata: 0,
+            budget: Budget::new(limits),
+            allowed: ALLOWANCE.saturating_add(limits.metadata),
+            content: 0,
+            end: None,
             last: None,
             dropped: Vec::new(),
         }
@@ -219,7 +286,9 @@ impl Walker {
             self.at += taken as u64;
             bytes = &bytes[taken..];
         }
-        Ok(())
+        let is_over = self.at.saturating_sub(self.content) > self.allowed
+            || self.end.is_some_and(|end| self.at - end > ALLOWANCE);
+        if is_over { Err(self.error(Fault::TooMuchBeside)) } else { Ok(()) }
     }
 
     /// Passes over the content that comes next, which is not pushed then; how many bytes that is.
@@ -302,7 +371,10 @@ impl Walker {
             State::Header(after_zeros) => {
                 let is_zero = self.block.iter().all(|byte| *byte == 0);
                 match (is_zero, after_zeros) {
-                    (true, true) => Ok(()),
+                    (true, true) => {
+                        self.end = Some(self.at);
+                        Ok(())
+                    }
                     (true, false) => {
                         self.state = State::Header(true);
                         Ok(())
@@ -448,20 +520,9 @@ impl Walker {
         if entry.path.len() > LONGEST_PATH || entry.target.len() > LONGEST_PATH {
             return Err(Fault::LongPath);
         }
-        self.entries += 1;
-        if self.entries > self.limits.entries {
-            return Err(Fault::TooMany);
-        }
-        let xattrs: usize = entry.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
-        let pieces = entry.content.sparse.as_ref().map_or(0, |pieces| pieces.len() * 16);
-        self.metadata += (entry.path.len() + entry.target.len() + xattrs + pieces) as u64;
-        if self.metadata > self.limits.metadata {
-            return Err(Fault::TooMuchMetadata);
-        }
-        self.logical = self.logical.checked_add(entry.size).ok_or(Fault::TooLarge)?;
-        if self.logical > self.limits.logical {
-            return Err(Fault::TooLarge);
-        }
+        self.budget.charge(&entry)?;
+        self.allowed = self.allowed.saturating_add(BESIDE_ENTRY);
+        self.content = self.content.saturating_add(stored);
         // The last byte of this block is not counted yet, see `push`: a block is complete with what is taken now.
         entry.content.at = (self.at / BLOCK as u64 + 1) * BLOCK as u64;
         if entry.content.stored == 0 {

@@ -6,11 +6,10 @@
 //! The columns are in the order of [`Column`]; what they hold is in `docs/formats/toc.md`. Within a block an entry's name shares a begin with the name
 //! before, times and places are differences; a block can be read without the one before.
 
-use std::io::Read;
-
 use super::TocError;
 use super::number::{self, Cursor};
 use super::section::{Section, SectionReader, SectionWriter};
+use crate::layer::tar::{LONGEST_PATH, LONGEST_XATTR, LONGEST_XATTR_NAME};
 use crate::layer::{Content, Device, Entry, Kind, Time};
 
 const MOST_ENTRIES: usize = 4096;
@@ -196,12 +195,15 @@ impl EntryWriter {
 pub(super) struct EntryReader<'a> {
     from: SectionReader<'a>,
     block: std::vec::IntoIter<Entry>,
+    /// How many there still should be.
+    left: u64,
     failed: bool,
 }
 
 impl<'a> EntryReader<'a> {
-    pub(super) fn new(section: &'a Section) -> Self {
-        Self { from: section.reader(), block: Vec::new().into_iter(), failed: false }
+    /// Of a section that should have so many.
+    pub(super) fn new(section: &'a Section, count: u64) -> Self {
+        Self { from: section.reader(), block: Vec::new().into_iter(), left: count, failed: false }
     }
 
     /// The next block's length; `None` at the end.
@@ -209,7 +211,7 @@ impl<'a> EntryReader<'a> {
         let mut digits = Vec::new();
         loop {
             let mut byte = [0];
-            if self.from.read(&mut byte)? == 0 {
+            if self.from.next(&mut byte)? == 0 {
                 return if digits.is_empty() {
                     Ok(None)
                 } else {
@@ -228,13 +230,25 @@ impl<'a> EntryReader<'a> {
     }
 
     fn next_block(&mut self) -> Result<bool, TocError> {
-        let Some(length) = self.length()? else { return Ok(false) };
+        let Some(length) = self.length()? else {
+            return if self.left == 0 {
+                Ok(false)
+            } else {
+                Err(TocError::Damaged("it has fewer entries than it says"))
+            };
+        };
         let mut block = Vec::new();
-        (&mut self.from).take(length as u64).read_to_end(&mut block)?;
+        self.from.read_up_to(length, &mut block)?;
         if block.len() != length {
             return Err(TocError::Damaged("a block is cut off"));
         }
         self.block = parse(&block)?.into_iter();
+        // An empty block would be one more that costs nothing.
+        if self.block.len() == 0 {
+            return Err(TocError::Damaged("a block of entries is empty"));
+        }
+        let left = self.left.checked_sub(self.block.len() as u64);
+        self.left = left.ok_or(TocError::Damaged("it has more entries than it says"))?;
         Ok(true)
     }
 }
@@ -294,7 +308,7 @@ fn entry(columns: &mut [Cursor<'_>; COLUMNS], before: &Before) -> Result<Entry, 
     let shared = usize::try_from(columns[at(Column::Shared)].number()?).unwrap_or(usize::MAX);
     let shared = before.path.get(..shared).ok_or(wrong("a name shares more than there is"))?;
     let path = [shared, columns[at(Column::Name)].bytes()?].concat();
-    if path.is_empty() || path.len() > 4095 || path.contains(&0) {
+    if path.is_empty() || path.len() > LONGEST_PATH || path.contains(&0) {
         return Err(wrong("a name is none"));
     }
     let mode = columns[at(Column::Mode)].small()?;
@@ -315,7 +329,11 @@ fn entry(columns: &mut [Cursor<'_>; COLUMNS], before: &Before) -> Result<Entry, 
         }
         Kind::Directory | Kind::Fifo => {}
     }
-    if target.len() > 4095 || target.contains(&0) || device.major >> 12 != 0 || device.minor >> 20 != 0 {
+    if target.len() > LONGEST_PATH
+        || target.contains(&0)
+        || device.major >> 12 != 0
+        || device.minor >> 20 != 0
+    {
         return Err(wrong("a target or a device's number is out of range"));
     }
     let xattrs = xattrs(&mut columns[at(Column::Extras)])?;
@@ -348,8 +366,17 @@ fn entry(columns: &mut [Cursor<'_>; COLUMNS], before: &Before) -> Result<Entry, 
 #[expect(clippy::type_complexity, reason = "names and values")]
 fn xattrs(extras: &mut Cursor<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TocError> {
     let count = extras.count()?;
-    let xattrs = (0..count).map(|_| Ok((extras.bytes()?.to_vec(), extras.bytes()?.to_vec())));
-    xattrs.collect()
+    let mut xattrs: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for _ in 0..count {
+        let (name, value) = (extras.bytes()?, extras.bytes()?);
+        let is_next = xattrs.last().is_none_or(|(before, _)| before.as_slice() < name);
+        let fits = name.len() <= LONGEST_XATTR_NAME && value.len() <= LONGEST_XATTR;
+        if name.is_empty() || name.contains(&0) || !is_next || !fits {
+            return Err(TocError::Damaged("an extended attribute cannot be"));
+        }
+        xattrs.push((name.to_vec(), value.to_vec()));
+    }
+    Ok(xattrs)
 }
 
 #[expect(clippy::type_complexity, reason = "as in `Content`")]
@@ -384,7 +411,9 @@ mod tests {
         let xattrs = proptest::collection::vec((name(), any::<Vec<u8>>()), 0..3);
         let pieces = proptest::option::of(proptest::collection::vec((0u64..1000, 1u64..1000), 0..5));
         (name(), 0..7usize, numbers, name(), xattrs, (0u64..1 << 40, 0u64..1 << 30), pieces).prop_map(
-            |(path, kind, (mode, uid, gid, seconds, nanos), target, xattrs, (at, size), pieces)| {
+            |(path, kind, (mode, uid, gid, seconds, nanos), target, mut xattrs, (at, size), pieces)| {
+                xattrs.sort();
+                xattrs.dedup_by(|(one, _), (before, _)| one == before);
                 let kind = KINDS[kind];
                 let is = |kinds: &[Kind]| kinds.contains(&kind);
                 let mut content = Content::default();
@@ -426,6 +455,36 @@ mod tests {
         )
     }
 
+    #[test]
+    fn what_the_tar_reader_refuses_is_refused() {
+        let xattrs = |xattrs: &[(&[u8], usize)]| {
+            let xattrs = xattrs.iter().map(|(name, length)| (name.to_vec(), vec![0; *length])).collect();
+            let entry = Entry {
+                path: b"a".to_vec(),
+                kind: Kind::Directory,
+                mode: 0,
+                uid: 0,
+                gid: 0,
+                modified: Time::default(),
+                size: 0,
+                target: Vec::new(),
+                device: Device::default(),
+                xattrs,
+                content: Content::default(),
+            };
+            let mut writer = EntryWriter::new();
+            writer.push(&entry).unwrap();
+            let (section, count) = writer.finish().unwrap();
+            EntryReader::new(&section, count).next().unwrap().is_ok()
+        };
+        assert!(xattrs(&[(&[b'a'; 255], 65_535), (b"b", 0)]));
+        assert!(!xattrs(&[(&[b'a'; 256], 0)]));
+        assert!(!xattrs(&[(b"a", 65_536)]));
+        assert!(!xattrs(&[(b"b", 0), (b"a", 0)]));
+        assert!(!xattrs(&[(b"a", 0), (b"a", 0)]));
+        assert!(!xattrs(&[(b"", 0)]));
+    }
+
     proptest! {
         #[test]
         fn entries_come_back(entries in proptest::collection::vec(entry(), 0..50)) {
@@ -435,14 +494,19 @@ mod tests {
             }
             let (section, count) = writer.finish().unwrap();
             prop_assert_eq!(count, entries.len() as u64);
-            let read: Vec<Entry> = EntryReader::new(&section).collect::<Result<_, _>>().unwrap();
+            let read: Vec<Entry> = EntryReader::new(&section, count).collect::<Result<_, _>>().unwrap();
             prop_assert_eq!(read, entries);
+            // Neither more nor fewer than it says.
+            for wrong in [count + 1, count.wrapping_sub(1)] {
+                let read: Result<Vec<Entry>, _> = EntryReader::new(&section, wrong).collect();
+                prop_assert!(matches!(read, Err(TocError::Damaged(_))));
+            }
         }
 
         #[test]
         fn anything_is_read_without_a_panic(bytes: Vec<u8>) {
             let section = SectionWriter::of(&bytes).unwrap();
-            let _ = EntryReader::new(&section).collect::<Result<Vec<_>, _>>();
+            let _ = EntryReader::new(&section, 7).collect::<Result<Vec<_>, _>>();
         }
     }
 }

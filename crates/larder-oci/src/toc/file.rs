@@ -12,7 +12,7 @@
 //! not depend on the compressor.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -21,15 +21,14 @@ use super::TocError;
 use super::number::{self, Cursor};
 use super::section::{FRAME, Frame, Section, SectionKind};
 use crate::layout::ReadAt;
+use crate::manifest::MOST_LAYERS;
 
 const MAGIC: &[u8; 8] = b"LARDRTOC";
 /// The version of the format.
 pub const VERSION: u16 = 1;
 const HEAD: u64 = 16;
 const FOOT: u64 = 88;
-const LONGEST_DIRECTORY: u32 = 64 << 20;
-/// The most layers of an image.
-pub(super) const MOST_LAYERS: u32 = 4096;
+const LONGEST_DIRECTORY: u32 = 4 << 20;
 
 /// What a file is a table of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +71,7 @@ pub(super) fn identity(sections: &[Placed]) -> Result<Identity, TocError> {
         hasher.update(section.size.to_le_bytes());
         let mut reader = section.reader();
         loop {
-            let length = reader.read(&mut buffer)?;
+            let length = reader.next(&mut buffer)?;
             if length == 0 {
                 break;
             }
@@ -172,7 +171,7 @@ fn parse(directory: &[u8], end: u64, source: &Arc<dyn ReadAt>) -> Result<Vec<Pla
         let kind = SectionKind::from_number(cursor.small()?)
             .ok_or(TocError::Damaged("a section's kind is not known"))?;
         let layer = cursor.small()?;
-        if layer > MOST_LAYERS {
+        if layer as usize > MOST_LAYERS {
             return Err(TocError::TooLarge("its number of layers"));
         }
         let (at, size) = (cursor.number()?, cursor.number()?);
@@ -183,16 +182,20 @@ fn parse(directory: &[u8], end: u64, source: &Arc<dyn ReadAt>) -> Result<Vec<Pla
             if frame.size as usize > FRAME || frame.packed as usize > 2 * FRAME {
                 return Err(TocError::TooLarge("a frame"));
             }
+            if frame.size == 0 {
+                return Err(TocError::Damaged("a frame holds nothing"));
+            }
             packed += u64::from(frame.packed);
             sum += u64::from(frame.size);
             frames.push(frame);
         }
-        if at != next || sum != size || packed > end - at {
+        if at != next || sum != size || end.checked_sub(at).is_none_or(|room| packed > room) {
             return Err(TocError::Damaged("a section lies where it cannot"));
         }
         next = at + packed;
         let place = (layer, kind);
-        if sections.last().is_some_and(|last| (last.layer, last.kind) >= place && last.layer != 0) {
+        // So none is there twice.
+        if sections.last().is_some_and(|last| (last.layer, last.kind) >= place) {
             return Err(TocError::Damaged("its sections are out of order"));
         }
         let section = Section { source: source.clone(), at, frames: frames.into(), size };

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::file::{self, FileKind, Identity, MOST_LAYERS, Placed};
+use super::file::{self, FileKind, Identity, Placed};
 use super::section::{SectionKind, SectionWriter};
 use super::{LayerToc, TocError};
 use crate::digest::OciDigest;
+use crate::layer::{Budget, Entry, Limits};
 use crate::layout::ReadAt;
-use crate::manifest::{LONGEST, Manifest};
+use crate::manifest::{LONGEST, MOST_LAYERS, Manifest};
+
+const TOO_MANY_LAYERS: &str = "it has more than 512 layers";
 
 /// The part of a configuration that says what the layers are.
 #[derive(Deserialize)]
@@ -31,7 +34,7 @@ struct RootFs {
 /// When it is no configuration of an image.
 pub fn diff_ids(config: &[u8]) -> Result<Vec<OciDigest>, TocError> {
     let config: Config = serde_json::from_slice(config)
-        .map_err(|_| TocError::Damaged("the configuration names no tar streams of layers"))?;
+        .map_err(|_| TocError::Image("its configuration names no tar streams of layers"))?;
     Ok(config.rootfs.diff_ids)
 }
 
@@ -56,6 +59,9 @@ impl ImageToc {
         if !manifest.config.digest.is_of(&config) {
             return Err(wrong("its configuration is not the manifest's"));
         }
+        if manifest.layers.len() > MOST_LAYERS {
+            return Err(TocError::Image(TOO_MANY_LAYERS));
+        }
         let diff_ids = diff_ids(&config)?;
         let blobs: Vec<&OciDigest> = manifest.layers.iter().map(|layer| &layer.digest).collect();
         let of_blobs: Vec<&OciDigest> = layers.iter().map(|layer| &layer.info().blob).collect();
@@ -77,7 +83,12 @@ impl ImageToc {
         }
         let mut layers: HashMap<u32, Vec<Placed>> = HashMap::new();
         let (mut manifest, mut config) = (None, None);
+        // None is there twice: sections ascend.
         for placed in sections {
+            let is_of_image = matches!(placed.kind, SectionKind::Manifest | SectionKind::Config);
+            if is_of_image != (placed.layer == 0) {
+                return Err(TocError::Damaged("a section is of the wrong layer"));
+            }
             match placed.kind {
                 SectionKind::Manifest => manifest = Some(placed.section.read_all(LONGEST as u64)?),
                 SectionKind::Config => config = Some(placed.section.read_all(LONGEST as u64)?),
@@ -90,10 +101,18 @@ impl ImageToc {
         let mut tables: HashMap<OciDigest, LayerToc> = HashMap::new();
         for (_, sections) in layers {
             let table = LayerToc::of(sections, None)?;
-            tables.insert(table.info().blob, table);
+            if tables.insert(table.info().blob, table).is_some() {
+                return Err(TocError::Damaged("a layer has two tables"));
+            }
         }
         let parsed =
             Manifest::parse(&manifest).map_err(|_| TocError::Damaged("its manifest cannot be read"))?;
+        if parsed.layers.len() > MOST_LAYERS {
+            return Err(TocError::Image(TOO_MANY_LAYERS));
+        }
+        if tables.keys().any(|blob| parsed.layers.iter().all(|layer| layer.digest != *blob)) {
+            return Err(TocError::Damaged("it has a layer that its manifest has not"));
+        }
         let of_layer =
             |blob: &OciDigest| tables.get(blob).cloned().ok_or(TocError::Damaged("a layer has no table"));
         let layers = parsed.layers.iter().map(|layer| of_layer(&layer.digest)).collect::<Result<_, _>>()?;
@@ -114,8 +133,7 @@ impl ImageToc {
                 continue;
             }
             seen.push(&layer.info().blob);
-            let number = u32::try_from(seen.len()).ok().filter(|number| *number <= MOST_LAYERS);
-            let number = number.ok_or(TocError::TooLarge("its number of layers"))?;
+            let number = u32::try_from(seen.len()).map_err(|_| TocError::Image(TOO_MANY_LAYERS))?;
             sections.extend(layer.sections().iter().map(|placed| Placed { layer: number, ..placed.clone() }));
         }
         Ok(sections)
@@ -149,6 +167,22 @@ impl ImageToc {
     #[must_use]
     pub fn config(&self) -> &Bytes {
         &self.config
+    }
+
+    /// Hands the entries of each layer to `sink`, bottom first; those of one layer at a time are in memory. `limits` are of all together.
+    ///
+    /// # Errors
+    /// When a table cannot be read, the entries are over a limit, or `sink` fails.
+    pub fn each_layer<E: From<TocError>>(
+        &self,
+        limits: Limits,
+        sink: &mut dyn FnMut(&[Entry]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut budget = Budget::new(limits);
+        for layer in &self.layers {
+            sink(&layer.entries_within(&mut budget)?)?;
+        }
+        Ok(())
     }
 
     /// The layers' tables, bottom first.

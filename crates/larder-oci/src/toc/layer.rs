@@ -12,12 +12,15 @@ use super::section::{Section, SectionKind};
 use super::spans::{self, Span, Start};
 use super::{RULE, TocError};
 use crate::digest::OciDigest;
-use crate::layer::{Compression, Entry};
+use crate::layer::tar::shown;
+use crate::layer::{Budget, Compression, Entry};
 use crate::layout::ReadAt;
 
 /// The most bytes of the sections that are read whole.
 const MOST_INFO: u64 = 64 << 10;
-const MOST_SPANS: u64 = 1 << 30;
+/// The most bytes of all spans, and the most spans: of a layer of 8 TiB with the usual span.
+const MOST_OF_SPANS: u64 = 256 << 20;
+const MOST_SPANS: u64 = 1 << 23;
 
 /// What a table is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,13 @@ pub struct LayerInfo {
     pub entries: u64,
     /// How many spans.
     pub spans: u64,
+}
+
+/// The most spans that a layer of this size can have by rule 1: each has at least `span` bytes, but the last, and what is left of a zstd frame
+/// after the last cut within it, before which there was a longer one.
+fn most_spans(info: &LayerInfo) -> u64 {
+    let span = info.span.max(larder_inflate::WINDOW as u64);
+    (info.size / span).saturating_mul(2).saturating_add(1).min(MOST_SPANS).min(info.size)
 }
 
 /// The table of one layer. Cheap to clone; spans are in memory, the rest is read when it is asked for.
@@ -87,12 +97,19 @@ impl LayerToc {
         if info.rule != RULE {
             return Err(TocError::Rule(info.rule));
         }
-        let spans =
-            spans::parse(&find(SectionKind::Spans)?.read_all(MOST_SPANS)?, info.blob_size, info.size)?;
-        let digests = find(SectionKind::Digests)?.read_all(MOST_SPANS)?;
+        if info.spans > most_spans(&info) {
+            return Err(TocError::TooLarge("its number of spans"));
+        }
+        let digests = find(SectionKind::Digests)?;
+        if digests.size != info.spans * 32 {
+            return Err(TocError::Damaged("its spans, digests and windows do not belong together"));
+        }
+        let rows = find(SectionKind::Spans)?.read_all(MOST_OF_SPANS)?;
+        let spans = spans::parse(&rows, &info)?;
+        let digests = digests.read_all(MOST_SPANS * 32)?;
         let windows = find(SectionKind::Windows)?;
         let wanted: u64 = spans.iter().map(|span| span.window_length() as u64).sum();
-        if digests.len() != spans.len() * 32 || info.spans != spans.len() as u64 || windows.size != wanted {
+        if info.spans != spans.len() as u64 || windows.size != wanted {
             return Err(TocError::Damaged("its spans, digests and windows do not belong together"));
         }
         let digests =
@@ -119,7 +136,7 @@ impl LayerToc {
         self.identity
     }
 
-    /// Whether every section is what the identity says. Reads all of the table.
+    /// Whether every section is what the identity says, and the entries are as many as it says. Reads all of the table.
     pub fn verify(&self) -> Result<(), TocError> {
         if file::identity(&self.sections)? != self.identity {
             return Err(TocError::Damaged("it is not what its identity says"));
@@ -133,9 +150,27 @@ impl LayerToc {
         self.sections.iter().map(|placed| placed.section.packed()).sum()
     }
 
-    /// The entries in archive order, read as they are asked for.
+    /// The entries in archive order, read as they are asked for; an error if they are not as many as the table says.
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry, TocError>> + '_ {
-        EntryReader::new(&self.entries)
+        EntryReader::new(&self.entries, self.info.entries)
+    }
+
+    /// All entries, if `budget` has room for them; it has less afterwards.
+    ///
+    /// # Errors
+    /// When they cannot be read; [`TocError::Limit`] with the first that is too much.
+    pub fn entries_within(&self, budget: &mut Budget) -> Result<Vec<Entry>, TocError> {
+        let mut entries = Vec::new();
+        for entry in self.entries() {
+            let entry = entry?;
+            budget.charge(&entry).map_err(|fault| TocError::Limit {
+                layer: Box::new(self.info.blob),
+                entry: shown(&entry.path),
+                fault,
+            })?;
+            entries.push(entry);
+        }
+        Ok(entries)
     }
 
     /// The spans, ascending.

@@ -27,6 +27,9 @@ mod spans;
 
 use std::io;
 
+use crate::digest::OciDigest;
+use crate::layer::tar::Fault;
+
 pub use file::{Identity, VERSION as FORMAT};
 pub use image::{ImageToc, diff_ids};
 pub use index::{IndexError, IndexOptions, Indexed, Mismatch, index_layer};
@@ -66,6 +69,19 @@ pub enum TocError {
     /// It is larger than this program reads.
     #[error("the table is larger than is read: {0}")]
     TooLarge(&'static str),
+    /// The image itself is wrong, whatever its table.
+    #[error("the image is wrong: {0}")]
+    Image(&'static str),
+    /// What the layers up to this one hold is over a limit.
+    #[error("the image is over a limit with the layer `{layer}`, in `{entry}`: {fault}")]
+    Limit {
+        /// The layer, by its blob.
+        layer: Box<OciDigest>,
+        /// The first entry that is too much, printable.
+        entry: String,
+        /// Which limit.
+        fault: Fault,
+    },
 }
 
 impl TocError {
@@ -76,7 +92,9 @@ impl TocError {
             Self::Io(_) => "see that the disk has room, and that the file may be read or written",
             Self::NoToc => "tables are made with `larder image index REF -o FILE.toc`",
             Self::Version(_) | Self::Rule(_) => "use the Larder that made it, or index the image anew",
-            Self::Damaged(_) | Self::TooLarge(_) => "index the image anew",
+            Self::Damaged(_) | Self::TooLarge(_) => "index the image anew with `larder image index --force`",
+            Self::Image(_) => "no tool could make containers of it: build or push it again",
+            Self::Limit { fault, .. } => fault.hint(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! memory than a small one. A frame carries zstd's own checksum; the bytes that it is said to have are bounded before it is decompressed.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::TocError;
@@ -89,9 +89,9 @@ impl Section {
         if self.size > most {
             return Err(TocError::TooLarge("one of its sections"));
         }
-        let mut bytes =
-            Vec::with_capacity(usize::try_from(self.size).map_err(|_| TocError::TooLarge("a section"))?);
-        self.reader().read_to_end(&mut bytes)?;
+        let size = usize::try_from(self.size).map_err(|_| TocError::TooLarge("a section"))?;
+        let mut bytes = Vec::new();
+        self.reader().read_up_to(size, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -144,11 +144,12 @@ pub(super) struct SectionReader<'a> {
     read: usize,
 }
 
-impl Read for SectionReader<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+impl SectionReader<'_> {
+    /// Fills `into` as far as one frame goes; 0 at the end. Not `Read`: what is damaged would be told as what cannot be read.
+    pub(super) fn next(&mut self, into: &mut [u8]) -> Result<usize, TocError> {
         while self.read == self.bytes.len() {
             let Some(frame) = self.section.frames.get(self.next) else { return Ok(0) };
-            self.bytes = self.section.frame(self.at, *frame).map_err(io::Error::other)?;
+            self.bytes = self.section.frame(self.at, *frame)?;
             self.next += 1;
             self.at += u64::from(frame.packed);
             self.read = 0;
@@ -157,6 +158,21 @@ impl Read for SectionReader<'_> {
         into[..length].copy_from_slice(&self.bytes[self.read..self.read + length]);
         self.read += length;
         Ok(length)
+    }
+
+    /// Appends `length` bytes, or what there is; memory is taken as bytes come.
+    pub(super) fn read_up_to(&mut self, length: usize, into: &mut Vec<u8>) -> Result<(), TocError> {
+        let end = into.len() + length;
+        while into.len() < end {
+            let from = into.len();
+            into.resize(end.min(from + (64 << 10)), 0);
+            let read = self.next(&mut into[from..])?;
+            into.truncate(from + read);
+            if read == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

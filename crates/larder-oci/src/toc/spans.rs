@@ -10,14 +10,16 @@
 
 use larder_inflate::{Point, Window};
 
-use super::TocError;
 use super::number::{self, Cursor};
+use super::{LayerInfo, TocError};
 
 /// The most bits of a block's header that a span carries along: a dynamic one has fewer than 2,400.
 const MOST_HEADER_BITS: u32 = 4096;
 
 /// The longest span that is read: it is held in memory.
 const LONGEST: u64 = 64 << 20;
+/// The most bytes of the blob that a span is decoded from, unless spans begin within its frame: then they are read piece by piece.
+pub(super) const MOST_PACKED: u64 = 64 << 20;
 
 /// How a span begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +103,9 @@ pub(super) fn put(into: &mut Vec<u8>, before: Option<(u64, u64)>, span: &Span) {
     }
 }
 
-/// Reads all spans of a layer whose blob and tar stream have these sizes.
-pub(super) fn parse(bytes: &[u8], blob: u64, tar: u64) -> Result<Vec<Span>, TocError> {
+/// Reads all spans of a layer.
+pub(super) fn parse(bytes: &[u8], info: &LayerInfo) -> Result<Vec<Span>, TocError> {
+    let (blob, tar) = (info.blob_size, info.size);
     let wrong = TocError::Damaged;
     let mut cursor = Cursor::new(bytes);
     let mut spans: Vec<Span> = Vec::new();
@@ -112,6 +115,9 @@ pub(super) fn parse(bytes: &[u8], blob: u64, tar: u64) -> Result<Vec<Span>, TocE
         out = out.checked_add(ahead).ok_or(wrong("a span lies where it cannot"))?;
         bit = bit.checked_add(cursor.number()?).ok_or(wrong("a span lies where it cannot"))?;
         let is_first = spans.is_empty();
+        if spans.len() as u64 == info.spans {
+            return Err(wrong("it has more spans than it says"));
+        }
         if ahead > LONGEST {
             return Err(TocError::TooLarge("a span"));
         }
@@ -124,6 +130,10 @@ pub(super) fn parse(bytes: &[u8], blob: u64, tar: u64) -> Result<Vec<Span>, TocE
             2 if !is_first => Start::Within,
             _ => return Err(wrong("a span begins in no known way")),
         };
+        let before = spans.last().filter(|before| before.start != Start::Within && start != Start::Within);
+        if before.is_some_and(|before| bit - before.bit > MOST_PACKED * 8) {
+            return Err(TocError::TooLarge("what a span is decoded from"));
+        }
         let runs = if start == Start::Within { Vec::new() } else { runs(&mut cursor)? };
         let span = Span { out, bit, start, runs, window_at };
         window_at += span.window_length() as u64;
@@ -131,6 +141,10 @@ pub(super) fn parse(bytes: &[u8], blob: u64, tar: u64) -> Result<Vec<Span>, TocE
     }
     if tar.saturating_sub(out) > LONGEST {
         return Err(TocError::TooLarge("a span"));
+    }
+    let last = spans.last().filter(|last| last.start != Start::Within);
+    if last.is_some_and(|last| blob - last.bit / 8 > MOST_PACKED) {
+        return Err(TocError::TooLarge("what a span is decoded from"));
     }
     if spans.is_empty() != (tar == 0) {
         return Err(wrong("its spans are not its content"));

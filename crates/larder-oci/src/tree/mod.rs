@@ -33,7 +33,7 @@ pub(crate) mod tests;
 mod unpack;
 mod walk;
 
-pub use differences::{Difference, Differences, Seen, differences};
+pub use differences::{BothRules, Difference, Differences, Seen, differences};
 pub use error::{LookUpError, Oddity, Problem, TreeError, Warning};
 pub use grove::Limits;
 pub use merge::Merger;

@@ -7,7 +7,7 @@ use crate::toc::entries::EntryWriter;
 use crate::toc::file::Placed;
 use crate::toc::layer::LayerInfo;
 use crate::toc::section::{Section, SectionKind, SectionWriter};
-use crate::toc::{LayerToc, RULE, TocError, spans};
+use crate::toc::{LayerToc, RULE, Start, TocError, spans};
 
 pub(super) struct Digester {
     blob: Hasher,
@@ -20,8 +20,9 @@ pub(super) struct Digester {
     /// Begins of spans that are not hashed up to yet.
     begins: std::collections::VecDeque<u64>,
     spans: u64,
-    /// Of the last span written: out and bit.
+    /// Of the last span written: out and bit; and whether it begins within a frame.
     before: Option<(u64, u64)>,
+    is_within: bool,
     walker: Walker,
     entries: EntryWriter,
     rows: SectionWriter,
@@ -41,6 +42,7 @@ impl Digester {
             begins: std::collections::VecDeque::new(),
             spans: 0,
             before: None,
+            is_within: false,
             walker: Walker::new(options.limits),
             entries: EntryWriter::new(),
             rows: SectionWriter::new(),
@@ -66,6 +68,11 @@ impl Digester {
             return Err(error.into());
         }
         for found in &part.found {
+            let is_within = found.span.start == Start::Within;
+            if !is_within {
+                self.check_packed(found.span.bit)?;
+            }
+            self.is_within = is_within;
             let mut row = Vec::new();
             spans::put(&mut row, self.before, &found.span);
             self.rows.write(&row)?;
@@ -97,6 +104,16 @@ impl Digester {
         Ok(())
     }
 
+    /// Refuses a span that ends at `bit` and is decoded from more than may be.
+    fn check_packed(&self, bit: u64) -> Result<(), IndexError> {
+        match self.before {
+            Some((_, from)) if !self.is_within && bit.saturating_sub(from) > spans::MOST_PACKED * 8 => {
+                Err(IndexError::Nothing { at: from / 8 })
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn close(&mut self) -> Result<(), TocError> {
         self.digests.write(self.span.finalize().as_bytes())?;
         self.span.reset();
@@ -117,6 +134,7 @@ impl Digester {
         if self.size > 0 {
             self.close()?;
         }
+        self.check_packed(blob_size.saturating_mul(8))?;
         let (blob, diff_id) = (self.blob.finish(), self.tar.finish());
         if let Some((said, size)) = &options.blob {
             if *size != blob_size {

@@ -91,6 +91,12 @@ pub enum IndexError {
     /// The tar stream is not what its digest says.
     #[error("the layer's tar stream has digest `{}`, not `{}` as the configuration says", .0.found, .0.said)]
     DiffId(Box<Mismatch>),
+    /// Many bytes of the blob that nothing comes of: whoever reads what is beside them would have to read them too.
+    #[error("the layer has more than 64 MiB that hold nothing, at byte {at}")]
+    Nothing {
+        /// Where in the blob the span begins that they are of.
+        at: u64,
+    },
     /// The table cannot be written.
     #[error(transparent)]
     Toc(#[from] TocError),
@@ -109,14 +115,7 @@ impl IndexError {
                     _ => "see that the registry can be reached, or the file be read",
                 }
             }
-            Self::Tar(error)
-                if matches!(
-                    error.fault,
-                    crate::layer::tar::Fault::TooMany | crate::layer::tar::Fault::TooLarge
-                ) =>
-            {
-                "raise the limit with `--max-entries` or `--max-size` if the image is to be trusted"
-            }
+            Self::Tar(error) => error.fault.hint(),
             Self::Toc(error) => error.hint(),
             _ => "no tool could use this layer: push or pull the image again",
         }

@@ -81,6 +81,7 @@ fn plain(out: u64, byte: u64, start: Start) -> Found {
 
 impl Unpack {
     pub(super) fn new(compression: Compression, rule: SpanRule) -> Result<Self, IndexError> {
+        let rule = rule.sound();
         Ok(match compression {
             Compression::None => Self::Plain { out: 0, rule, found: Vec::new() },
             Compression::Gzip => Self::Gzip(Box::new(Decoder::new(Some(rule)))),

@@ -332,7 +332,7 @@ fn a_directory_over_something_else_is_new() {
 #[test]
 fn symbolic_links_and_modes() {
     tree(&["link s -> a 600 u=1:2 t=3.4"], "s -> a u=1:2 t=3.4");
-    let odd = merged(&["link s -> a x:user.k=v x:trusted.t=w"], MergeRule::Overlay).unwrap();
+    let odd = merged(&["link s -> a x:trusted.t=w x:user.k=v"], MergeRule::Overlay).unwrap();
     assert_eq!(odd.warnings()[0].oddity, Oddity::UserAttributes);
     let link = odd.inode_of(odd.look_up(b"s", false).unwrap().unwrap());
     assert_eq!((link.mode, link.size, link.xattrs.len()), (0o777, 1, 1));
