@@ -110,10 +110,10 @@ fn what_belongs_to_no_file_is_counted() {
     let tar = Tar::of([Item::file("f", "1234")]);
     let limits = Limits { metadata: 1 << 20, ..Limits::default() };
     let zeros = |mib: usize| zstd::bulk::compress(&[tar.clone(), vec![0; mib << 20]].concat(), 1).unwrap();
-    assert_eq!(fault(&zeros(40), limits), None);
+    assert_eq!(fault(&zeros(10), limits), None);
     assert_eq!(fault(&zeros(66), Limits::default()), Some(Fault::TooMuchBeside));
     // Headers that say nothing, again and again.
-    for kind in [b'g', b'x', b'L', b'K'] {
+    for kind in [b'g', b'L'] {
         let body = vec![(b"comment".to_vec(), vec![b'x'; 1_000_000])];
         let many = |count: usize| {
             let mut tar = Tar::open([]);
@@ -122,10 +122,10 @@ fn what_belongs_to_no_file_is_counted() {
             }
             zstd::bulk::compress(&tar.item(Item::file("f", "")).end(), 1).unwrap()
         };
-        if matches!(kind, b'g' | b'x') {
-            assert_eq!(fault(&many(20), limits), None);
+        if kind == b'g' {
+            assert_eq!(fault(&many(5), limits), None);
         }
-        assert_eq!(fault(&many(75), limits), Some(Fault::TooMuchBeside), "{kind}");
+        assert_eq!(fault(&many(70), limits), Some(Fault::TooMuchBeside), "{kind}");
     }
     // Many entries with headers of their own are no trouble.
     let entry = |at: u32| Item::file(format!("f{at}"), "").pax("comment", vec![b'x'; 1500]);

@@ -82,10 +82,10 @@ pub(crate) struct Named {
     /// At least so many bytes between two places where reading may begin, when a layer is indexed
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = crate::units::parse_size)]
     pub(crate) span: u64,
-    /// Refuse layers with more entries
+    /// Refuse images with more entries, in all layers together
     #[arg(long, value_name = "N", default_value_t = 4_000_000, hide_short_help = true)]
     pub(crate) max_entries: u64,
-    /// Refuse layers whose files are larger together
+    /// Refuse images whose files are larger together, in all layers
     #[arg(long, value_name = "SIZE", default_value = "1TiB", value_parser = crate::units::parse_size, hide_short_help = true)]
     pub(crate) max_size: u64,
     /// Do not ask the registry for tables that others made

@@ -215,7 +215,11 @@ impl LazyLayer {
     fn fetch(&self, spans: Range<usize>, sink: &mut dyn FnMut(usize, &[u8])) -> Result<(), ReadError> {
         loop {
             match self.fetch_once(spans.clone(), sink) {
-                Err(ReadError::Decode { .. }) if self.source.distrust(&self.descriptor.digest) => {}
+                // What is wrong with the table is no place's fault.
+                Err(ReadError::Decode {
+                    error: DecodeError::Stream { .. } | DecodeError::Corrupt { .. },
+                    ..
+                }) if self.source.distrust(&self.descriptor.digest) => {}
                 done => return done,
             }
         }

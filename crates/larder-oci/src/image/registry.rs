@@ -7,7 +7,7 @@
 //! A mirror that fails, or that gave something wrong, is passed over from then on, with one warning; one that does not have a
 //! blob is not asked for that blob again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,12 +31,12 @@ struct Place {
 }
 
 /// Which places a blob is asked of.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Asked {
     /// The first that may have it.
     from: usize,
-    /// The last that gave something of it.
-    gave: usize,
+    /// Those that gave something of it, since it was begun or one was last found to be wrong.
+    gave: BTreeSet<usize>,
 }
 
 /// An image in a registry.
@@ -120,7 +120,7 @@ impl RegistrySource {
             }
             match what(&place.repository).await {
                 Ok(Some(found)) => {
-                    self.with_asked(blob, |asked| asked.gave = at);
+                    self.with_asked(blob, |asked| asked.gave.insert(at));
                     return Ok((at, found));
                 }
                 Ok(None) => self.with_asked(blob, |asked| asked.from = at + 1),
@@ -132,7 +132,7 @@ impl RegistrySource {
             }
         }
         let home = self.places.len() - 1;
-        self.with_asked(blob, |asked| asked.gave = home);
+        self.with_asked(blob, |asked| asked.gave.insert(home));
         Ok((home, what(self.home()).await?.ok_or(SourceError::NoBlob(*blob))?))
     }
 
@@ -193,6 +193,7 @@ impl ImageSource for RegistrySource {
 
     fn layer(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, SourceError> {
         let digest = descriptor.digest;
+        self.with_asked(&digest, |asked| asked.gave.clear());
         let reader = self.ask(&digest, async |place| place.read_blob(&digest, ..).await);
         let (place, reader) = self.runtime.block_on(reader)?;
         let blocking = Blocking { reader, place, source: self, digest, at: 0, piece: Bytes::new() };
@@ -213,12 +214,14 @@ impl ImageSource for RegistrySource {
     }
 
     fn distrust(&self, blob: &OciDigest) -> bool {
-        let gave = self.with_asked(blob, |asked| asked.gave);
-        if gave + 1 >= self.places.len() {
-            return false;
+        // A mirror may have given something wrong, and then broken off, so that the rest came from elsewhere.
+        let gave = self.with_asked(blob, |asked| std::mem::take(&mut asked.gave));
+        let home = self.places.len() - 1;
+        let mirrors: Vec<usize> = gave.into_iter().filter(|place| *place != home).collect();
+        for mirror in &mirrors {
+            self.pass_over(*mirror, &format_args!("what it gave of `{blob}` is wrong"));
         }
-        self.pass_over(gave, &format_args!("what it gave of `{blob}` is wrong"));
-        true
+        !mirrors.is_empty()
     }
 
     fn moved(&self) -> u64 {

@@ -118,7 +118,7 @@ pub trait ImageSource: Send + Sync {
     /// Some bytes of a layer; checked by whoever reads them.
     fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError>;
 
-    /// What came of this blob proved to be wrong: whether there is another place to have it from, which is asked from now on.
+    /// What came of this blob proved to be wrong: whether it may be right from another place, which is asked from now on. `false` in the end.
     fn distrust(&self, blob: &OciDigest) -> bool {
         let _ = blob;
         false

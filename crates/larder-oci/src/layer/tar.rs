@@ -143,6 +143,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is only more than is allowed.
+    #[must_use]
+    pub fn is_limit(self) -> bool {
+        matches!(self, Self::TooMany | Self::TooLarge | Self::TooMuchMetadata | Self::TooMuchBeside)
+    }
+
     /// What a person can do.
     #[must_use]
     pub fn hint(self) -> &'static str {

@@ -242,13 +242,14 @@ impl<'a> EntryReader<'a> {
         if block.len() != length {
             return Err(TocError::Damaged("a block is cut off"));
         }
-        self.block = parse(&block)?.into_iter();
+        let entries = parse(&block)?;
         // An empty block would be one more that costs nothing.
-        if self.block.len() == 0 {
+        if entries.is_empty() {
             return Err(TocError::Damaged("a block of entries is empty"));
         }
-        let left = self.left.checked_sub(self.block.len() as u64);
+        let left = self.left.checked_sub(entries.len() as u64);
         self.left = left.ok_or(TocError::Damaged("it has more entries than it says"))?;
+        self.block = entries.into_iter();
         Ok(true)
     }
 }

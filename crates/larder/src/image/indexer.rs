@@ -145,14 +145,13 @@ impl Indexer {
         let config = source.content(&found.manifest.config)?;
         let diff_ids = toc::diff_ids(&config)?;
         if diff_ids.len() != found.manifest.layers.len() {
-            return Err(TocError::Damaged(
-                "the manifest and the configuration name different numbers of layers",
-            )
-            .into());
+            let why = "its manifest and its configuration name different numbers of layers";
+            return Err(TocError::Image(why).into());
         }
         progress(Progress::Layers(&found.manifest.layers));
         let mut layers: Vec<Layer<'_>> = Vec::new();
         for (at, (descriptor, diff_id)) in found.manifest.layers.iter().zip(diff_ids).enumerate() {
+            // Quadratic, in 512 layers at most.
             if layers.iter().all(|before| before.descriptor.digest != descriptor.digest) {
                 layers.push(Layer { at, descriptor, options: self.options_of(descriptor, diff_id) });
             }
@@ -232,8 +231,15 @@ impl Indexer {
         progress: Tell<'_>,
     ) -> Result<LayerToc, ImageError> {
         let Layer { at, descriptor, options } = layer;
-        let reader = source.layer(descriptor)?;
-        let made = toc::index_layer(reader, options, &mut |read| progress(Progress::Read(*at, read)));
+        let made = loop {
+            let reader = source.layer(descriptor)?;
+            let made = toc::index_layer(reader, options, &mut |read| progress(Progress::Read(*at, read)));
+            // What is wrong may be right elsewhere. Each time there is a place less.
+            match made {
+                Err(error) if error.may_be_right_elsewhere() && source.distrust(&descriptor.digest) => {}
+                made => break made,
+            }
+        };
         let made = made.map_err(|error| ImageError::Index { layer: descriptor.digest.to_string(), error })?;
         if !made.dropped.is_empty() {
             progress(Progress::Dropped(*at, &made.dropped));

@@ -1,13 +1,12 @@
 //! `larder image inspect`: manifest, configuration, layers, tables; where the two ways to put layers together differ.
 
-use larder::oci::layer::Entry;
 use larder::oci::toc::TocError;
-use larder::oci::tree::{differences, printable};
+use larder::oci::tree::{BothRules, Differences, Tree, TreeError, Warning, printable};
 use serde_json::{Value, json};
 
 use super::open::{self, fail};
 use super::show;
-use crate::cli::InspectArgs;
+use crate::cli::{InspectArgs, Merge};
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::units;
@@ -23,13 +22,13 @@ pub(super) fn inspect(context: &Context, args: &InspectArgs) -> Result<Exit, Exi
     let failed = |error: TocError| fail(printer, &error, error.hint());
     let digest = larder::oci::OciDigest::sha256(toc.manifest_bytes());
     let config: Value = serde_json::from_slice(toc.config()).unwrap_or_default();
-    let layers: Vec<Vec<Entry>> = toc
-        .layers()
-        .iter()
-        .map(|layer| layer.entries().collect())
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
-    let found = differences(&layers);
+    let mut both = BothRules::default();
+    toc.each_layer::<TocError>(open::limits(&args.named), &mut |entries| {
+        both.layer(entries);
+        Ok(())
+    })
+    .map_err(failed)?;
+    let found = both.finish();
     let differing: Vec<String> =
         found.iter().take(MOST_DIFFERENCES).map(|one| printable(&show::absolute(&one.path))).collect();
     if args.json {
@@ -40,8 +39,10 @@ pub(super) fn inspect(context: &Context, args: &InspectArgs) -> Result<Exit, Exi
             "version": 1, "image": args.image.to_string(), "manifest_digest": digest.to_string(),
             "manifest": serde_json::from_slice::<Value>(toc.manifest_bytes()).unwrap_or_default(),
             "config": config, "layers": tables.collect::<Vec<_>>(), "differs_by_specification": differing,
+            "errors": {"overlay": said(&found.overlay), "spec": said(&found.spec)},
+            "warnings": warnings(args, &found).map(ToString::to_string).collect::<Vec<_>>(),
         }));
-        return Ok(Exit::Success);
+        return Ok(told(context, args, &found));
     }
     printer.data(format_args!("manifest  {digest}"));
     let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
@@ -82,5 +83,40 @@ pub(super) fn inspect(context: &Context, args: &InspectArgs) -> Result<Exit, Exi
         ));
         differing.iter().for_each(|name| printer.data(format_args!("  {name}")));
     }
-    Ok(Exit::Success)
+    let listed: Vec<String> = warnings(args, &found).map(ToString::to_string).collect();
+    if !listed.is_empty() {
+        printer.data(format_args!("{} odd:", units::counted(listed.len(), "entry is", "entries are")));
+        listed.iter().for_each(|warning| printer.data(format_args!("  {warning}")));
+    }
+    Ok(told(context, args, &found))
+}
+
+/// The tree by the rule that is asked for, and by the other one.
+fn trees<'a>(args: &InspectArgs, found: &'a Differences) -> [(&'a Result<Tree, TreeError>, &'static str); 2] {
+    let (overlay, spec) = ((&found.overlay, "--merge=overlay"), (&found.spec, "--merge=spec"));
+    match args.named.merge {
+        Merge::Overlay => [overlay, spec],
+        Merge::Spec => [spec, overlay],
+    }
+}
+
+/// What is odd in the tree by the rule that is asked for.
+fn warnings<'a>(args: &InspectArgs, found: &'a Differences) -> impl Iterator<Item = &'a Warning> {
+    trees(args, found)[0].0.iter().flat_map(|tree| tree.warnings())
+}
+
+fn said(tree: &Result<Tree, TreeError>) -> Option<String> {
+    tree.as_ref().err().map(ToString::to_string)
+}
+
+/// Says by which rules there is no tree. It fails if that is so by the rule that is asked for.
+fn told(context: &Context, args: &InspectArgs, found: &Differences) -> Exit {
+    let [(asked, _), (other, rule)] = trees(args, found);
+    if let Err(error) = other {
+        context.printer.warning(format_args!("no tree can be made with `{rule}`: {error}"), None);
+    }
+    match asked {
+        Ok(_) => Exit::Success,
+        Err(error) => fail(&context.printer, error, ""),
+    }
 }

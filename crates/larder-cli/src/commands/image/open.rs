@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use larder::Cache;
 use larder::image::{Foreign, ImageError, Indexer, StoreSpans};
-use larder::oci::OciDigest;
 use larder::oci::image::{Image, ImageReference, ImageSource, Mirror, NoSpans, SpanCache};
+use larder::oci::layer::Limits;
 use larder::oci::manifest::Platform;
 use larder::oci::toc::{ImageToc, IndexOptions};
 use larder::oci::tree::{MergeRule, NodeId};
@@ -80,6 +80,11 @@ pub(super) fn source(context: &Context, reference: &ImageReference, named: &Name
     Ok(Source { source, platform, _runtime: runtime })
 }
 
+/// How much an image may hold, each layer and all of them together.
+pub(super) fn limits(named: &Named) -> Limits {
+    Limits { entries: named.max_entries, logical: named.max_size, ..Limits::default() }
+}
+
 /// What makes tables.
 pub(super) fn indexer(context: &Context, named: &Named) -> Result<Indexer, Exit> {
     indexer_and_store(context, named).map(|(indexer, _)| indexer)
@@ -91,8 +96,7 @@ pub(super) fn indexer_and_store(context: &Context, named: &Named) -> Result<(Ind
     let mut options = IndexOptions::default();
     options.span = larder::oci::toc::span_rule(named.span)
         .map_err(|error| fail(printer, &error, "for instance `--span 64KiB`"))?;
-    options.limits.entries = named.max_entries;
-    options.limits.logical = named.max_size;
+    options.limits = limits(named);
     let store = cache::open_if_any(context)?;
     let Signing { trust, namespace, .. } = signing::signing(context, store.as_ref())?;
     let (ask, unsigned) = (!named.no_remote_toc, named.trust_unsigned_toc);
@@ -103,16 +107,7 @@ pub(super) fn indexer_and_store(context: &Context, named: &Named) -> Result<(Ind
 /// The table of an image: what is known, and what is not known made now.
 pub(super) fn toc(context: &Context, source: &Source, indexer: &Indexer) -> Result<(ImageToc, Told), Exit> {
     let told = Told::new(&context.printer, context.verbose);
-    let made = loop {
-        let made = indexer.index(&*source.source, &source.platform, &|progress| told.hear(&progress));
-        // What is wrong may be right elsewhere. Each time there is a place less.
-        if let Err(ImageError::Index { layer, .. }) = &made
-            && layer.parse().is_ok_and(|layer: OciDigest| source.source.distrust(&layer))
-        {
-            continue;
-        }
-        break made;
-    };
+    let made = indexer.index(&*source.source, &source.platform, &|progress| told.hear(&progress));
     told.end();
     made.map(|toc| (toc, told)).map_err(|error: ImageError| fail(&context.printer, &error, &error.hint()))
 }
@@ -131,7 +126,7 @@ pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named)
         Merge::Overlay => MergeRule::Overlay,
         Merge::Spec => MergeRule::Spec,
     };
-    let image =
-        Image::open(toc, rule, &source.source, &cache).map_err(|error| fail(&context.printer, &error, ""))?;
+    let image = Image::open_within(toc, limits(named), rule, &source.source, &cache)
+        .map_err(|error| fail(&context.printer, &error, error.hint()))?;
     Ok(Opened { image, source: source.source, _runtime: source._runtime })
 }

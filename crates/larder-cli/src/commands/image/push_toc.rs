@@ -23,7 +23,7 @@ pub(super) fn push_toc(context: &Context, args: &PushTocArgs) -> Result<Exit, Ex
     let ImageReference::Registry(reference) = &args.image else {
         return Err(refuse(
             "tables are pushed to registries only",
-            "of other images, `larder image index -o FILE.toc` makes a file",
+            "push the image to a registry first; an image in a file needs no tables from others: it is here",
         ));
     };
     let embed = match (args.embed, reference.digest()) {

@@ -19,6 +19,7 @@ use super::{LayerToc, TocError};
 use crate::digest::OciDigest;
 use crate::image::SourceError;
 use crate::layer::{Compression, DroppedXattr, Limits, TarError};
+use crate::registry::Kind as RegistryKind;
 use digest::Digester;
 use unpack::{Found, Unpack};
 
@@ -81,11 +82,11 @@ pub enum IndexError {
     #[error("the layer has digest `{}`, not `{}` as the manifest says", .0.found, .0.said)]
     Blob(Box<Mismatch>),
     /// The blob is not as long as was said.
-    #[error("the layer has {found} bytes, not {said} as the manifest says")]
+    #[error("the layer has {} bytes, not {said} as the manifest says", counted(*found, *said))]
     Size {
         /// What the manifest says.
         said: u64,
-        /// What it has.
+        /// What it has; one more than it should have stands for any number more.
         found: u64,
     },
     /// The tar stream is not what its digest says.
@@ -102,7 +103,34 @@ pub enum IndexError {
     Toc(#[from] TocError),
 }
 
+fn counted(found: u64, said: u64) -> String {
+    if found > said { "more".to_owned() } else { found.to_string() }
+}
+
 impl IndexError {
+    /// Whether what was read is not what it should be; else it could not be read, is over a limit, or its table cannot be written.
+    #[must_use]
+    pub fn is_wrong_content(&self) -> bool {
+        match self {
+            Self::Read(error) => {
+                match error.get_ref().and_then(|error| error.downcast_ref::<SourceError>()) {
+                    Some(SourceError::Registry(error)) => *error.kind() == RegistryKind::Corrupt,
+                    Some(SourceError::Short(_)) => true,
+                    _ => false,
+                }
+            }
+            Self::Tar(error) => !error.fault.is_limit(),
+            Self::Gzip(_) | Self::Zstd { .. } | Self::Blob(_) | Self::Size { .. } | Self::DiffId(_) => true,
+            Self::Nothing { .. } | Self::Toc(_) => false,
+        }
+    }
+
+    /// Whether another place may have it right: not where the blob is what its digest says.
+    #[must_use]
+    pub fn may_be_right_elsewhere(&self) -> bool {
+        self.is_wrong_content() && !matches!(self, Self::DiffId(_))
+    }
+
     /// What a person can do.
     #[must_use]
     pub fn hint(&self) -> &str {
