@@ -10,7 +10,7 @@ pub(crate) enum Exit {
     Success = 0,
     /// Usage or configuration.
     Usage = 1,
-    /// A recipe failed (or, in `larder cache verify`, something is wrong).
+    /// A recipe failed (or `larder cache verify` or `larder image verify` found something that is not what it should be).
     Failed = 2,
     /// No such recipe.
     UnknownRecipe = 3,

@@ -1,5 +1,9 @@
 //! Registries that stand in for others.
 
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use larder_testing::proxy::{Fault, Place, Proxy, Rule};
@@ -207,4 +211,87 @@ fn a_registry_that_is_gone_is_stood_in_for() {
         &format!("ls {}/app:only-here {}", two.home.address(), two.option()),
         "there is no image",
     );
+}
+
+/// `verify` and `inspect` read on elsewhere as `cat` does.
+#[test]
+fn every_command_stands_wrong_mirrors() {
+    let Some(two) = Two::new() else { return };
+    for command in ["verify", "inspect", "index --force"] {
+        two.forget();
+        let configuration = AtomicBool::new(true);
+        let layers =
+            move |path: &str| path.contains("/blobs/") && !configuration.swap(false, Ordering::Relaxed);
+        two.mirror.rule(Rule::new(Fault::Flip(Place::Answer(60_000))).path(layers));
+        let output = image(&two.world.machine, &format!("{command} {} {}", two.name(), two.option()));
+        assert_eq!(output.code(), 0, "{command}: {}", output.stderr);
+        assert_eq!(output.stderr.matches("a mirror is passed over").count(), 1, "{command}: {}", output.stderr);
+        tell(format_args!("{command}: {}", output.stderr));
+    }
+    // Over a limit: no mirror is blamed.
+    two.forget();
+    let said =
+        refused(&two.world.machine, &format!("ls {} {} --max-entries 3", two.name(), two.option()), "entries");
+    assert!(!said.contains("passed over") && said.contains("--max-entries"), "{said}");
+    // The registry has it wrong as well: one error, and not for ever.
+    let layer = |path: &str| path.contains("/blobs/");
+    two.mirror.rule(Rule::new(Fault::Flip(Place::Answer(60_000))).path(layer));
+    two.home.rule(Rule::new(Fault::Flip(Place::Answer(60_000))).path(layer));
+    let output = image(&two.world.machine, &format!("verify {} {}", two.name(), two.option()));
+    assert_eq!(output.code(), 2, "{}", output.stderr);
+    assert_eq!(output.stderr.matches("error:").count(), 1, "{}", output.stderr);
+}
+
+/// A mirror that gives the first half of each layer, changed, breaks off, and fails from then on.
+fn half_wrong(layout: &Path) -> SocketAddr {
+    let blobs: HashMap<String, Vec<u8>> = std::fs::read_dir(layout.join("blobs/sha256"))
+        .unwrap()
+        .map(|file| {
+            let path = file.unwrap().path();
+            (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())
+        })
+        .collect();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let Ok(mut connection) = connection else { continue };
+            let lines: Vec<String> = BufReader::new(&connection)
+                .lines()
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            let path = lines.first().and_then(|line| line.split(' ').nth(1)).unwrap_or_default();
+            let blob = path.rsplit_once("sha256:").and_then(|(_, digest)| blobs.get(digest));
+            let is_range = lines.iter().any(|line| line.to_ascii_lowercase().starts_with("range:"));
+            let (status, body, length) = match blob {
+                Some(blob) if blob.len() < 10_000 => ("200 OK", blob.clone(), blob.len()),
+                Some(blob) if !is_range => {
+                    let mut half = blob[..blob.len() / 2].to_vec();
+                    half[blob.len() / 4] ^= 1;
+                    ("200 OK", half, blob.len())
+                }
+                Some(_) => ("500 Internal Server Error", Vec::new(), 0),
+                None => ("404 Not Found", Vec::new(), 0),
+            };
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let _ = connection.write_all(head.as_bytes()).and_then(|()| connection.write_all(&body));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_mirror_that_is_wrong_and_then_breaks_off_is_the_one_that_is_blamed() {
+    let Some(two) = Two::new() else { return };
+    let mirror = half_wrong(&two.world.machine.path("one"));
+    let option = format!("--mirror {}={mirror}", two.home.address());
+    for command in [format!("cat {} {FILES}", two.name()), format!("verify {}", two.name())] {
+        two.forget();
+        let output = image(&two.world.machine, &format!("{command} {option}"));
+        assert_eq!(output.code(), 0, "{command}: {}", output.stderr);
+        assert!(command.starts_with("verify") || output.stdout == two.right, "{command}");
+        assert_eq!(output.stderr.matches("warning:").count(), 1, "{}", output.stderr);
+        assert!(output.stderr.contains("a mirror is passed over"), "{}", output.stderr);
+    }
 }

@@ -175,3 +175,92 @@ fn damaged_files() {
     fs::write(&largest, &right).unwrap();
     assert!(good(&machine, "cat oci:one /bin/same-tool").stdout.len() > 100_000);
 }
+
+/// Limits are of all layers together, and of tables that are known as well.
+#[test]
+fn limits_of_an_image() {
+    let machine = Project::new();
+    layout(&machine, "one", &[base(), top(1)], Packing::Gzip);
+    for known in [false, true] {
+        if known {
+            good(&machine, "index oci:one");
+        }
+        for command in ["ls", "du", "inspect", "find"] {
+            // 13 and 5 entries; 300 kB and 100 kB.
+            let said = refused(&machine, &format!("{command} oci:one --max-entries 15"), "over a limit");
+            assert!(said.contains("hint: raise the limit with `--max-entries`"), "{said}");
+            assert!(said.contains("in `app/"), "no entry is named: {said}");
+            refused(&machine, &format!("{command} oci:one --max-size 350kB"), "over a limit");
+        }
+        good(&machine, "ls oci:one --max-entries 18 --max-size 500kB");
+    }
+    // No damage: nothing is wrong with it.
+    refused(&machine, "verify oci:one --max-entries 3", "more entries than are allowed");
+    layout(&machine, "many", &vec![top(1); 513], Packing::Gzip);
+    let said = refused(&machine, "ls oci:many", "513 layers");
+    assert!(said.contains("hint:"), "{said}");
+}
+
+/// The image is wrong, not a table of it.
+#[test]
+fn images_that_are_wrong() {
+    let machine = Project::new();
+    let folder = layout(&machine, "one", &[base(), top(1)], Packing::Gzip);
+    let blobs = folder.join("blobs/sha256");
+    let put = |value: &Value| {
+        let bytes = value.to_string().into_bytes();
+        let digest = larder_core::DigestFunction::Sha256.digest(&bytes).hash.to_hex();
+        fs::write(blobs.join(&digest), &bytes).unwrap();
+        (json!(format!("sha256:{digest}")), json!(bytes.len()))
+    };
+    let read = |digest: &Value| -> Value {
+        let digest = digest.as_str().unwrap().replace("sha256:", "");
+        serde_json::from_slice(&fs::read(blobs.join(digest)).unwrap()).unwrap()
+    };
+    let index: Value = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
+    let manifest = read(&index["manifests"][0]["digest"]);
+    let config = read(&manifest["config"]["digest"]);
+    for (change, words) in [
+        (json!({}), "the image is wrong: its configuration names no tar streams of layers"),
+        (
+            json!({"type": "layers", "diff_ids": [config["rootfs"]["diff_ids"][0]]}),
+            "the image is wrong: its manifest and its configuration name different numbers of layers",
+        ),
+    ] {
+        let (mut config, mut manifest) = (config.clone(), manifest.clone());
+        config["rootfs"] = change;
+        (manifest["config"]["digest"], manifest["config"]["size"]) = put(&config);
+        let (digest, size) = put(&manifest);
+        edit(&machine, "one", |index| {
+            index["manifests"][0]["digest"] = digest;
+            index["manifests"][0]["size"] = size;
+        });
+        let said = refused(&machine, "ls oci:one", words);
+        assert!(said.contains("hint: no tool could make containers of it"), "{said}");
+    }
+}
+
+/// A rule by which there is no tree is told, and so is what is odd.
+#[test]
+fn inspect_says_what_is_wrong_and_what_is_odd() {
+    use larder_testing::layers::Item;
+    let machine = Project::new();
+    let file = Tar::of([Item::file("f", "1"), Item::mark(".wh..wh..opq")]);
+    let below = Tar::of([Item::file("f/x", "2")]);
+    layout(&machine, "one", &[file, below], Packing::Gzip);
+    let output = good(&machine, "inspect oci:one");
+    assert!(output.stdout.contains("1 entry is odd:\n  layer 1 (from the bottom)"), "{}", output.stdout);
+    assert!(output.stderr.contains("warning: no tree can be made with `--merge=spec`"), "{}", output.stderr);
+    let said = refused(&machine, "inspect oci:one --merge=spec", "`f` is not a directory");
+    assert!(!said.contains("--merge=overlay"), "{said}");
+    let output = good(&machine, "inspect oci:one --json");
+    let value: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert!(value["errors"]["spec"].as_str().unwrap().contains("`f` is not a directory"), "{value}");
+    assert!(value["errors"]["overlay"].is_null(), "{value}");
+    assert!(value["warnings"][0].as_str().unwrap().contains("opaque"), "{value}");
+    // By neither rule.
+    let dangling = Tar::of([Item::hard_link("a", "none")]);
+    layout(&machine, "neither", &[dangling], Packing::Gzip);
+    let said = refused(&machine, "inspect oci:neither", "a hard link to `none`");
+    assert_eq!(said.matches("a hard link to `none`").count(), 2, "{said}");
+}

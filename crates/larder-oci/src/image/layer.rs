@@ -13,7 +13,7 @@ use crate::manifest::Descriptor;
 use crate::toc::decode::DecodeError;
 use crate::toc::{LayerInfo, LayerToc, Start};
 
-/// The most compressed bytes of one request.
+/// The most compressed bytes of one request for several spans. One span alone may need more: 64 MiB at most, which tables are held to.
 const REQUEST: u64 = 8 << 20;
 /// Spans that are kept in memory, per layer.
 const REMEMBERED: usize = 4;

@@ -74,7 +74,7 @@ pub(super) fn long(inode: &Inode, name: &str) -> String {
     )
 }
 
-/// Bytes as text: as they are when they are UTF-8, else also in base64 beside.
+/// Bytes as text: as they are when they are UTF-8; else what of them is, and all of them as hexadecimal digits beside, under `KEY_hex`.
 fn put_bytes(into: &mut Map<String, Value>, key: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => drop(into.insert(key.to_owned(), json!(text))),
