@@ -362,6 +362,23 @@ fn the_order_of_sections_is_strict() {
 }
 
 #[test]
+fn only_wrong_content_is_wrong_content() {
+    let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+    assert!(!IndexError::Toc(TocError::Io(full())).is_wrong_content());
+    assert!(!IndexError::Read(full()).is_wrong_content());
+    let tar = Tar::of([Item::file("f", "1234"), Item::file("g", "1234")]);
+    let over = index(&tar, Limits { entries: 1, ..Limits::default() }).unwrap_err();
+    assert!(!over.is_wrong_content() && !over.may_be_right_elsewhere());
+    let mut wrong = tar.clone();
+    wrong[1] ^= 1;
+    assert!(index(&wrong, Limits::default()).unwrap_err().may_be_right_elsewhere());
+    let mut options = IndexOptions::default();
+    options.diff_id = Some(larder_oci::OciDigest::sha256(b"another"));
+    let error = index_layer(&tar[..], &options, &mut |_| {}).unwrap_err();
+    assert!(error.is_wrong_content() && !error.may_be_right_elsewhere(), "{error}");
+}
+
+#[test]
 fn damage_is_told_as_damage_and_a_wrong_image_as_such() {
     let tar = Tar::of((0..1000).map(|at| Item::file(format!("f{at}"), "1234")));
     let mut file = written(&index(&tar, Limits::default()).unwrap());

@@ -225,13 +225,21 @@ fn every_command_stands_wrong_mirrors() {
         two.mirror.rule(Rule::new(Fault::Flip(Place::Answer(60_000))).path(layers));
         let output = image(&two.world.machine, &format!("{command} {} {}", two.name(), two.option()));
         assert_eq!(output.code(), 0, "{command}: {}", output.stderr);
-        assert_eq!(output.stderr.matches("a mirror is passed over").count(), 1, "{command}: {}", output.stderr);
+        assert_eq!(
+            output.stderr.matches("a mirror is passed over").count(),
+            1,
+            "{command}: {}",
+            output.stderr
+        );
         tell(format_args!("{command}: {}", output.stderr));
     }
     // Over a limit: no mirror is blamed.
     two.forget();
-    let said =
-        refused(&two.world.machine, &format!("ls {} {} --max-entries 3", two.name(), two.option()), "entries");
+    let said = refused(
+        &two.world.machine,
+        &format!("ls {} {} --max-entries 3", two.name(), two.option()),
+        "entries",
+    );
     assert!(!said.contains("passed over") && said.contains("--max-entries"), "{said}");
     // The registry has it wrong as well: one error, and not for ever.
     let layer = |path: &str| path.contains("/blobs/");

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags};
 
 use super::inside::{Inside, describe, new_file, new_other, open_directory};
-use super::{ExportError, Exported, Piece, ReadContent, announce, copy, files, pieces};
+use super::{ExportError, Exported, Piece, ReadContent, copy, files, pieces};
 use crate::layer::Kind;
 use crate::tree::{Inode, InodeId, NodeId, Tree, printable};
 
@@ -170,7 +170,6 @@ impl Filling<'_> {
             let place = self.tree.inode_of(*id).content.as_ref();
             place.map(|(layer, content)| (*layer, content.at))
         });
-        announce(self.tree, &order, content);
         let links = self.names(from)?;
         let mut buffer = Vec::new();
         for id in order {

@@ -6,9 +6,8 @@
 //! | `directory` | [`directory()`]: the exact tree, as root |
 //! | `inside` | places in a directory that is being filled: never through a symbolic link, never outside |
 //!
-//! Where the bytes of files come from is the caller's affair ([`ReadContent`]). Before the first of them is read, [`ReadContent::coming`] is
-//! told all that will be read, in the order in which it will be: a tar has its files in the order of names; a directory is filled in the
-//! order in which the layers have the bytes, so that every layer is gone through once from its front.
+//! Where the bytes of files come from is the caller's affair ([`ReadContent`]): a tar has its files in the order of names; a directory is filled in
+//! the order in which the layers have the bytes, so that every layer is gone through once from its front.
 //!
 //! What cannot be read fails the export, and the error says which file it was. A half export does not look whole: a tar then ends within a
 //! file, and a directory is made beside its destination and only moved there when it is complete.
@@ -47,11 +46,6 @@ pub struct Piece {
 pub trait ReadContent {
     /// Fills `into` with what the uncompressed tar stream of `layer` has from `at` on; less is an error. At most 1 MiB at a time.
     fn read(&self, layer: usize, at: u64, into: &mut [u8]) -> io::Result<()>;
-
-    /// All that will be read, in this order, unless something fails: for whoever can fetch ahead. Called once, before the first read.
-    fn coming(&self, pieces: &[Piece]) {
-        let _ = pieces;
-    }
 }
 
 /// What was written.
@@ -138,17 +132,6 @@ fn files(tree: &Tree, from: NodeId) -> Vec<NodeId> {
         }
     }
     files
-}
-
-/// Tells the reader what will be read.
-fn announce(tree: &Tree, files: &[NodeId], content: &dyn ReadContent) {
-    let pieces: Vec<Piece> = files
-        .iter()
-        .filter_map(|id| tree.inode_of(*id).content.as_ref())
-        .filter(|(_, content)| content.stored > 0)
-        .map(|(layer, content)| Piece { layer: *layer, at: content.at, length: content.stored })
-        .collect();
-    content.coming(&pieces);
 }
 
 /// Hands `length` bytes of a layer to `write`, in chunks, with how many went before.

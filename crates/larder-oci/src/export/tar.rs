@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use super::{ExportError, Exported, Piece, ReadContent, announce, copy, files, pieces};
+use super::{ExportError, Exported, Piece, ReadContent, copy, pieces};
 use crate::layer::{Content, Kind, Time};
 use crate::tree::{Inode, InodeId, NodeId, Tree, printable};
 
@@ -25,7 +25,6 @@ pub fn tar(
     content: &dyn ReadContent,
     out: impl Write,
 ) -> Result<Exported, ExportError> {
-    announce(tree, &files(tree, from), content);
     let mut writer = Writer { out, content, written: 0, buffer: Vec::new(), exported: Exported::default() };
     let above = match tree.path(from).len() {
         0 => 0,

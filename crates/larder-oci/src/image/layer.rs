@@ -196,12 +196,11 @@ impl LazyLayer {
 
     /// The end of the spans from `first` on, up to `last`, that are fetched with one request.
     fn missing(&self, first: usize, last: usize) -> usize {
-        let begin = self.toc.run_of(first).start;
         if self.is_in_large(first) {
             return (first + 1..=last).find(|span| !self.is_within(*span)).unwrap_or(last + 1);
         }
         let fits = |to: usize| {
-            let bytes = self.toc.packed_bytes_of(begin..to);
+            let bytes = self.toc.packed_bytes_of(first..to);
             bytes.end - bytes.start <= REQUEST
         };
         let mut to = first + 1;
@@ -256,29 +255,19 @@ impl LazyLayer {
         if self.is_in_large(spans.start) {
             return self.stream(&spans, sink);
         }
-        let begin = self.toc.run_of(spans.start).start;
-        let range = self.toc.packed_bytes_of(begin..spans.end);
+        // None of the others begins within a frame: each is decoded alone.
+        let range = self.toc.packed_bytes_of(spans.clone());
         let packed = self.source.range(&self.descriptor, range.clone())?;
-        let mut next = spans.start;
-        while next < spans.end {
-            // The last span of the same run decodes all before it too.
-            let run = self.toc.run_of(next).start;
-            let last = (next..spans.end)
-                .take_while(|span| self.toc.run_of(*span).start == run)
-                .last()
-                .unwrap_or(next);
-            let part = self.toc.packed_bytes_of(run..last + 1);
+        for one in spans {
+            let part = self.toc.packed_bytes_of(one..one + 1);
             let at = |byte: u64| usize::try_from(byte - range.start).expect("within memory");
             let part = packed.get(at(part.start)..at(part.end.min(range.end))).ok_or(ReadError::Outside)?;
             let wrong = |error| ReadError::Decode { layer: self.descriptor.digest, error };
-            for (span, bytes) in self.toc.decode(last, part).map_err(wrong)? {
+            for (span, bytes) in self.toc.decode(one, part).map_err(wrong)? {
                 self.cache.put(self.toc.info(), self.toc.bytes_of(span).start, &bytes);
-                if spans.contains(&span) {
-                    sink(span, &bytes);
-                }
+                sink(span, &bytes);
                 self.remember(span, bytes.into());
             }
-            next = last + 1;
         }
         Ok(())
     }

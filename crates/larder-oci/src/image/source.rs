@@ -13,7 +13,7 @@ use super::{ImageReference, artifacts};
 use crate::digest::OciDigest;
 use crate::layout::{LayoutError, LayoutReader};
 use crate::manifest::{Descriptor, Document, Index, LONGEST, MOST_LAYERS, Manifest, ManifestError, Platform};
-use crate::registry::RegistryError;
+use crate::registry::{Kind, RegistryError};
 
 /// An image that cannot be had from where it should be.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,17 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Whether what is there is not what its digest or its length says; else it is not there, cannot be read, or is something else.
+    #[must_use]
+    pub fn is_wrong_content(&self) -> bool {
+        match self {
+            Self::Registry(error) => *error.kind() == Kind::Corrupt,
+            Self::Layout(error) => matches!(error, LayoutError::Corrupt(_) | LayoutError::Length { .. }),
+            Self::Short(_) => true,
+            _ => false,
+        }
+    }
+
     /// What a person can do.
     #[must_use]
     pub fn hint(&self) -> String {

@@ -21,6 +21,8 @@ const MOST_INFO: u64 = 64 << 10;
 /// The most bytes of all spans, and the most spans: of a layer of 8 TiB with the usual span.
 const MOST_OF_SPANS: u64 = 256 << 20;
 const MOST_SPANS: u64 = 1 << 23;
+/// The most bytes of all entries.
+const MOST_OF_ENTRIES: u64 = 4 << 30;
 
 /// What a table is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +117,9 @@ impl LayerToc {
         let digests =
             digests.chunks_exact(32).map(|digest| digest.try_into().expect("thirty-two bytes")).collect();
         let entries = find(SectionKind::Entries)?;
+        if entries.size > MOST_OF_ENTRIES {
+            return Err(TocError::TooLarge("its entries"));
+        }
         let identity = identity.map_or_else(|| file::identity(&sections), Ok)?;
         Ok(Self { info, spans: spans.into(), digests, entries, windows, sections, identity })
     }

@@ -297,6 +297,7 @@ impl Unpacking<'_> {
                 return Err(Problem::BadTarget);
             }
         }
+        check_xattrs(&entry.xattrs)?;
         let mut inode = Inode {
             kind: entry.kind,
             mode: if is_link { 0o777 } else { entry.mode & 0o7777 },
@@ -346,9 +347,14 @@ fn add_xattrs(inode: &mut Inode, entry: &Entry) -> Result<(), Problem> {
             Err(at) => xattrs.insert(at, (name.clone(), value.clone())),
         }
     }
-    let names: usize = xattrs.iter().map(|(name, _)| name.len() + 1).sum();
     inode.xattrs = xattrs.into();
     // Else a directory that is listed again and again could gather them, and each time all would be moved.
+    check_xattrs(&inode.xattrs)
+}
+
+/// Refuses more attributes than can be listed.
+fn check_xattrs(xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Problem> {
+    let names: usize = xattrs.iter().map(|(name, _)| name.len() + 1).sum();
     if names > MAX_XATTR_NAMES { Err(Problem::TooManyXattrs) } else { Ok(()) }
 }
 

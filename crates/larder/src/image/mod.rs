@@ -118,6 +118,17 @@ impl From<RegistryError> for ImageError {
 }
 
 impl ImageError {
+    /// Whether what is there is not what it should be; else it could not be read, is over a limit, or a table cannot be written.
+    #[must_use]
+    pub fn is_wrong_content(&self) -> bool {
+        match self {
+            Self::Source(error) => error.is_wrong_content(),
+            Self::Index { error, .. } => error.is_wrong_content(),
+            Self::Toc(error) => matches!(error, TocError::Image(_)),
+            Self::Store(_) | Self::Embed(_) => false,
+        }
+    }
+
     /// What a person can do.
     #[must_use]
     pub fn hint(&self) -> String {

@@ -204,8 +204,12 @@ pub(super) fn envelope_text(envelope: &[u8]) -> String {
 /// The table in `bytes`, if it is what the statement says, and of the layer that is asked for. Reads all of it.
 fn proven(bytes: Bytes, statement: &Statement, options: &IndexOptions) -> Result<LayerToc, TocError> {
     let table = LayerToc::open(Arc::new(bytes))?;
-    table.verify()?;
     let info = table.info();
+    // Before all of it is read.
+    if info.entries > options.limits.entries {
+        return Err(TocError::TooLarge("its number of entries"));
+    }
+    table.verify()?;
     if Statement::of(&table) != *statement {
         return Err(TocError::Damaged("it is not the table that the signature is of"));
     }
@@ -214,9 +218,6 @@ fn proven(bytes: Bytes, statement: &Statement, options: &IndexOptions) -> Result
         && info.span == options.span.out;
     if !is_of_it {
         return Err(TocError::Damaged("it is of another layer"));
-    }
-    if info.entries > options.limits.entries {
-        return Err(TocError::TooLarge("its number of entries"));
     }
     Ok(table)
 }

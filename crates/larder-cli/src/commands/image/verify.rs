@@ -1,6 +1,6 @@
 //! `larder image verify`: every layer read, both digests checked, every table made anew and compared.
 
-use larder::image::{Checked, ImageError, Verdict};
+use larder::image::{Checked, Verdict};
 use serde_json::json;
 
 use super::open::{self, fail};
@@ -21,10 +21,7 @@ pub(super) fn verify(context: &Context, args: &InspectArgs) -> Result<Exit, Exit
     let checked = checked.map_err(|error| {
         let exit = fail(printer, &error, &error.hint());
         // What is there is not what it should be; everything else is that it could not be asked, is over a limit, or a disk is full.
-        match error {
-            ImageError::Index { error, .. } if error.is_wrong_content() => Exit::Failed,
-            _ => exit,
-        }
+        if error.is_wrong_content() { Exit::Failed } else { exit }
     })?;
     for (at, one) in checked.iter().enumerate() {
         show(context, args, at, one);

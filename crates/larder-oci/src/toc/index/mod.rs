@@ -19,7 +19,6 @@ use super::{LayerToc, TocError};
 use crate::digest::OciDigest;
 use crate::image::SourceError;
 use crate::layer::{Compression, DroppedXattr, Limits, TarError};
-use crate::registry::Kind as RegistryKind;
 use digest::Digester;
 use unpack::{Found, Unpack};
 
@@ -112,13 +111,10 @@ impl IndexError {
     #[must_use]
     pub fn is_wrong_content(&self) -> bool {
         match self {
-            Self::Read(error) => {
-                match error.get_ref().and_then(|error| error.downcast_ref::<SourceError>()) {
-                    Some(SourceError::Registry(error)) => *error.kind() == RegistryKind::Corrupt,
-                    Some(SourceError::Short(_)) => true,
-                    _ => false,
-                }
-            }
+            Self::Read(error) => error
+                .get_ref()
+                .and_then(|error| error.downcast_ref::<SourceError>())
+                .is_some_and(SourceError::is_wrong_content),
             Self::Tar(error) => !error.fault.is_limit(),
             Self::Gzip(_) | Self::Zstd { .. } | Self::Blob(_) | Self::Size { .. } | Self::DiffId(_) => true,
             Self::Nothing { .. } | Self::Toc(_) => false,

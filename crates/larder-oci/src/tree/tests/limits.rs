@@ -150,6 +150,11 @@ fn attributes_do_not_gather() {
     let error = Tree::merge([&entries], MergeRule::Overlay).unwrap_err();
     assert_eq!((error.problem, error.entry.as_str()), (Problem::TooManyXattrs, "d"));
     assert!(Tree::merge([&entries[..200]], MergeRule::Overlay).is_ok());
+    let mut file = plain(b"f", Kind::File);
+    file.xattrs = entries.iter().flat_map(|entry| entry.xattrs.clone()).collect();
+    for tree in one(file) {
+        assert_eq!(tree.unwrap_err().problem, Problem::TooManyXattrs);
+    }
     // By the specification's words each one is in the place of the one before.
     assert!(Tree::merge([&entries], MergeRule::Spec).is_ok());
 }
