@@ -18,6 +18,7 @@ use larder_inflate::SpanRule;
 use super::{LayerToc, TocError};
 use crate::digest::OciDigest;
 use crate::image::SourceError;
+use crate::layer::tar::Fault;
 use crate::layer::{Compression, DroppedXattr, Limits, TarError};
 use digest::Digester;
 use unpack::{Found, Unpack};
@@ -140,6 +141,7 @@ impl IndexError {
                 }
             }
             Self::Tar(error) => error.fault.hint(),
+            Self::Nothing { .. } => Fault::TooMuchBeside.hint(),
             Self::Toc(error) => error.hint(),
             _ => "no tool could use this layer: push or pull the image again",
         }
