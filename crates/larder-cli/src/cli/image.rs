@@ -1,5 +1,6 @@
 //! Options of `larder image`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -174,7 +175,7 @@ pub(crate) struct ImageLsArgs {
     pub(crate) image: ImageReference,
     /// The folder or file
     #[arg(value_name = "PATH", default_value = "/")]
-    pub(crate) path: String,
+    pub(crate) path: OsString,
     /// Modes, owners, sizes and times
     #[arg(short, long)]
     pub(crate) long: bool,
@@ -195,7 +196,7 @@ pub(crate) struct CatArgs {
     pub(crate) image: ImageReference,
     /// The files; symbolic links are followed
     #[arg(value_name = "PATH", required = true)]
-    pub(crate) paths: Vec<String>,
+    pub(crate) paths: Vec<OsString>,
     #[command(flatten)]
     pub(crate) named: Named,
 }
@@ -207,10 +208,10 @@ pub(crate) struct FindArgs {
     pub(crate) image: ImageReference,
     /// A name, or a pattern with `*`, `?` and `[…]`; with a `/` in it of the whole path, `**` matches folders
     #[arg(value_name = "PATTERN")]
-    pub(crate) pattern: Option<String>,
+    pub(crate) pattern: Option<OsString>,
     /// Only below this folder
     #[arg(long, value_name = "PATH", default_value = "/")]
-    pub(crate) below: String,
+    pub(crate) below: OsString,
     /// Only these: f(ile), d(irectory), l(ink), b(lock), c(haracter), p(ipe)
     #[arg(long = "type", value_name = "TYPE", value_parser = ["f", "d", "l", "b", "c", "p"])]
     pub(crate) kind: Option<String>,
@@ -237,7 +238,7 @@ pub(crate) struct DiffArgs {
     pub(crate) after: ImageReference,
     /// Only below this folder
     #[arg(long, value_name = "PATH", default_value = "/")]
-    pub(crate) below: String,
+    pub(crate) below: OsString,
     /// A file with another time and the same content is no difference; reads files of the same size
     #[arg(long)]
     pub(crate) content: bool,
@@ -255,7 +256,7 @@ pub(crate) struct DuArgs {
     pub(crate) image: ImageReference,
     /// The folder
     #[arg(value_name = "PATH", default_value = "/")]
-    pub(crate) path: String,
+    pub(crate) path: OsString,
     /// Folders so far below it
     #[arg(short, long, value_name = "N", default_value_t = 1)]
     pub(crate) depth: usize,
@@ -277,7 +278,7 @@ pub(crate) struct TarArgs {
     pub(crate) image: ImageReference,
     /// Only this file or folder, and what is below
     #[arg(value_name = "PATH", default_value = "/")]
-    pub(crate) path: String,
+    pub(crate) path: OsString,
     /// Write a tar file [default: standard output]
     #[arg(short, long, value_name = "FILE.tar", group = "to", value_hint = clap::ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,

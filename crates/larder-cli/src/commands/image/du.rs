@@ -51,7 +51,7 @@ pub(super) fn du(context: &Context, args: &DuArgs) -> Result<Exit, Exit> {
     for path in order {
         let (size, entries) = sums[&path];
         if args.json {
-            printer.json(&json!({"path": String::from_utf8_lossy(&path), "bytes": size, "entries": entries}));
+            printer.json(&show::with_path(&path, json!({"bytes": size, "entries": entries})));
         } else {
             printer.data(format_args!("{:>10} {entries:>8}  {}", units::bytes(size), printable(&path)));
         }

@@ -1,6 +1,7 @@
 //! What the subcommands share: the source of an image, its table (known, others' or made now), its tree.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use larder::Cache;
@@ -9,7 +10,7 @@ use larder::oci::OciDigest;
 use larder::oci::image::{Image, ImageReference, ImageSource, Mirror, NoSpans, SpanCache};
 use larder::oci::manifest::Platform;
 use larder::oci::toc::{ImageToc, IndexOptions};
-use larder::oci::tree::{MergeRule, NodeId};
+use larder::oci::tree::{MergeRule, NodeId, printable};
 use larder::remote::tiers::Runtime;
 use larder::store::Store;
 
@@ -19,7 +20,6 @@ use crate::cli::{Merge, Named};
 use crate::commands::{Context, cache};
 use crate::exit::Exit;
 use crate::printer::Printer;
-use crate::units;
 
 /// Mirrors, beside those that are named with `--mirror`.
 const MIRRORS: &str = "LARDER_REGISTRY_MIRRORS";
@@ -41,11 +41,11 @@ pub(super) struct Opened {
 
 impl Opened {
     /// The node at a path, symbolic links on the way followed; the last one too if `follow`.
-    pub(super) fn node(&self, printer: &Printer, path: &str, follow: bool) -> Result<NodeId, Exit> {
+    pub(super) fn node(&self, printer: &Printer, path: &OsStr, follow: bool) -> Result<NodeId, Exit> {
         match self.image.tree().look_up(path.as_bytes(), follow) {
             Ok(Some(node)) => Ok(node),
             Ok(None) => {
-                printer.refuse(format_args!("there is no `{}` in the image", units::printable(path)), None);
+                printer.refuse(format_args!("there is no `{}` in the image", printable(path.as_bytes())), None);
                 Err(Exit::Usage)
             }
             Err(error) => {
