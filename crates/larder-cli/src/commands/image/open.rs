@@ -80,6 +80,14 @@ pub(super) fn source(context: &Context, reference: &ImageReference, named: &Name
     Ok(Source { source, platform, _runtime: runtime })
 }
 
+/// How layers are put together.
+pub(super) fn rule(named: &Named) -> MergeRule {
+    match named.merge {
+        Merge::Overlay => MergeRule::Overlay,
+        Merge::Spec => MergeRule::Spec,
+    }
+}
+
 /// What makes tables.
 pub(super) fn indexer(context: &Context, named: &Named) -> Result<Indexer, Exit> {
     indexer_and_store(context, named).map(|(indexer, _)| indexer)
@@ -97,7 +105,9 @@ pub(super) fn indexer_and_store(context: &Context, named: &Named) -> Result<(Ind
     let Signing { trust, namespace, .. } = signing::signing(context, store.as_ref())?;
     let (ask, unsigned) = (!named.no_remote_toc, named.trust_unsigned_toc);
     let foreign = Foreign { trust, namespace, ask, unsigned };
-    Ok((Indexer::new(store.clone().map(Cache::from), options).foreign(foreign), store))
+    let indexer = Indexer::new(store.clone().map(Cache::from), options).foreign(foreign);
+    // Who names a platform wants that one; who names none wants to look at what there is.
+    Ok((indexer.only_platform(named.platform.is_some()), store))
 }
 
 /// The table of an image: what is known, and what is not known made now.
@@ -127,11 +137,6 @@ pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named)
         Some(store) if !told.is_unbelieved() => Arc::new(StoreSpans::new(store)),
         _ => Arc::new(NoSpans),
     };
-    let rule = match named.merge {
-        Merge::Overlay => MergeRule::Overlay,
-        Merge::Spec => MergeRule::Spec,
-    };
-    let image =
-        Image::open(toc, rule, &source.source, &cache).map_err(|error| fail(&context.printer, &error, ""))?;
+    let image = Image::open(toc, rule(named), &source.source, &cache).map_err(|error| fail(&context.printer, &error, ""))?;
     Ok(Opened { image, source: source.source, _runtime: source._runtime })
 }

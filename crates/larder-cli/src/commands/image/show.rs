@@ -118,7 +118,7 @@ pub(super) fn to_json(inode: &Inode, path: &[u8]) -> Value {
         value.insert("device".to_owned(), json!([inode.device.major, inode.device.minor]));
     }
     if let Some((layer, _)) = &inode.content {
-        value.insert("layer".to_owned(), json!(layer));
+        value.insert("layer".to_owned(), json!(layer + 1));
     }
     if !inode.xattrs.is_empty() {
         let mut xattrs = Map::new();
