@@ -1,6 +1,7 @@
 //! The grown tree made small, sorted and fixed: only what can be reached, children next to one another, inodes counted.
 //!
-//! Inodes are not copied: those of the grove are brought into the tree's order where they lie.
+//! Inodes are not copied: those of the grove are brought into the tree's order where they lie; and names stay where they are, unless most are
+//! those of layers that others cover.
 
 use super::grove::{Grove, Made, NONE, Slot};
 use super::unpack::Warnings;
@@ -11,7 +12,6 @@ use crate::layer::Kind;
 pub(super) fn finish(mut grove: Grove, root: u32, warnings: Warnings) -> Tree {
     grove.forget_places();
     let mut nodes = vec![Name { parent: 0, inode: 0, first: 0, count: 0, at: 0, length: 0 }];
-    let mut names = Vec::new();
     // Where each sprout's inode goes.
     let mut places = vec![NONE; grove.sprouts.len()];
     let mut inodes = 1;
@@ -39,13 +39,12 @@ pub(super) fn finish(mut grove: Grove, root: u32, warnings: Warnings) -> Tree {
             } else {
                 inode.links = inode.links.saturating_add(1);
             }
-            let at = number(names.len());
-            names.extend_from_slice(grove.name(slot));
-            nodes.push(Name { parent: node, inode: *place, first: 0, count: 0, at, length: slot.length });
+            let (at, length) = (slot.at, slot.length);
+            nodes.push(Name { parent: node, inode: *place, first: 0, count: 0, at, length });
         }
     }
     nodes.shrink_to_fit();
-    names.shrink_to_fit();
+    let names = kept(grove.names, &mut nodes);
     let inodes = arranged(grove.inodes, places, inodes as usize);
     Tree { nodes, inodes, names, warnings: warnings.listed, unlisted: warnings.unlisted }
 }
@@ -63,6 +62,21 @@ fn children(grove: &Grove, directory: u32) -> Vec<Slot> {
     }
     slots.sort_unstable_by(|one, other| grove.name(one).cmp(grove.name(other)));
     slots
+}
+
+/// The names: all of the grove's, as long as half of them are used; else those that are used.
+fn kept(mut names: Vec<u8>, nodes: &mut [Name]) -> Vec<u8> {
+    let used: usize = nodes.iter().map(|node| usize::from(node.length)).sum();
+    if names.len() / 2 > used {
+        let all = std::mem::replace(&mut names, Vec::with_capacity(used));
+        for node in nodes {
+            let at = node.at as usize;
+            node.at = number(names.len());
+            names.extend_from_slice(&all[at..at + usize::from(node.length)]);
+        }
+    }
+    names.shrink_to_fit();
+    names
 }
 
 /// The inodes that have a place, each at its own: every swap brings one there for good.

@@ -278,6 +278,21 @@ impl Grove {
         Ok(id)
     }
 
+    /// The tree of the lowest layer, which is all that is here, as what it is when nothing is below: without what only hides, and without what
+    /// nobody made.
+    pub(super) fn bare(&mut self) {
+        for at in 0..self.slots.len() {
+            let sprout = self.slots[at].sprout;
+            if sprout != NONE && (self.sprouts[sprout as usize].made == Made::Ghost || self.is_whiteout(sprout)) {
+                self.slots[at].sprout = NONE;
+            }
+        }
+        for sprout in &mut self.sprouts {
+            sprout.made = Made::Listed;
+            sprout.hides = Hides::Nothing;
+        }
+    }
+
     /// Nothing is looked up any more.
     pub(super) fn forget_places(&mut self) {
         self.table = Vec::new();

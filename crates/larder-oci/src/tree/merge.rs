@@ -65,6 +65,10 @@ impl Merger {
         let root = unpacking.root;
         match self.rule {
             MergeRule::Spec => self.root = root,
+            MergeRule::Overlay if layer == 0 => {
+                self.grove.bare();
+                self.root = root;
+            }
             MergeRule::Overlay => self.overlay(root).map_err(|(path, problem)| TreeError {
                 layer,
                 entry: printable(&path),

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 
 use super::Inode;
 use super::MergeRule;
+use super::few::Few;
 use super::error::{Oddity, Problem, TreeError, Warning};
 use super::grove::{Grove, Hides, Made, Missing, NONE};
 use super::lists::{inherit, settle};
@@ -253,7 +254,7 @@ impl Unpacking<'_> {
         if inode.kind == Kind::Directory {
             // In a layer's own tree it keeps what it had: of the entry before, or from above.
             if self.rule == MergeRule::Spec {
-                inode.xattrs = Box::default();
+                inode.xattrs = Few::default();
             }
             add_xattrs(inode, entry);
         }
@@ -312,7 +313,7 @@ impl Unpacking<'_> {
                 _ => 0,
             },
             modified: entry.modified,
-            target: if is_link { entry.target.clone().into() } else { Box::default() },
+            target: if is_link { entry.target.clone().into() } else { Few::default() },
             device: if is_device { entry.device } else { Device::default() },
             xattrs: entry.xattrs.clone().into(),
             content: is_file.then(|| (self.layer, entry.content.clone())),
