@@ -41,6 +41,7 @@ fn peak() -> usize {
 fn a_tree_takes_less_than_260_bytes_an_entry_while_it_is_made() {
     let before = peak();
     let mut merger = Merger::new(MergeRule::Overlay);
+    merger.expect(ENTRIES as u64);
     merger.read_layer(|| (0..ENTRIES).map(|at| Ok::<_, TreeError>(entry(at)))).unwrap();
     // A layer that changes little costs little.
     merger.read_layer(|| (0..100).map(|at| Ok::<_, TreeError>(entry(at * 50)))).unwrap();

@@ -126,7 +126,9 @@ fn parse_platform(text: &str) -> Result<Platform, String> {
 fn parse_reference(text: &str) -> Result<ImageReference, String> {
     match text.parse() {
         // `docker://` says that a registry is meant, whatever lies here.
-        Ok(ImageReference::Registry(_)) if let Some(Local { what, hint, is_meant: true }) = Local::of(text) => {
+        Ok(ImageReference::Registry(_))
+            if let Some(Local { what, hint, is_meant: true }) = Local::of(text) =>
+        {
             Err(format!("this is {what}; {hint}"))
         }
         Ok(reference) => Ok(reference),

@@ -39,7 +39,9 @@ fn names_that_are_not_utf_8() {
     assert_eq!(said(&[b"find", b"oci:one", b"/caf\xe9/men\xfc"]), "/caf\\xe9/men\\xfc\n");
     assert_eq!(said(&[b"find", b"oci:one", b"--below", b"/caf\xe9", b"men?"]), "/caf\\xe9/men\\xfc\n");
     assert!(said(&[b"du", b"oci:one", b"/caf\xe9"]).contains("/caf\\xe9"));
-    assert!(said(&[b"diff", b"oci:one", b"oci:two", b"--below", b"/caf\xe9"]).contains("+ /caf\\xe9/g\\xe2teau"));
+    assert!(
+        said(&[b"diff", b"oci:one", b"oci:two", b"--below", b"/caf\xe9"]).contains("+ /caf\\xe9/g\\xe2teau")
+    );
     assert!(said(&[b"export", b"oci:one", b"/caf\xe9"]).contains("soup\n"));
     for args in [
         &[&b"ls"[..], b"oci:one", b"/caf\xff"][..],
@@ -48,7 +50,11 @@ fn names_that_are_not_utf_8() {
     ] {
         let output = bytes(&machine, args);
         assert_eq!(output.code(), 1, "{}", output.stderr);
-        assert!(output.stderr.contains("there is no `/caf\\xff`") || output.stderr.contains("hint: `?`"), "{}", output.stderr);
+        assert!(
+            output.stderr.contains("there is no `/caf\\xff`") || output.stderr.contains("hint: `?`"),
+            "{}",
+            output.stderr
+        );
     }
     // JSON has the bytes, too, where the text is not all of them, and only there.
     let hex = |name: &[u8]| name.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -63,7 +69,10 @@ fn names_that_are_not_utf_8() {
         assert!(found, "{told:?}");
     }
     let told = lines(&good(&machine, "ls --json oci:one"));
-    assert!(told.iter().any(|line| line["path"] == "/caf\u{fffd}" && line.get("path_hex").is_none()), "{told:?}");
+    assert!(
+        told.iter().any(|line| line["path"] == "/caf\u{fffd}" && line.get("path_hex").is_none()),
+        "{told:?}"
+    );
 }
 
 /// Layers that make no tree are told of by the command that reads them first.
@@ -79,7 +88,10 @@ fn index_tells_of_layers_that_do_not_go_together() {
         let said = refused(&machine, &format!("index oci:{name} -o table.toc"), problem);
         assert!(said.contains("layer 2"), "{said}");
         assert!(!machine.path("table.toc").exists(), "nobody can use it");
-        assert_eq!(refused(&machine, &format!("index oci:{name} --json"), problem).matches(problem).count(), 1);
+        assert_eq!(
+            refused(&machine, &format!("index oci:{name} --json"), problem).matches(problem).count(),
+            1
+        );
         // The configuration can be seen all the same.
         assert!(good(&machine, &format!("inspect oci:{name}")).stderr.contains(problem));
     }
@@ -89,7 +101,7 @@ fn index_tells_of_layers_that_do_not_go_together() {
 #[test]
 fn index_of_very_many_entries_does_not_check() {
     let machine = Project::new();
-    let names = (0..100_001).map(|at| Item::fifo(format!("f{at}")));
+    let names = (0..50_001).map(|at| Item::fifo(format!("f{at}")));
     let tar = Tar::of(names.chain([Item::hard_link("a", "none")]));
     layout(&machine, "many", &[tar], Packing::Plain);
     let said = good(&machine, "index oci:many").stdout;
@@ -126,7 +138,11 @@ fn holes_take_no_room() {
     let tar = Tar::of([Item::folder("var"), sparse, Item::file("var/full", vec![b'y'; 2000])]);
     layout(&machine, "one", &[tar], Packing::Gzip);
     let told = lines(&good(&machine, "du --json oci:one /var"));
-    assert_eq!((told[0]["bytes"].as_u64(), told[0]["apparent"].as_u64()), (Some(3000), Some(1_002_000)), "{told:?}");
+    assert_eq!(
+        (told[0]["bytes"].as_u64(), told[0]["apparent"].as_u64()),
+        (Some(3000), Some(1_002_000)),
+        "{told:?}"
+    );
     assert!(good(&machine, "du oci:one /var").stdout.trim_start().starts_with("3.0 kB"));
     assert!(good(&machine, "du --apparent-size oci:one /var").stdout.trim_start().starts_with("1.0 MB"));
     let layers = lines(&good(&machine, "du --layers --json oci:one"));
@@ -198,7 +214,13 @@ fn a_home_that_cannot_be_used() {
     machine.file("file", "no folder");
     let home = machine.path("file/home");
     machine.env("LARDER_HOME", home);
-    for command in ["ls oci:one /etc", "cat oci:one /etc/os-release", "index oci:one", "status oci:one", "verify oci:one"] {
+    for command in [
+        "ls oci:one /etc",
+        "cat oci:one /etc/os-release",
+        "index oci:one",
+        "status oci:one",
+        "verify oci:one",
+    ] {
         let output = image(&machine, command);
         assert!(output.code() == 0 && !output.stdout.is_empty(), "{command}: {}", output.stderr);
         assert_eq!(output.stderr.matches("warning:").count(), 1, "{command}: {}", output.stderr);

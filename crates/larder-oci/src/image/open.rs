@@ -29,6 +29,7 @@ pub enum OpenError {
 pub fn tree(toc: &ImageToc, rule: MergeRule) -> Result<Tree, OpenError> {
     let mut merger = Merger::new(rule);
     for layer in toc.layers() {
+        merger.expect(layer.info().entries);
         merger.read_layer(|| layer.entries().map(|entry| entry.map_err(OpenError::Toc)))?;
     }
     Ok(merger.finish())

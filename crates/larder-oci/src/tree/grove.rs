@@ -122,6 +122,17 @@ impl Grove {
         self.left = self.limits;
     }
 
+    /// Makes room for so many more names, as far as it can be had: arenas that grow by and by leave holes in the heap as large as they are.
+    pub(super) fn expect(&mut self, names: u64) {
+        let names = usize::try_from(names.min(u64::from(self.limits.names))).unwrap_or_default();
+        let had = self.inodes.try_reserve(names).is_ok()
+            && self.sprouts.try_reserve(names).is_ok()
+            && self.slots.try_reserve(names).is_ok();
+        if !had {
+            tracing::debug!(names, "no room beforehand for a layer's names");
+        }
+    }
+
     /// A new tree's root: as if nobody had described it.
     pub(super) fn plant(&mut self) -> u32 {
         self.sprout(Inode::directory(), NONE, 0, Made::Implied)
@@ -283,7 +294,9 @@ impl Grove {
     pub(super) fn bare(&mut self) {
         for at in 0..self.slots.len() {
             let sprout = self.slots[at].sprout;
-            if sprout != NONE && (self.sprouts[sprout as usize].made == Made::Ghost || self.is_whiteout(sprout)) {
+            if sprout != NONE
+                && (self.sprouts[sprout as usize].made == Made::Ghost || self.is_whiteout(sprout))
+            {
                 self.slots[at].sprout = NONE;
             }
         }

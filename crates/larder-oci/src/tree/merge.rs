@@ -33,6 +33,11 @@ impl Merger {
         Merger { rule, grove, root, layers: 0, warnings: Warnings::default() }
     }
 
+    /// Says how many entries come next, roughly: then less memory is needed for them.
+    pub fn expect(&mut self, entries: u64) {
+        self.grove.expect(entries);
+    }
+
     /// The next layer, on top of those before. After an error the merger is of no more use.
     pub fn layer(&mut self, entries: &[Entry]) -> Result<(), TreeError> {
         self.read_layer(|| entries.iter().map(Ok))

@@ -4,8 +4,8 @@ use std::borrow::Borrow;
 
 use super::Inode;
 use super::MergeRule;
-use super::few::Few;
 use super::error::{Oddity, Problem, TreeError, Warning};
+use super::few::Few;
 use super::grove::{Grove, Hides, Made, Missing, NONE};
 use super::lists::{inherit, settle};
 use super::names::{MAX_PATH, MAX_TARGET, Meaning, clean, meaning, printable, split};

@@ -77,7 +77,15 @@ impl Indexer {
     #[must_use]
     pub fn new(cache: Option<Cache>, options: IndexOptions) -> Self {
         let parallel = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { cache, options, parallel, fresh: false, only_built: false, foreign: None, only_platform: false }
+        Self {
+            cache,
+            options,
+            parallel,
+            fresh: false,
+            only_built: false,
+            foreign: None,
+            only_platform: false,
+        }
     }
 
     /// Uses tables that others made, too, where none was made here.

@@ -82,9 +82,16 @@ pub(super) fn du(context: &Context, args: &DuArgs) -> Result<Exit, Exit> {
     for path in order {
         let (size, entries) = sums[&path];
         if args.json {
-            printer.json(&show::with_path(&path, json!({"bytes": size.stored, "apparent": size.apparent, "entries": entries})));
+            printer.json(&show::with_path(
+                &path,
+                json!({"bytes": size.stored, "apparent": size.apparent, "entries": entries}),
+            ));
         } else {
-            printer.data(format_args!("{:>10} {entries:>8}  {}", units::bytes(size.shown(args)), printable(&path)));
+            printer.data(format_args!(
+                "{:>10} {entries:>8}  {}",
+                units::bytes(size.shown(args)),
+                printable(&path)
+            ));
         }
     }
     Ok(Exit::Success)

@@ -32,7 +32,9 @@ enum PatternError {
 impl PatternError {
     fn hint(&self) -> &'static str {
         match self {
-            Self::Glob(_) => "a pattern has `*`, `?`, `[a-z]` and `{a,b}`; what is meant as it is goes behind `\\`",
+            Self::Glob(_) => {
+                "a pattern has `*`, `?`, `[a-z]` and `{a,b}`; what is meant as it is goes behind `\\`"
+            }
             Self::NotUtf8 => "`?` stands for any byte",
         }
     }
@@ -66,9 +68,10 @@ impl Pattern {
 /// Runs the subcommand.
 pub(super) fn find(context: &Context, args: &FindArgs) -> Result<Exit, Exit> {
     let printer = &context.printer;
-    let pattern = args.pattern.as_deref().map(|text| {
-        Pattern::new(text).map_err(|error| open::fail(printer, &error, error.hint()))
-    });
+    let pattern = args
+        .pattern
+        .as_deref()
+        .map(|text| Pattern::new(text).map_err(|error| open::fail(printer, &error, error.hint())));
     let pattern = pattern.transpose()?;
     let opened = open::open(context, &args.image, &args.named)?;
     let tree = opened.image.tree();

@@ -13,8 +13,8 @@ use crate::commands::Context;
 use crate::exit::Exit;
 use crate::{units, whole_file};
 
-/// Layers of no more entries together are put together, to see that they can be: some 25 MB, after what indexing took was given back.
-const MOST_CHECKED: u64 = 100_000;
+/// Layers of no more entries together are put together, to see that they can be: some 10 MB, which is little beside indexing.
+const MOST_CHECKED: u64 = 50_000;
 
 /// Runs the subcommand.
 pub(super) fn index(context: &Context, args: &IndexArgs) -> Result<Exit, Exit> {

@@ -45,7 +45,8 @@ impl Opened {
         match self.image.tree().look_up(path.as_bytes(), follow) {
             Ok(Some(node)) => Ok(node),
             Ok(None) => {
-                printer.refuse(format_args!("there is no `{}` in the image", printable(path.as_bytes())), None);
+                printer
+                    .refuse(format_args!("there is no `{}` in the image", printable(path.as_bytes())), None);
                 Err(Exit::Usage)
             }
             Err(error) => {
@@ -137,6 +138,7 @@ pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named)
         Some(store) if !told.is_unbelieved() => Arc::new(StoreSpans::new(store)),
         _ => Arc::new(NoSpans),
     };
-    let image = Image::open(toc, rule(named), &source.source, &cache).map_err(|error| fail(&context.printer, &error, ""))?;
+    let image = Image::open(toc, rule(named), &source.source, &cache)
+        .map_err(|error| fail(&context.printer, &error, ""))?;
     Ok(Opened { image, source: source.source, _runtime: source._runtime })
 }
