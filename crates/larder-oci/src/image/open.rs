@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::layer::{LazyLayer, ReadError, SpanCache};
 use super::source::ImageSource;
 use crate::export::ReadContent;
-use crate::layer::{Content, Entry};
+use crate::layer::Content;
 use crate::toc::{ImageToc, TocError};
-use crate::tree::{Inode, InodeId, MergeRule, Merger, Tree, TreeError};
+use crate::tree::{Differences, Inode, InodeId, MergeRule, Merger, Tree, TreeError};
 
 /// An image whose tree cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,32 @@ pub enum OpenError {
     /// Its layers do not go together.
     #[error(transparent)]
     Tree(#[from] TreeError),
+}
+
+/// The tree of an image. Of a table one block of entries at a time is in memory.
+///
+/// # Errors
+/// When the table is damaged, or the layers cannot be put together.
+pub fn tree(toc: &ImageToc, rule: MergeRule) -> Result<Tree, OpenError> {
+    let mut merger = Merger::new(rule);
+    for layer in toc.layers() {
+        merger.expect(layer.info().entries);
+        merger.read_layer(|| layer.entries().map(|entry| entry.map_err(OpenError::Toc)))?;
+    }
+    Ok(merger.finish())
+}
+
+/// The trees of an image by both rules, to see where they differ.
+///
+/// # Errors
+/// When the table is damaged.
+pub fn differences(toc: &ImageToc) -> Result<Differences, TocError> {
+    let by = |rule| match tree(toc, rule) {
+        Ok(tree) => Ok(Ok(tree)),
+        Err(OpenError::Tree(error)) => Ok(Err(error)),
+        Err(OpenError::Toc(error)) => Err(error),
+    };
+    Ok(Differences { overlay: by(MergeRule::Overlay)?, spec: by(MergeRule::Spec)? })
 }
 
 /// An image.
@@ -41,13 +67,7 @@ impl Image {
         source: &Arc<dyn ImageSource>,
         cache: &Arc<dyn SpanCache>,
     ) -> Result<Self, OpenError> {
-        // The entries of one layer at a time are in memory.
-        let mut merger = Merger::new(rule);
-        for layer in toc.layers() {
-            let entries: Vec<Entry> = layer.entries().collect::<Result<_, _>>()?;
-            merger.layer(&entries)?;
-        }
-        let tree = merger.finish();
+        let tree = tree(&toc, rule)?;
         let descriptors = toc.manifest().layers.iter();
         let layers = toc.layers().iter().zip(descriptors);
         let layers = layers

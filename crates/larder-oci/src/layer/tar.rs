@@ -102,18 +102,21 @@ pub enum Fault {
 
 /// A tar stream that is no layer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the layer's tar stream is broken at byte {at}{}: {fault}", in_entry(entry))]
+#[error("the layer's tar stream is broken at byte {at}{}: {fault}", place(entry, *is_after))]
 pub struct TarError {
     /// Where in the uncompressed stream.
     pub at: u64,
-    /// The entry that it is about, when its name was read.
+    /// The entry that it is about; where its name was not read, the one before.
     pub entry: Option<Vec<u8>>,
+    /// Whether it is about what follows the entry.
+    pub is_after: bool,
     /// What is wrong.
     pub fault: Fault,
 }
 
-fn in_entry(entry: &Option<Vec<u8>>) -> String {
-    entry.as_ref().map_or(String::new(), |name| format!(", in `{}`", name.escape_ascii()))
+fn place(entry: &Option<Vec<u8>>, is_after: bool) -> String {
+    let relation = if is_after { "after" } else { "in" };
+    entry.as_ref().map_or(String::new(), |name| format!(", {relation} `{}`", name.escape_ascii()))
 }
 
 /// What was dropped from an entry, because no container gets it.
@@ -176,6 +179,8 @@ pub struct Walker {
     metadata: u64,
     /// The entry that was read last, for messages.
     last: Option<Vec<u8>>,
+    /// Whether the bytes that come next belong to that entry.
+    is_within: bool,
     dropped: Vec<DroppedXattr>,
 }
 
@@ -199,6 +204,7 @@ impl Walker {
             logical: 0,
             metadata: 0,
             last: None,
+            is_within: false,
             dropped: Vec::new(),
         }
     }
@@ -249,7 +255,7 @@ impl Walker {
     }
 
     fn error(&self, fault: Fault) -> TarError {
-        TarError { at: self.at, entry: self.last.clone(), fault }
+        TarError { at: self.at, entry: self.last.clone(), is_after: !self.is_within, fault }
     }
 
     /// Takes some of `bytes`, at least one; says how many.
@@ -294,6 +300,7 @@ impl Walker {
         }
         if let State::Padding(0) = self.state {
             self.state = State::Header(false);
+            self.is_within = false;
         }
     }
 
@@ -371,6 +378,7 @@ impl Walker {
             .or(pax.target.take())
             .unwrap_or(header.target);
         self.last = Some(path.clone());
+        self.is_within = true;
         let kind = kind(header.kind, &path)?;
         let is_link = matches!(kind, Kind::Symlink | Kind::HardLink);
         let is_device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);

@@ -1,8 +1,11 @@
 //! One layer's entries, put into a tree of a [`Grove`] one after another.
 
+use std::borrow::Borrow;
+
 use super::Inode;
 use super::MergeRule;
 use super::error::{Oddity, Problem, TreeError, Warning};
+use super::few::Few;
 use super::grove::{Grove, Hides, Made, Missing, NONE};
 use super::lists::{inherit, settle};
 use super::names::{MAX_PATH, MAX_TARGET, Meaning, clean, meaning, printable, split};
@@ -42,16 +45,23 @@ pub(super) struct Unpacking<'all> {
 
 impl Unpacking<'_> {
     /// Puts all entries there. By [`MergeRule::Overlay`] whiteouts become objects of the layer's own tree; by [`MergeRule::Spec`] they remove
-    /// what is there, before anything else is done.
-    pub(super) fn layer(&mut self, entries: &[Entry]) -> Result<(), TreeError> {
+    /// what is there, before anything else is done: the entries are read twice.
+    pub(super) fn layer<E, I, T>(&mut self, entries: impl Fn() -> I) -> Result<(), E>
+    where
+        E: From<TreeError>,
+        I: Iterator<Item = Result<T, E>>,
+        T: Borrow<Entry>,
+    {
         if self.rule == MergeRule::Spec {
-            for entry in entries {
-                self.remove(entry).map_err(|problem| self.error(entry, problem))?;
+            for entry in entries() {
+                let entry = entry?;
+                self.remove(entry.borrow()).map_err(|problem| self.error(entry.borrow(), problem))?;
             }
             self.last = None;
         }
-        for entry in entries {
-            self.put(entry).map_err(|problem| self.error(entry, problem))?;
+        for entry in entries() {
+            let entry = entry?;
+            self.put(entry.borrow()).map_err(|problem| self.error(entry.borrow(), problem))?;
         }
         Ok(())
     }
@@ -218,7 +228,7 @@ impl Unpacking<'_> {
         }
         self.grove.slots[slot as usize].sprout = found;
         if self.rule == MergeRule::Overlay {
-            let inode = &mut self.grove.sprouts[found as usize].inode;
+            let inode = &mut self.grove.inodes[found as usize];
             if (inode.uid, inode.gid) != (entry.uid, entry.gid) {
                 // What changes the owner takes capabilities away.
                 let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();
@@ -233,9 +243,8 @@ impl Unpacking<'_> {
 
     /// Gives an inode an entry's mode, owner and times; a directory its attributes too.
     fn describe(&mut self, id: u32, entry: &Entry) {
-        let sprout = &mut self.grove.sprouts[id as usize];
-        sprout.made = Made::Listed;
-        let inode = &mut sprout.inode;
+        self.grove.sprouts[id as usize].made = Made::Listed;
+        let inode = &mut self.grove.inodes[id as usize];
         if inode.kind != Kind::Symlink {
             inode.mode = entry.mode & 0o7777;
         }
@@ -245,7 +254,7 @@ impl Unpacking<'_> {
         if inode.kind == Kind::Directory {
             // In a layer's own tree it keeps what it had: of the entry before, or from above.
             if self.rule == MergeRule::Spec {
-                inode.xattrs = Box::default();
+                inode.xattrs = Few::default();
             }
             add_xattrs(inode, entry);
         }
@@ -266,17 +275,17 @@ impl Unpacking<'_> {
     }
 
     fn settle(&mut self, sprout: u32) -> bool {
-        settle(&mut self.grove.sprouts[sprout as usize].inode)
+        settle(&mut self.grove.inodes[sprout as usize])
     }
 
     /// What a directory of the layer's own tree gives to what is made in it.
     fn hand_down(&mut self, directory: u32, made: u32) {
-        let directory = &self.grove.sprouts[directory as usize].inode;
+        let directory = &self.grove.inodes[directory as usize];
         if self.rule == MergeRule::Spec || directory.xattrs.is_empty() {
             return;
         }
         let directory = directory.clone();
-        inherit(&mut self.grove.sprouts[made as usize].inode, &directory);
+        inherit(&mut self.grove.inodes[made as usize], &directory);
     }
 
     /// What an entry that is neither directory nor hard link makes.
@@ -304,7 +313,7 @@ impl Unpacking<'_> {
                 _ => 0,
             },
             modified: entry.modified,
-            target: if is_link { entry.target.clone().into() } else { Box::default() },
+            target: if is_link { entry.target.clone().into() } else { Few::default() },
             device: if is_device { entry.device } else { Device::default() },
             xattrs: entry.xattrs.clone().into(),
             content: is_file.then(|| (self.layer, entry.content.clone())),

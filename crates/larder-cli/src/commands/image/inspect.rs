@@ -1,8 +1,8 @@
 //! `larder image inspect`: manifest, configuration, layers, tables; where the two ways to put layers together differ.
 
-use larder::oci::layer::Entry;
+use larder::oci::image::differences;
 use larder::oci::toc::TocError;
-use larder::oci::tree::{differences, printable};
+use larder::oci::tree::printable;
 use serde_json::{Value, json};
 
 use super::open::{self, fail};
@@ -23,13 +23,10 @@ pub(super) fn inspect(context: &Context, args: &InspectArgs) -> Result<Exit, Exi
     let failed = |error: TocError| fail(printer, &error, error.hint());
     let digest = larder::oci::OciDigest::sha256(toc.manifest_bytes());
     let config: Value = serde_json::from_slice(toc.config()).unwrap_or_default();
-    let layers: Vec<Vec<Entry>> = toc
-        .layers()
-        .iter()
-        .map(|layer| layer.entries().collect())
-        .collect::<Result<_, _>>()
-        .map_err(failed)?;
-    let found = differences(&layers);
+    let found = differences(&toc).map_err(failed)?;
+    if let Some(error) = found.overlay.as_ref().err() {
+        printer.warning(format_args!("its layers make no tree: {error}"), None);
+    }
     let differing: Vec<String> =
         found.iter().take(MOST_DIFFERENCES).map(|one| printable(&show::absolute(&one.path))).collect();
     if args.json {
