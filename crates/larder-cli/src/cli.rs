@@ -20,7 +20,7 @@ pub(crate) use image::{
     ImageLsArgs, IndexArgs, InspectArgs, Merge, Named, PushTocArgs, TarArgs,
 };
 pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};
-pub(crate) use run::{CacheStrategy, OutputMode, RunArgs, Selecting};
+pub(crate) use run::{CacheStrategy, GraphFormat, OutputMode, RunArgs, Selecting};
 
 const EXIT_CODES: &str = "Exit codes: 0 all good, 1 usage or configuration, 2 a recipe failed, \
                           3 unknown recipe, 4 cancelled";

@@ -8,11 +8,14 @@
 //! | [`config`], [`template`], [`diagnostic`] | files → `Project`; Handlebars; what is said about a configuration |
 //! | [`select`], [`plan`], [`recipe`] | selectors → recipes; the graph; the resolved recipe |
 //! | [`worktree`], [`listing`] | what is on disk: stat table, walk, globs, digests; the same for the configuration |
+//! | [`changes`], [`affected`] | what git says has changed; the recipes that it concerns |
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
 
+pub mod affected;
+pub mod changes;
 pub mod config;
 pub mod diagnostic;
 pub mod engine;

@@ -4,6 +4,8 @@
 //! `[value]` for one instance of a matrix. Several selectors add up; tags narrow (any of them, whatever the case). With `--regex` both
 //! sides are regular expressions that may match anywhere. Pure: works on a list of what there is.
 
+use std::collections::BTreeSet;
+
 use regex::Regex;
 
 use crate::config::{ConfigError, Listed};
@@ -19,6 +21,8 @@ pub struct Selection {
     pub regex: bool,
     /// Any of these tags.
     pub tags: Vec<String>,
+    /// None but these, if there is a list; it may leave nothing.
+    pub only: Option<BTreeSet<RecipeId>>,
 }
 
 impl Selection {
@@ -110,6 +114,11 @@ pub fn pick(
         }
         for (slot, listed) in wanted.iter_mut().zip(all) {
             *slot &= selection.tags.iter().any(|tag| has_tag(listed, tag));
+        }
+    }
+    if let Some(only) = &selection.only {
+        for (slot, listed) in wanted.iter_mut().zip(all) {
+            *slot &= only.contains(&listed.id);
         }
     }
     Ok(wanted.iter().zip(all).filter(|(wanted, _)| **wanted).map(|(_, listed)| listed.id.clone()).collect())

@@ -91,6 +91,16 @@ pub fn log_path(root: &Path, recipe: &RecipeId) -> PathBuf {
     root.join(".larder/state/logs").join(hash(recipe))
 }
 
+/// Makes the state folder, and the file by which git and the walk ignore it.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    let ignore = folder.join(".gitignore");
+    if ignore.exists() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::write(ignore, "*\n")
+}
+
 impl State {
     /// Opens the state of the project at `root`, making what is missing.
     ///
@@ -103,10 +113,7 @@ impl State {
             for name in ["keys", "locks", "logs", "runs", "tmp"] {
                 fs::create_dir_all(folder.join(name))?;
             }
-            let ignore = folder.join(".gitignore");
-            if !ignore.exists() {
-                fs::write(ignore, "*\n")?;
-            }
+            make_folder(&folder)?;
         }
         let recipes = Mutex::new((read(&recipes).unwrap_or_default(), false));
         Ok(Self { folder, recipes })

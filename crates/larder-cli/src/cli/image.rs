@@ -1,10 +1,15 @@
 //! Options of `larder image`.
 
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
 use larder::oci::image::{ImageReference, Mirror};
 use larder::oci::manifest::Platform;
+use larder::oci::toc::{ImageToc, TocError};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {
@@ -70,7 +75,7 @@ pub(crate) struct ImageCacheGcArgs {
 /// Which image, and how its layers are put together.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Named {
-    /// For which platform, of an image of several: `linux/arm64` [default: this machine's]
+    /// For which platform: `linux/arm64`. An image that is not for it is refused [default: this machine's, of an image of several]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
     pub(crate) platform: Option<Platform>,
     /// Ask this registry first for what lies in that one; `LARDER_REGISTRY_MIRRORS` has more of them, with commas
@@ -119,8 +124,53 @@ fn parse_platform(text: &str) -> Result<Platform, String> {
 }
 
 fn parse_reference(text: &str) -> Result<ImageReference, String> {
-    text.parse()
-        .map_err(|error: larder::oci::image::ParseImageReferenceError| format!("{error}; {}", error.hint()))
+    match text.parse() {
+        // `docker://` says that a registry is meant, whatever lies here.
+        Ok(ImageReference::Registry(_))
+            if let Some(Local { what, hint, is_meant: true }) = Local::of(text) =>
+        {
+            Err(format!("this is {what}; {hint}"))
+        }
+        Ok(reference) => Ok(reference),
+        Err(error) => {
+            let error: larder::oci::image::ParseImageReferenceError = error;
+            Err(match Local::of(text) {
+                Some(Local { what, hint, .. }) => format!("this is {what}; {hint}"),
+                None => format!("{error}; {}", error.hint()),
+            })
+        }
+    }
+}
+
+/// Something on this machine that is named where an image is wanted.
+struct Local {
+    what: &'static str,
+    hint: &'static str,
+    /// Nobody has an image in a registry that is called like this file.
+    is_meant: bool,
+}
+
+impl Local {
+    fn of(text: &str) -> Option<Self> {
+        let file = File::open(text).ok()?;
+        let found = file.metadata().ok()?;
+        if found.is_dir() {
+            let hint = "an image layout in a folder is read with `oci:DIR[:NAME]`";
+            return Some(Self { what: "a folder", hint, is_meant: false });
+        }
+        if !found.is_file() {
+            return None;
+        }
+        let mut begin = [0; 263];
+        let is_tar = file.read_exact_at(&mut begin, 0).is_ok() && begin[257..].starts_with(b"ustar");
+        let is_table = !matches!(ImageToc::open(Arc::new(file)), Err(TocError::NoToc));
+        if is_table {
+            let hint = "name the image that it was made of: the store has its table";
+            return Some(Self { what: "a table's file", hint, is_meant: true });
+        }
+        let hint = "an image in a file is read with `oci-archive:FILE` or `docker-archive:FILE`";
+        Some(Self { what: if is_tar { "a tar file" } else { "a file" }, hint, is_meant: is_tar })
+    }
 }
 
 fn parse_mirror(text: &str) -> Result<Mirror, String> {
@@ -138,6 +188,9 @@ pub(crate) struct IndexArgs {
     /// Index every layer, also those whose tables are known
     #[arg(long)]
     pub(crate) force: bool,
+    /// See that the layers make a tree, also where they have so many entries that this is left to the first command that reads them
+    #[arg(long)]
+    pub(crate) check: bool,
     #[command(flatten)]
     pub(crate) named: Named,
     /// Print JSON
@@ -174,7 +227,7 @@ pub(crate) struct ImageLsArgs {
     pub(crate) image: ImageReference,
     /// The folder or file
     #[arg(value_name = "PATH", default_value = "/")]
-    pub(crate) path: String,
+    pub(crate) path: OsString,
     /// Modes, owners, sizes and times
     #[arg(short, long)]
     pub(crate) long: bool,
@@ -195,7 +248,7 @@ pub(crate) struct CatArgs {
     pub(crate) image: ImageReference,
     /// The files; symbolic links are followed
     #[arg(value_name = "PATH", required = true)]
-    pub(crate) paths: Vec<String>,
+    pub(crate) paths: Vec<OsString>,
     #[command(flatten)]
     pub(crate) named: Named,
 }
@@ -207,10 +260,10 @@ pub(crate) struct FindArgs {
     pub(crate) image: ImageReference,
     /// A name, or a pattern with `*`, `?` and `[…]`; with a `/` in it of the whole path, `**` matches folders
     #[arg(value_name = "PATTERN")]
-    pub(crate) pattern: Option<String>,
+    pub(crate) pattern: Option<OsString>,
     /// Only below this folder
     #[arg(long, value_name = "PATH", default_value = "/")]
-    pub(crate) below: String,
+    pub(crate) below: OsString,
     /// Only these: f(ile), d(irectory), l(ink), b(lock), c(haracter), p(ipe)
     #[arg(long = "type", value_name = "TYPE", value_parser = ["f", "d", "l", "b", "c", "p"])]
     pub(crate) kind: Option<String>,
@@ -237,7 +290,7 @@ pub(crate) struct DiffArgs {
     pub(crate) after: ImageReference,
     /// Only below this folder
     #[arg(long, value_name = "PATH", default_value = "/")]
-    pub(crate) below: String,
+    pub(crate) below: OsString,
     /// A file with another time and the same content is no difference; reads files of the same size
     #[arg(long)]
     pub(crate) content: bool,
@@ -253,9 +306,12 @@ pub(crate) struct DuArgs {
     /// The image, as for `larder image index`
     #[arg(value_name = "REF", value_parser = parse_reference)]
     pub(crate) image: ImageReference,
-    /// The folder
+    /// The folder or file
     #[arg(value_name = "PATH", default_value = "/")]
-    pub(crate) path: String,
+    pub(crate) path: OsString,
+    /// Count the holes of sparse files, which take no room
+    #[arg(long)]
+    pub(crate) apparent_size: bool,
     /// Folders so far below it
     #[arg(short, long, value_name = "N", default_value_t = 1)]
     pub(crate) depth: usize,
@@ -277,7 +333,7 @@ pub(crate) struct TarArgs {
     pub(crate) image: ImageReference,
     /// Only this file or folder, and what is below
     #[arg(value_name = "PATH", default_value = "/")]
-    pub(crate) path: String,
+    pub(crate) path: OsString,
     /// Write a tar file [default: standard output]
     #[arg(short, long, value_name = "FILE.tar", group = "to", value_hint = clap::ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,

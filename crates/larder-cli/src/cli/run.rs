@@ -29,6 +29,12 @@ pub(crate) struct Selecting {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) selecting: Selecting,
+    /// Only recipes that changes since BASE concern, with all that depends on them
+    ///
+    /// Changes are those that git tells: committed since the history left BASE, staged, in the worktree, untracked. BASE: a commit or branch (default:
+    /// origin/HEAD, origin/main, origin/master, main or master, the first that there is).
+    #[arg(long, value_name = "BASE", num_args = 0..=1, default_missing_value = "", help_heading = "Selection")]
+    pub(crate) affected: Option<String>,
     /// Given to the selected recipes as `$@`
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
@@ -62,6 +68,12 @@ pub(crate) struct RunArgs {
     /// Show what would be looked up or run, in which order
     #[arg(short = 'e', long, group = "instead", help_heading = "Instead of running")]
     pub(crate) show_plan: bool,
+    /// Show the selected recipes with what they depend on below them
+    #[arg(long, group = "instead", help_heading = "Instead of running")]
+    pub(crate) tree: bool,
+    /// Write the graph of what would be looked up or run
+    #[arg(long, value_enum, value_name = "FORMAT", group = "instead", help_heading = "Instead of running")]
+    pub(crate) graph: Option<GraphFormat>,
     /// Show the recipes as they are after templating
     #[arg(long, group = "instead", help_heading = "Instead of running")]
     pub(crate) render: bool,
@@ -85,6 +97,14 @@ pub(crate) enum CacheStrategy {
     RemoteFirst,
     /// None
     Disabled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// For Graphviz
+    Dot,
+    /// `nodes` and `edges`
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

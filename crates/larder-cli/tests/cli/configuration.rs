@@ -147,3 +147,19 @@ fn input_patterns_without_effect_are_warned_of_where_the_configuration_is_looked
     }
     assert_eq!(larder(&project, "run").good().stderr, "");
 }
+
+#[test]
+fn the_plan_is_drawn() {
+    let project = Project::new();
+    project.file("larder.yml", "name: \"a \\\"graph\\\"\"\n").file(
+        "cookbook.yml",
+        "name: k\nrecipes:\n  base: {run: x, cache: {inputs: []}}\n  \
+         left: {run: x, dependencies: [base], cache: {inputs: []}}\n  \
+         right: {run: x, dependencies: [base, left], cache: {inputs: []}}\n  \
+         serve: {run: x, persistent: true, dependencies: [right]}\n  \
+         test: {run: x, dependencies: [serve, right]}\n  other: {run: x}\n",
+    );
+    insta::assert_snapshot!("tree", seen(&project, &larder(&project, "run --tree test other right")));
+    insta::assert_snapshot!("graph-dot", seen(&project, &larder(&project, "run --graph dot test")));
+    insta::assert_snapshot!("graph-json", seen(&project, &larder(&project, "run --graph json right")));
+}

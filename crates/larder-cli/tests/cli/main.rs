@@ -1,6 +1,7 @@
 //! What a person sees: help, lists, plans, errors, lines, events, exit codes. Snapshots are files beside this one
 //! (`INSTA_UPDATE=always` writes them anew); times, places and digests are filtered out of them.
 
+mod affected;
 mod cache;
 mod clean;
 mod completions;

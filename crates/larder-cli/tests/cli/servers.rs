@@ -89,6 +89,14 @@ fn a_selected_server_runs_until_it_is_cancelled() {
 }
 
 #[test]
+fn a_selected_server_that_ends_well_is_no_cancellation() {
+    let project = served();
+    project.file("cookbook.yml", "name: app\nrecipes:\n  serve: {persistent: true, run: echo served}\n");
+    let output = larder(&project, "run serve").good();
+    assert!(output.stdout.contains("served") && output.stdout.contains("1 run"), "{}", output.stdout);
+}
+
+#[test]
 fn a_server_that_fails_fails_the_run() {
     let project = served();
     project.file(

@@ -5,7 +5,7 @@
 //! commands.rs   every command, on every kind of place              faults.rs    a bad network in between
 //! refusals.rs   what cannot be done, and how it is said            logins.rs    tokens, credentials, redirects
 //! exports.rs    trees and tar files, as root                       kept.rs      parts of layers that are kept
-//! mirrors.rs    registries that stand in for others
+//! mirrors.rs    registries that stand in for others               strange.rs    what people met who did not know Larder
 //! ```
 //! What needs a program that is not installed (`docker-registry`, `skopeo`) says so on standard error and passes; with `REQUIRE_CLIENTS=1` it fails.
 #![expect(clippy::unwrap_used, reason = "tests")]
@@ -18,4 +18,5 @@ mod large;
 mod logins;
 mod mirrors;
 mod refusals;
+mod strange;
 mod world;

@@ -166,7 +166,13 @@ impl DockerArchive {
         }
         let manifest = Manifest::new(Descriptor::of(media_type::CONFIG, &config), layers);
         let bytes = manifest.to_bytes();
-        Ok(Found { digest: OciDigest::sha256(&bytes), bytes, manifest, beside: Vec::new() })
+        Ok(Found {
+            digest: OciDigest::sha256(&bytes),
+            bytes,
+            manifest,
+            beside: Vec::new(),
+            was_chosen: false,
+        })
     }
 
     fn hash(&self, at: u64, size: u64) -> Result<OciDigest, SourceError> {

@@ -24,7 +24,7 @@ mod source;
 
 pub use layer::{LazyLayer, NoSpans, ReadError, SpanCache};
 pub use mirror::{Mirror, ParseMirrorError};
-pub use open::{Image, OpenError};
+pub use open::{Image, OpenError, differences, tree};
 pub use reference::{ImageReference, ParseImageReferenceError};
 pub use registry::RegistrySource;
 pub use source::{Found, ImageSource, LayoutSource, SourceError};

@@ -1,14 +1,15 @@
 //! An image that is open: its table, its tree, content of its files.
 
+use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 
 use super::layer::{LazyLayer, ReadError, SpanCache};
 use super::source::ImageSource;
 use crate::export::ReadContent;
-use crate::layer::{Content, Limits};
+use crate::layer::{Budget, Content, Limits};
 use crate::toc::{ImageToc, TocError};
-use crate::tree::{Inode, InodeId, MergeRule, Merger, Tree, TreeError};
+use crate::tree::{Differences, Inode, InodeId, MergeRule, Merger, Tree, TreeError};
 
 /// An image whose tree cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,40 @@ impl OpenError {
             Self::Tree(_) => "",
         }
     }
+}
+
+/// The tree of an image. Of a table one block of entries at a time is in memory. `limits` are of all layers together, wherever their tables come
+/// from.
+///
+/// # Errors
+/// When the table is damaged, or the layers cannot be put together, or are over a limit.
+pub fn tree(toc: &ImageToc, limits: Limits, rule: MergeRule) -> Result<Tree, OpenError> {
+    let mut merger = Merger::new(rule);
+    let mut budget = Budget::new(limits);
+    for layer in toc.layers() {
+        merger.expect(layer.info().entries.min(limits.entries));
+        // By one of the rules entries are read twice, and count once.
+        let left = Cell::new(budget);
+        merger.read_layer(|| {
+            left.set(budget);
+            layer.entries_within(&left).map(|entry| entry.map_err(OpenError::Toc))
+        })?;
+        budget = left.get();
+    }
+    Ok(merger.finish())
+}
+
+/// The trees of an image by both rules, to see where they differ.
+///
+/// # Errors
+/// When the table is damaged, or over a limit.
+pub fn differences(toc: &ImageToc, limits: Limits) -> Result<Differences, TocError> {
+    let by = |rule| match tree(toc, limits, rule) {
+        Ok(tree) => Ok(Ok(tree)),
+        Err(OpenError::Tree(error)) => Ok(Err(error)),
+        Err(OpenError::Toc(error)) => Err(error),
+    };
+    Ok(Differences { overlay: by(MergeRule::Overlay)?, spec: by(MergeRule::Spec)? })
 }
 
 /// An image.
@@ -66,9 +101,7 @@ impl Image {
         source: &Arc<dyn ImageSource>,
         cache: &Arc<dyn SpanCache>,
     ) -> Result<Self, OpenError> {
-        let mut merger = Merger::new(rule);
-        toc.each_layer::<OpenError>(limits, &mut |entries| Ok(merger.layer(entries)?))?;
-        let tree = merger.finish();
+        let tree = tree(&toc, limits, rule)?;
         let descriptors = toc.manifest().layers.iter();
         let layers = toc.layers().iter().zip(descriptors);
         let layers = layers

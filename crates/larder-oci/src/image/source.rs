@@ -113,6 +113,38 @@ pub struct Found {
     pub manifest: Manifest,
     /// Artifacts that the index lists in which it was found.
     pub beside: Vec<Descriptor>,
+    /// Whether an index says which platform it is for.
+    pub was_chosen: bool,
+}
+
+/// What a configuration says of its platform (image-spec, config.md).
+#[derive(serde::Deserialize)]
+struct ConfigPlatform {
+    #[serde(default)]
+    architecture: String,
+    #[serde(default)]
+    os: String,
+    variant: Option<String>,
+}
+
+impl Found {
+    /// Whether an image that no index lists for a platform is for this one, as its configuration says. One that says nothing is for all.
+    ///
+    /// # Errors
+    /// When it is for another.
+    pub fn check_platform(&self, config: &[u8], wanted: &Platform) -> Result<(), SourceError> {
+        let Ok(ConfigPlatform { architecture, os, variant }) = serde_json::from_slice(config) else {
+            return Ok(());
+        };
+        if self.was_chosen || architecture.is_empty() || os.is_empty() {
+            return Ok(());
+        }
+        let is = Platform { architecture, os, variant, ..Platform::default() };
+        if is_for(&is, wanted) && is_variant(&is, wanted) {
+            return Ok(());
+        }
+        Err(SourceError::Platform { wanted: platform_name(wanted), found: vec![platform_name(&is)] })
+    }
 }
 
 /// Gives an image. Blocks; may be used by several threads.
@@ -152,14 +184,22 @@ pub(super) fn platform_name(platform: &Platform) -> String {
     format!("{}/{}{variant}", platform.os, platform.architecture)
 }
 
+fn is_for(found: &Platform, wanted: &Platform) -> bool {
+    found.os == wanted.os && found.architecture == wanted.architecture
+}
+
+/// The variant counts if both name one.
+fn is_variant(found: &Platform, wanted: &Platform) -> bool {
+    found.variant == wanted.variant || found.variant.is_none() || wanted.variant.is_none()
+}
+
 /// Chooses the manifest for a platform from an index: the variant counts if both name one.
 fn choose<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor, SourceError> {
     let of = |descriptor: &'a Descriptor| descriptor.platform.as_ref().map(|platform| (descriptor, platform));
-    let fits = |found: &Platform| found.os == platform.os && found.architecture == platform.architecture;
     let with_platform: Vec<_> = index.manifests.iter().filter_map(of).collect();
-    let mut fitting = with_platform.iter().filter(|(_, found)| fits(found));
+    let mut fitting = with_platform.iter().filter(|(_, found)| is_for(found, platform));
     let exact = fitting.clone().find(|(_, found)| found.variant == platform.variant);
-    let loose = fitting.find(|(_, found)| found.variant.is_none() || platform.variant.is_none());
+    let loose = fitting.find(|(_, found)| is_variant(found, platform));
     if let Some((descriptor, _)) = exact.or(loose) {
         return Ok(descriptor);
     }
@@ -191,6 +231,7 @@ pub(super) fn lead(
     let mut bytes = bytes;
     let mut document = Document::parse(&bytes, said)?;
     let mut beside = Vec::new();
+    let mut was_chosen = false;
     // An index may hold an index; nobody needs more.
     for _ in 0..3 {
         match document {
@@ -201,10 +242,12 @@ pub(super) fn lead(
                     return Err(SourceError::NoImage(manifest.kind().to_owned()));
                 }
                 few_layers(manifest.layers.len())?;
-                return Ok(Found { digest: OciDigest::sha256(&bytes), bytes, manifest, beside });
+                return Ok(Found { digest: OciDigest::sha256(&bytes), bytes, manifest, beside, was_chosen });
             }
             Document::Index(index) => {
-                bytes = fetch(choose(&index, platform)?)?;
+                let chosen = choose(&index, platform)?;
+                was_chosen |= chosen.platform.is_some();
+                bytes = fetch(chosen)?;
                 beside.extend(index.manifests.into_iter().filter(artifacts::may_be));
                 document = Document::parse(&bytes, None)?;
             }
@@ -289,7 +332,9 @@ impl ImageSource for LayoutSource {
                     listed => listed?,
                 };
                 let fetch = |descriptor: &Descriptor| Ok(layout.fetch(descriptor, LONGEST as u64)?);
-                lead(fetch(descriptor)?, Some(&descriptor.media_type), platform, &fetch)
+                let found = lead(fetch(descriptor)?, Some(&descriptor.media_type), platform, &fetch)?;
+                let was_chosen = found.was_chosen || (self.name.is_none() && descriptor.platform.is_some());
+                Ok(Found { was_chosen, ..found })
             }
             Files::Docker(archive) => archive.manifest(self.name.as_deref()),
         }

@@ -167,18 +167,21 @@ impl Fault {
 
 /// A tar stream that is no layer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the layer's tar stream is broken at byte {at}{}: {fault}", in_entry(entry))]
+#[error("the layer's tar stream is broken at byte {at}{}: {fault}", place(entry, *is_after))]
 pub struct TarError {
     /// Where in the uncompressed stream.
     pub at: u64,
-    /// The entry that it is about, when its name was read.
+    /// The entry that it is about; where its name was not read, the one before.
     pub entry: Option<Vec<u8>>,
+    /// Whether it is about what follows the entry.
+    pub is_after: bool,
     /// What is wrong.
     pub fault: Fault,
 }
 
-fn in_entry(entry: &Option<Vec<u8>>) -> String {
-    entry.as_ref().map_or(String::new(), |name| format!(", in `{}`", shown(name)))
+fn place(entry: &Option<Vec<u8>>, is_after: bool) -> String {
+    let relation = if is_after { "after" } else { "in" };
+    entry.as_ref().map_or(String::new(), |name| format!(", {relation} `{}`", shown(name)))
 }
 
 /// A name in a message, cut.
@@ -249,6 +252,8 @@ pub struct Walker {
     end: Option<u64>,
     /// The entry that was read last, for messages.
     last: Option<Vec<u8>>,
+    /// Whether the bytes that come next belong to that entry.
+    is_within: bool,
     dropped: Vec<DroppedXattr>,
 }
 
@@ -272,6 +277,7 @@ impl Walker {
             content: 0,
             end: None,
             last: None,
+            is_within: false,
             dropped: Vec::new(),
         }
     }
@@ -324,7 +330,7 @@ impl Walker {
     }
 
     fn error(&self, fault: Fault) -> TarError {
-        TarError { at: self.at, entry: self.last.clone(), fault }
+        TarError { at: self.at, entry: self.last.clone(), is_after: !self.is_within, fault }
     }
 
     /// Takes some of `bytes`, at least one; says how many.
@@ -369,6 +375,7 @@ impl Walker {
         }
         if let State::Padding(0) = self.state {
             self.state = State::Header(false);
+            self.is_within = false;
         }
     }
 
@@ -449,6 +456,7 @@ impl Walker {
             .or(pax.target.take())
             .unwrap_or(header.target);
         self.last = Some(path.clone());
+        self.is_within = true;
         let kind = kind(header.kind, &path)?;
         let is_link = matches!(kind, Kind::Symlink | Kind::HardLink);
         let is_device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);

@@ -89,7 +89,9 @@ impl LayoutError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Io(_) => "see that the disk has room, and that the file may be read or written",
-            Self::Missing(_) => "an image layout is made with `skopeo copy … oci-archive:FILE`, for instance",
+            Self::Missing(_) => {
+                "a layout is what `skopeo copy … oci:DIR:NAME` makes in a folder, and `oci-archive:FILE:NAME` in a tar file; `docker-archive:FILE` is what `docker save` writes"
+            }
             Self::Version => "this Larder reads layouts of version 1.0.0",
             Self::NoBlob(_) => "the layout holds only a part of what it lists: make it anew",
             Self::TooLarge { .. } => "nothing that large is to be expected there",

@@ -11,7 +11,6 @@ use super::file::{self, FileKind, Identity, Placed};
 use super::section::{SectionKind, SectionWriter};
 use super::{LayerToc, TocError};
 use crate::digest::OciDigest;
-use crate::layer::{Budget, Entry, Limits};
 use crate::layout::ReadAt;
 use crate::manifest::{LONGEST, MOST_LAYERS, Manifest};
 
@@ -167,22 +166,6 @@ impl ImageToc {
     #[must_use]
     pub fn config(&self) -> &Bytes {
         &self.config
-    }
-
-    /// Hands the entries of each layer to `sink`, bottom first; those of one layer at a time are in memory. `limits` are of all together.
-    ///
-    /// # Errors
-    /// When a table cannot be read, the entries are over a limit, or `sink` fails.
-    pub fn each_layer<E: From<TocError>>(
-        &self,
-        limits: Limits,
-        sink: &mut dyn FnMut(&[Entry]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut budget = Budget::new(limits);
-        for layer in &self.layers {
-            sink(&layer.entries_within(&mut budget)?)?;
-        }
-        Ok(())
     }
 
     /// The layers' tables, bottom first.

@@ -1,5 +1,6 @@
 //! The table of one layer.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
@@ -160,22 +161,25 @@ impl LayerToc {
         EntryReader::new(&self.entries, self.info.entries)
     }
 
-    /// All entries, if `budget` has room for them; it has less afterwards.
-    ///
-    /// # Errors
-    /// When they cannot be read; [`TocError::Limit`] with the first that is too much.
-    pub fn entries_within(&self, budget: &mut Budget) -> Result<Vec<Entry>, TocError> {
-        let mut entries = Vec::new();
-        for entry in self.entries() {
+    /// The entries, as [`LayerToc::entries`], as long as `budget` has room for them; it has less afterwards.
+    pub fn entries_within<'a>(
+        &'a self,
+        budget: &'a Cell<Budget>,
+    ) -> impl Iterator<Item = Result<Entry, TocError>> + 'a {
+        self.entries().map(|entry| {
             let entry = entry?;
-            budget.charge(&entry).map_err(|fault| TocError::Limit {
-                layer: Box::new(self.info.blob),
-                entry: shown(&entry.path),
-                fault,
-            })?;
-            entries.push(entry);
-        }
-        Ok(entries)
+            let mut left = budget.get();
+            let charged = left.charge(&entry);
+            budget.set(left);
+            match charged {
+                Ok(()) => Ok(entry),
+                Err(fault) => Err(TocError::Limit {
+                    layer: Box::new(self.info.blob),
+                    entry: shown(&entry.path),
+                    fault,
+                }),
+            }
+        })
     }
 
     /// The spans, ascending.

@@ -1,7 +1,7 @@
 //! Where the two rules see different trees: for people who wonder what their image means.
 
 use super::error::TreeError;
-use super::{Inode, MergeRule, Merger, NodeId, Tree};
+use super::{Inode, MergeRule, NodeId, Tree};
 use crate::layer::{Entry, Kind};
 
 /// One name where the trees differ.
@@ -39,42 +39,12 @@ pub struct Differences {
     pub spec: Result<Tree, TreeError>,
 }
 
-/// Puts layers together by both rules, one layer at a time.
-#[derive(Debug)]
-pub struct BothRules {
-    overlay: Result<Merger, TreeError>,
-    spec: Result<Merger, TreeError>,
-}
-
-impl Default for BothRules {
-    fn default() -> Self {
-        Self { overlay: Ok(Merger::new(MergeRule::Overlay)), spec: Ok(Merger::new(MergeRule::Spec)) }
-    }
-}
-
-impl BothRules {
-    /// The next layer, on top of those before. A rule that cannot put it there sees no more of them.
-    pub fn layer(&mut self, entries: &[Entry]) {
-        for merger in [&mut self.overlay, &mut self.spec] {
-            if let Ok(one) = merger
-                && let Err(error) = one.layer(entries)
-            {
-                *merger = Err(error);
-            }
-        }
-    }
-
-    /// Both trees.
-    pub fn finish(self) -> Differences {
-        Differences { overlay: self.overlay.map(Merger::finish), spec: self.spec.map(Merger::finish) }
-    }
-}
-
 /// Puts layers together by both rules.
 pub fn differences<L: AsRef<[Entry]>>(layers: &[L]) -> Differences {
-    let mut both = BothRules::default();
-    layers.iter().for_each(|layer| both.layer(layer.as_ref()));
-    both.finish()
+    Differences {
+        overlay: Tree::merge(layers.iter().map(AsRef::as_ref), MergeRule::Overlay),
+        spec: Tree::merge(layers.iter().map(AsRef::as_ref), MergeRule::Spec),
+    }
 }
 
 impl Differences {

@@ -1,7 +1,7 @@
 //! Trees while they grow: directories, what is in them, and names resolved through symbolic links.
 //!
 //! One [`Grove`] holds several trees (what was merged so far, and the layer that is being unpacked) in the same arenas. A *sprout* is an
-//! inode that may still change; a *slot* is a name in a directory, which is found by a hash of (directory, name) and never goes away: only
+//! inode that may still change (what is shown of it lies in an arena of its own, which becomes the tree's); a *slot* is a name in a directory, which is found by a hash of (directory, name) and never goes away: only
 //! what is in it changes. So a directory, however full, is removed or emptied in one step (what was below it can no longer be reached), and
 //! nothing recurses. A directory knows its slot and thereby its parent; it is in one slot only, for good.
 //!
@@ -57,10 +57,9 @@ pub(super) enum Made {
     Listed,
 }
 
-/// An inode that may still change.
-#[derive(Debug)]
+/// What is known of an inode that may still change, beside [`Grove::inodes`].
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Sprout {
-    pub(super) inode: Inode,
     /// Of a directory: the newest slot in it; the others follow by [`Slot::next`].
     pub(super) newest: u32,
     /// Of a directory: the slot that it is in; of a root [`NONE`].
@@ -95,6 +94,8 @@ pub(super) enum Missing {
 #[derive(Debug)]
 pub(super) struct Grove {
     pub(super) sprouts: Vec<Sprout>,
+    /// Of each sprout its inode.
+    pub(super) inodes: Vec<Inode>,
     pub(super) slots: Vec<Slot>,
     pub(super) names: Vec<u8>,
     table: Vec<u32>,
@@ -108,6 +109,7 @@ impl Grove {
     pub(super) fn new(limits: Limits) -> Grove {
         Grove {
             sprouts: Vec::new(),
+            inodes: Vec::new(),
             slots: Vec::new(),
             names: Vec::new(),
             table: vec![NONE; 64],
@@ -124,6 +126,17 @@ impl Grove {
         Ok(())
     }
 
+    /// Makes room for so many more names, as far as it can be had: arenas that grow by and by leave holes in the heap as large as they are.
+    pub(super) fn expect(&mut self, names: u64) {
+        let names = usize::try_from(names.min(u64::from(self.limits.names))).unwrap_or_default();
+        let had = self.inodes.try_reserve(names).is_ok()
+            && self.sprouts.try_reserve(names).is_ok()
+            && self.slots.try_reserve(names).is_ok();
+        if !had {
+            tracing::debug!(names, "no room beforehand for a layer's names");
+        }
+    }
+
     /// A new tree's root: as if nobody had described it.
     pub(super) fn plant(&mut self) -> u32 {
         self.sprout(Inode::directory(), NONE, 0, Made::Implied)
@@ -131,7 +144,8 @@ impl Grove {
 
     fn sprout(&mut self, inode: Inode, slot: u32, length: u16, made: Made) -> u32 {
         let id = u32::try_from(self.sprouts.len()).expect("slots are counted, and sprouts with them");
-        self.sprouts.push(Sprout { inode, newest: NONE, slot, length, made, hides: Hides::Nothing });
+        self.sprouts.push(Sprout { newest: NONE, slot, length, made, hides: Hides::Nothing });
+        self.inodes.push(inode);
         id
     }
 
@@ -153,10 +167,9 @@ impl Grove {
 
     /// An empty directory in the place of `directory`, with its description. What was in it is out of reach.
     pub(super) fn emptied(&mut self, directory: u32) -> u32 {
-        let old = &mut self.sprouts[directory as usize];
-        let (slot, length, made) = (old.slot, old.length, old.made);
+        let Sprout { slot, length, made, .. } = self.sprouts[directory as usize];
         // Not a copy: a layer could have attributes copied as often as it likes.
-        let inode = std::mem::replace(&mut old.inode, Inode::directory());
+        let inode = std::mem::replace(&mut self.inodes[directory as usize], Inode::directory());
         let id = self.sprout(inode, slot, length, made);
         if slot != NONE {
             self.slots[slot as usize].sprout = id;
@@ -185,12 +198,12 @@ impl Grove {
     }
 
     pub(super) fn is_directory(&self, sprout: u32) -> bool {
-        self.sprouts[sprout as usize].inode.is_directory()
+        self.inodes[sprout as usize].is_directory()
     }
 
     /// Is it a character device 0:0, with which overlays say that something is gone?
     pub(super) fn is_whiteout(&self, sprout: u32) -> bool {
-        let inode = &self.sprouts[sprout as usize].inode;
+        let inode = &self.inodes[sprout as usize];
         inode.kind == Kind::CharDevice && inode.device == Device::default()
     }
 
@@ -281,6 +294,28 @@ impl Grove {
         Ok(id)
     }
 
+    /// The tree of the lowest layer, which is all that is here, as what it is when nothing is below: without what only hides, and without what
+    /// nobody made.
+    pub(super) fn bare(&mut self) {
+        for at in 0..self.slots.len() {
+            let sprout = self.slots[at].sprout;
+            if sprout != NONE
+                && (self.sprouts[sprout as usize].made == Made::Ghost || self.is_whiteout(sprout))
+            {
+                self.slots[at].sprout = NONE;
+            }
+        }
+        for sprout in &mut self.sprouts {
+            sprout.made = Made::Listed;
+            sprout.hides = Hides::Nothing;
+        }
+    }
+
+    /// Nothing is looked up any more.
+    pub(super) fn forget_places(&mut self) {
+        self.table = Vec::new();
+    }
+
     fn enter(&mut self, id: u32) {
         let mask = self.table.len() - 1;
         let mut place = self.slots[id as usize].hash as usize & mask;
@@ -305,7 +340,7 @@ impl Grove {
         let mut own = path;
         loop {
             let part = if let Some((link, at)) = rest.last_mut() {
-                let text = &self.sprouts[*link as usize].inode.target[*at..];
+                let text = &self.inodes[*link as usize].target[*at..];
                 let length = text.iter().position(|byte| *byte == b'/').unwrap_or(text.len());
                 *at += length + 1;
                 if length + 1 >= text.len() {
@@ -338,7 +373,7 @@ impl Grove {
                 directory = self.directory(slot, Inode::directory(), Made::Ghost)?;
                 continue;
             };
-            let inode = &self.sprouts[found as usize].inode;
+            let inode = &self.inodes[found as usize];
             match inode.kind {
                 Kind::Directory => directory = found,
                 Kind::Symlink => {

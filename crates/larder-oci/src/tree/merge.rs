@@ -1,5 +1,7 @@
 //! Layers in their order: each one unpacked, and by [`MergeRule::Overlay`] laid over those below.
 
+use std::borrow::Borrow;
+
 use super::error::{Problem, TreeError};
 use super::finish::finish;
 use super::grove::{Grove, Hides, Limits, Made, NONE, Sprout};
@@ -8,7 +10,7 @@ use super::unpack::{Unpacking, Warnings};
 use super::{Inode, MergeRule, Tree};
 use crate::layer::Entry;
 
-/// Puts layers together, one at a time, so that no more than one layer's entries must be held.
+/// Puts layers together, one at a time; an entry is held no longer than it takes to put it there.
 #[derive(Debug)]
 pub struct Merger {
     rule: MergeRule,
@@ -31,8 +33,24 @@ impl Merger {
         Merger { rule, grove, root, layers: 0, warnings: Warnings::default() }
     }
 
+    /// Says how many entries come next, roughly: then less memory is needed for them.
+    pub fn expect(&mut self, entries: u64) {
+        self.grove.expect(entries);
+    }
+
     /// The next layer, on top of those before. After an error the merger is of no more use.
     pub fn layer(&mut self, entries: &[Entry]) -> Result<(), TreeError> {
+        self.read_layer(|| entries.iter().map(Ok))
+    }
+
+    /// The next layer, its entries read as they are needed: once, by [`MergeRule::Spec`] twice, so that they must be the same each time. After an
+    /// error the merger is of no more use.
+    pub fn read_layer<E, I, T>(&mut self, entries: impl Fn() -> I) -> Result<(), E>
+    where
+        E: From<TreeError>,
+        I: Iterator<Item = Result<T, E>>,
+        T: Borrow<Entry>,
+    {
         let layer = self.layers;
         self.layers += 1;
         let root = match self.rule {
@@ -47,10 +65,14 @@ impl Merger {
             root,
             last: None,
         };
-        unpacking.layer(entries)?;
+        unpacking.layer::<E, I, T>(entries)?;
         let root = unpacking.root;
         match self.rule {
             MergeRule::Spec => self.root = root,
+            MergeRule::Overlay if layer == 0 => {
+                self.grove.bare();
+                self.root = root;
+            }
             MergeRule::Overlay => self.overlay(root).map_err(|(path, problem)| TreeError {
                 layer,
                 entry: printable(&path),
@@ -126,7 +148,7 @@ impl Merger {
 
     /// Gives a merged directory all that the layer's says of itself.
     fn describe(&mut self, upper: u32, directory: u32) {
-        let inode = self.grove.sprouts[upper as usize].inode.clone();
-        self.grove.sprouts[directory as usize].inode = inode;
+        let inode = self.grove.inodes[upper as usize].clone();
+        self.grove.inodes[directory as usize] = inode;
     }
 }

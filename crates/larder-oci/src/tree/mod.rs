@@ -14,6 +14,7 @@
 //! | `finish` | the grown tree made small, sorted and fixed |
 //! | `look_up`, `walk` | reading it |
 //! | `differences` | where the two rules see different trees |
+//! | `few` | lists that most inodes have nothing in |
 //! | `error` | what can be wrong with a layer, and what is only odd |
 //!
 //! Nothing here reads or writes files, and nothing recurses: depth is bounded by memory only through [`MAX_PATH`]. Cost is linear in the bytes
@@ -22,6 +23,7 @@
 
 mod differences;
 mod error;
+mod few;
 mod finish;
 mod grove;
 mod lists;
@@ -33,8 +35,9 @@ pub(crate) mod tests;
 mod unpack;
 mod walk;
 
-pub use differences::{BothRules, Difference, Differences, Seen, differences};
+pub use differences::{Difference, Differences, Seen, differences};
 pub use error::{LookUpError, Oddity, Problem, TreeError, Warning};
+pub use few::Few;
 pub use grove::Limits;
 pub use merge::Merger;
 pub use names::{MAX_NAME, MAX_PATH, MAX_TARGET, MAX_XATTR_NAMES, printable};
@@ -92,11 +95,11 @@ pub struct Inode {
     /// When it was modified.
     pub modified: Time,
     /// Of a symbolic link its text, else empty.
-    pub target: Box<[u8]>,
+    pub target: Few<u8>,
     /// Of a device its number.
     pub device: Device,
     /// Extended attributes, ascending by name.
-    pub xattrs: Box<[(Vec<u8>, Vec<u8>)]>,
+    pub xattrs: Few<(Vec<u8>, Vec<u8>)>,
     /// Of a file: in which layer (0 is the lowest) its bytes are, and where.
     pub content: Option<(usize, Content)>,
 }
@@ -112,9 +115,9 @@ impl Inode {
             links: 0,
             size: 0,
             modified: Time::default(),
-            target: Box::default(),
+            target: Few::default(),
             device: Device::default(),
-            xattrs: Box::default(),
+            xattrs: Few::default(),
             content: None,
         }
     }

@@ -1,8 +1,11 @@
 //! One layer's entries, put into a tree of a [`Grove`] one after another.
 
+use std::borrow::Borrow;
+
 use super::Inode;
 use super::MergeRule;
 use super::error::{Oddity, Problem, TreeError, Warning};
+use super::few::Few;
 use super::grove::{Grove, Hides, Made, Missing, NONE};
 use super::lists::{handed_down, inherit, inherited, settle};
 use super::names::{MAX_PATH, MAX_TARGET, MAX_XATTR_NAMES, Meaning, clean, meaning, printable, split};
@@ -42,16 +45,23 @@ pub(super) struct Unpacking<'all> {
 
 impl Unpacking<'_> {
     /// Puts all entries there. By [`MergeRule::Overlay`] whiteouts become objects of the layer's own tree; by [`MergeRule::Spec`] they remove
-    /// what is there, before anything else is done.
-    pub(super) fn layer(&mut self, entries: &[Entry]) -> Result<(), TreeError> {
+    /// what is there, before anything else is done: the entries are read twice.
+    pub(super) fn layer<E, I, T>(&mut self, entries: impl Fn() -> I) -> Result<(), E>
+    where
+        E: From<TreeError>,
+        I: Iterator<Item = Result<T, E>>,
+        T: Borrow<Entry>,
+    {
         if self.rule == MergeRule::Spec {
-            for entry in entries {
-                self.remove(entry).map_err(|problem| self.error(entry, problem))?;
+            for entry in entries() {
+                let entry = entry?;
+                self.remove(entry.borrow()).map_err(|problem| self.error(entry.borrow(), problem))?;
             }
             self.last = None;
         }
-        for entry in entries {
-            self.put(entry).map_err(|problem| self.error(entry, problem))?;
+        for entry in entries() {
+            let entry = entry?;
+            self.put(entry.borrow()).map_err(|problem| self.error(entry.borrow(), problem))?;
         }
         Ok(())
     }
@@ -216,7 +226,7 @@ impl Unpacking<'_> {
         }
         self.grove.slots[slot as usize].sprout = found;
         if self.rule == MergeRule::Overlay {
-            let inode = &mut self.grove.sprouts[found as usize].inode;
+            let inode = &mut self.grove.inodes[found as usize];
             if (inode.uid, inode.gid) != (entry.uid, entry.gid) {
                 // What changes the owner takes capabilities away.
                 let mut xattrs = std::mem::take(&mut inode.xattrs).into_vec();
@@ -231,9 +241,8 @@ impl Unpacking<'_> {
 
     /// Gives an inode an entry's mode, owner and times; a directory its attributes too.
     fn describe(&mut self, id: u32, entry: &Entry) -> Result<(), Problem> {
-        let sprout = &mut self.grove.sprouts[id as usize];
-        sprout.made = Made::Listed;
-        let inode = &mut sprout.inode;
+        self.grove.sprouts[id as usize].made = Made::Listed;
+        let inode = &mut self.grove.inodes[id as usize];
         if inode.kind != Kind::Symlink {
             inode.mode = entry.mode & 0o7777;
         }
@@ -243,7 +252,7 @@ impl Unpacking<'_> {
         if inode.kind == Kind::Directory {
             // In a layer's own tree it keeps what it had: of the entry before, or from above.
             if self.rule == MergeRule::Spec {
-                inode.xattrs = Box::default();
+                inode.xattrs = Few::default();
             }
             add_xattrs(inode, entry)?;
         }
@@ -266,7 +275,7 @@ impl Unpacking<'_> {
     }
 
     fn settle(&mut self, sprout: u32) -> bool {
-        settle(&mut self.grove.sprouts[sprout as usize].inode)
+        settle(&mut self.grove.inodes[sprout as usize])
     }
 
     /// What a directory of the layer's own tree gives to what is made in it.
@@ -274,12 +283,12 @@ impl Unpacking<'_> {
         if self.rule == MergeRule::Spec {
             return Ok(());
         }
-        let Some(list) = handed_down(&self.grove.sprouts[directory as usize].inode) else { return Ok(()) };
-        let bytes = inherited(&self.grove.sprouts[made as usize].inode, list.len());
+        let Some(list) = handed_down(&self.grove.inodes[directory as usize]) else { return Ok(()) };
+        let bytes = inherited(&self.grove.inodes[made as usize], list.len());
         if bytes > 0 {
             let list = list.to_vec();
             self.grove.charge_inherited(bytes)?;
-            inherit(&mut self.grove.sprouts[made as usize].inode, &list);
+            inherit(&mut self.grove.inodes[made as usize], &list);
         }
         Ok(())
     }
@@ -310,7 +319,7 @@ impl Unpacking<'_> {
                 _ => 0,
             },
             modified: entry.modified,
-            target: if is_link { entry.target.clone().into() } else { Box::default() },
+            target: if is_link { entry.target.clone().into() } else { Few::default() },
             device: if is_device { entry.device } else { Device::default() },
             xattrs: entry.xattrs.clone().into(),
             content: is_file.then(|| (self.layer, entry.content.clone())),

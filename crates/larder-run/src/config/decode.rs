@@ -45,13 +45,28 @@ impl Reader<'_> {
 
     /// The entries of a map; anything else is reported and read as empty. Keys outside `known` are reported.
     pub fn map<'n>(&mut self, node: &'n Node, known: &[&str]) -> &'n [Entry] {
+        self.map_or_elsewhere(node, known, &|_| None)
+    }
+
+    /// The same, where a key may belong elsewhere: `elsewhere` says where, as a hint.
+    pub fn map_or_elsewhere<'n>(
+        &mut self,
+        node: &'n Node,
+        known: &[&str],
+        elsewhere: &dyn Fn(&str) -> Option<&'static str>,
+    ) -> &'n [Entry] {
         match &node.value {
             Value::Map(entries) => {
                 for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-                    let label = nearest(&entry.key, known.iter().copied())
-                        .map(|near| format!("did you mean `{near}`?"))
-                        .unwrap_or_default();
-                    let found = Diagnostic::error(format!("unknown key `{}`", entry.key)).with_label(label);
+                    let found = Diagnostic::error(format!("unknown key `{}`", entry.key));
+                    let found = if let Some(hint) = elsewhere(&entry.key) {
+                        found.with_hint(hint)
+                    } else {
+                        let label = nearest(&entry.key, known.iter().copied())
+                            .map(|near| format!("did you mean `{near}`?"))
+                            .unwrap_or_default();
+                        found.with_label(label)
+                    };
                     self.doubt(entry.key_span, found);
                 }
                 entries

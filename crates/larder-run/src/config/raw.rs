@@ -110,7 +110,11 @@ pub enum TemplateContent {
 /// Decodes the root file.
 pub fn project(source: Source, body: Node, mode: Mode, out: &mut Vec<Diagnostic>) -> Option<RawProject> {
     let mut reader = Reader { source: &source, mode, out };
-    reader.map(&body, PROJECT_KEYS);
+    reader.map_or_elsewhere(&body, PROJECT_KEYS, &|key| {
+        (key == "recipes").then_some(
+            "recipes belong into a `cookbook.yml`, beside this file or in a folder below: `name: NAME`, and then `recipes:`",
+        )
+    });
     let name = name(&mut reader, &body)?.0;
     Some(RawProject { source, name, body })
 }

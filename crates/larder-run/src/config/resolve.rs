@@ -3,6 +3,7 @@
 //! A recipe whose `when` is false is skipped: it is in no result, and a dependency on it is satisfied.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
@@ -79,13 +80,39 @@ impl Project {
         Ok(Resolved { warnings: resolver.out, ..resolved })
     }
 
+    /// The files that say what recipes are, with the cookbook whose recipes they concern; without one: all.
+    /// Templates and helpers are found by their folders.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<(PathBuf, Option<String>)> {
+        let mut files = Vec::new();
+        let mut add = |source: &Source, body: &Node, cookbook: Option<&String>| {
+            let folder = source.file.parent().unwrap_or(Path::new(""));
+            files.push((source.file.clone(), cookbook.cloned()));
+            let mut reader = Reader { source, mode: self.mode, out: &mut Vec::new() };
+            let named = body.get("env_file").map(|node| match node.text() {
+                Some(_) => reader.text(node).into_iter().collect(),
+                None => reader.texts(node),
+            });
+            files.extend(named.into_iter().flatten().map(|file| (folder.join(file), cookbook.cloned())));
+        };
+        add(&self.raw.source, &self.raw.body, None);
+        for book in &self.cookbooks {
+            add(&book.source, &book.body, Some(&book.name));
+        }
+        files
+    }
+
     /// All recipes, for `--check` and `--render`; with [`Execution::Inert`], commands in templates give nothing.
     ///
     /// # Errors
     /// Anything wrong with any recipe.
     pub fn resolve_all(&self, listing: &dyn Listing, execution: Execution) -> Result<Resolved, ConfigError> {
         let mut resolver = Resolver::new(self, listing, execution);
-        resolver.make_live_for(&Selection { regex: true, selectors: vec![":".into()], tags: Vec::new() });
+        resolver.make_live_for(&Selection {
+            regex: true,
+            selectors: vec![":".into()],
+            ..Selection::default()
+        });
         let picked = resolver.listed().into_iter().map(|listed| listed.id).collect();
         let resolved = resolver.close(picked);
         ConfigError::check(&mut resolver.out)?;

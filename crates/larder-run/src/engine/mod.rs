@@ -45,6 +45,7 @@ pub use cache::Order;
 pub use execute::PASSED_THROUGH;
 pub use explain::{Explained, Standing};
 pub use reason::{Change, compare};
+pub use recipe::input_set;
 pub use record::label_of;
 pub use remove::{RemoveError, Removed};
 pub use report::{Finished, Report};

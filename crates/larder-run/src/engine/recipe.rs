@@ -125,6 +125,14 @@ pub(super) fn input_spec(
     spec
 }
 
+/// What a recipe reads, before anything is known of what it makes; `None`: it has no `cache`, and nobody knows.
+#[must_use]
+pub fn input_set(recipe: &Recipe) -> Option<PathSpec> {
+    let cache = recipe.cache.as_ref()?;
+    let spec = OutputSpec::new(&recipe.folder, &cache.outputs).ok()?;
+    Some(input_spec(recipe, cache, &spec, &[]))
+}
+
 /// Processes the recipe at `at` of the plan.
 pub(super) fn process(
     session: &Session<'_>,

@@ -117,15 +117,19 @@ impl<'s> Servers<'s> {
         Ok(())
     }
 
-    /// Ends all that run; those that nobody wanted never begin.
+    /// Ends all that run, one after the other, each before what it depends on; those that nobody wanted never begin. Selected ones have ended.
     pub(super) fn close(&self) {
         self.closing.cancel();
-        for server in self.lock().values() {
-            if let Some(end) = &server.end {
+        self.changed.notify_all();
+        for at in self.places().into_iter().rev().filter(|&at| !self.is_selected(at)) {
+            let mut all = self.lock();
+            if let Some(end) = all.get(&at).and_then(|server| server.end.as_ref()) {
                 end.cancel();
             }
+            while all.get(&at).is_some_and(|server| matches!(server.state, State::Running)) {
+                all = self.changed.wait(all).unwrap_or_else(PoisonError::into_inner);
+            }
         }
-        self.changed.notify_all();
     }
 
     /// A server's thread: waits until it is wanted, and runs it to its end. `None`: its turn never came.

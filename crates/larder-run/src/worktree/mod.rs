@@ -96,7 +96,7 @@ impl Worktree {
         use rustix::fs::{Mode, OFlags};
         let path = std::fs::canonicalize(root)?;
         let fd = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        if let Err(error) = std::fs::create_dir_all(state_dir) {
+        if let Err(error) = crate::state::make_folder(state_dir) {
             tracing::debug!(%error, "no state folder; nothing is remembered");
         }
         let file = state_dir.join(FILE_NAME);

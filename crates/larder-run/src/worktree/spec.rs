@@ -1,10 +1,10 @@
 //! What is asked: a set of paths, by patterns.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use super::error::InputError;
-use super::pattern::Patterns;
+use super::pattern::{Patterns, Via};
 
 /// A set of paths. See the module's header for what patterns mean.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -72,6 +72,16 @@ impl PathSpec {
         Ok((include, exclude))
     }
 
+    /// Whether the patterns name this path (relative to the root), whatever is on disk: of what is gone nothing else can be told.
+    /// Ignore files have no say.
+    ///
+    /// # Errors
+    /// Patterns that cannot be read.
+    pub fn names(&self, path: &Path) -> Result<bool, InputError> {
+        let (include, exclude) = self.compile()?;
+        Ok(ends_in(&include, path, false) && !ends_in(&exclude, path, true))
+    }
+
     /// Under which name the answer is remembered. `question`: what is asked about the set.
     pub(super) fn key(&self, question: u8) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
@@ -91,4 +101,25 @@ impl PathSpec {
         }
         *hasher.finalize().as_bytes()
     }
+}
+
+/// Whether a pattern ends at `path`, or at a folder above it: by name, or (`any`) in any way.
+fn ends_in(patterns: &Patterns, path: &Path, any: bool) -> bool {
+    let (mut places, mut ends) = patterns.start();
+    let names = path.components().filter_map(|part| match part {
+        Component::Normal(name) => Some(name.as_bytes()),
+        _ => None,
+    });
+    let mut names = names.peekable();
+    while let Some(name) = names.next() {
+        let mut next = Vec::new();
+        let end = patterns.step(&places, name, &mut next, None, || true);
+        ends |= match end {
+            Some(Via::Name) => true,
+            Some(Via::Wildcard) => any || names.peek().is_none(),
+            None => false,
+        };
+        places = next;
+    }
+    ends
 }

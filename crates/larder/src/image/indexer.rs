@@ -37,6 +37,7 @@ pub struct Indexer {
     fresh: bool,
     only_built: bool,
     foreign: Option<Foreign>,
+    only_platform: bool,
 }
 
 /// What a layer's table was found to be.
@@ -76,7 +77,15 @@ impl Indexer {
     #[must_use]
     pub fn new(cache: Option<Cache>, options: IndexOptions) -> Self {
         let parallel = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-        Self { cache, options, parallel, fresh: false, only_built: false, foreign: None }
+        Self {
+            cache,
+            options,
+            parallel,
+            fresh: false,
+            only_built: false,
+            foreign: None,
+            only_platform: false,
+        }
     }
 
     /// Uses tables that others made, too, where none was made here.
@@ -89,6 +98,12 @@ impl Indexer {
     #[must_use]
     pub fn only_built(self) -> Self {
         Self { only_built: true, foreign: None, ..self }
+    }
+
+    /// Refuses an image of one platform that is another than the one that is asked for.
+    #[must_use]
+    pub fn only_platform(self, only_platform: bool) -> Self {
+        Self { only_platform, ..self }
     }
 
     /// Makes every table anew, also what is known.
@@ -109,7 +124,7 @@ impl Indexer {
         progress: Tell<'_>,
     ) -> Result<ImageToc, ImageError> {
         let found = source.manifest(platform)?;
-        let (config, layers) = self.layers(source, &found, progress)?;
+        let (config, layers) = self.layers(source, &found, platform, progress)?;
         let offers = Offers::new(source, &found);
         let tables = self.each(&layers, &|layer| self.layer(source, &offers, layer, progress))?;
         let of = |descriptor: &Descriptor| tables[&descriptor.digest].clone();
@@ -129,7 +144,7 @@ impl Indexer {
         progress: Tell<'_>,
     ) -> Result<Vec<Checked>, ImageError> {
         let found = source.manifest(platform)?;
-        let (_, layers) = self.layers(source, &found, progress)?;
+        let (_, layers) = self.layers(source, &found, platform, progress)?;
         let offers = Offers::new(source, &found);
         let mut checked = self.each(&layers, &|layer| self.check(source, &offers, layer, progress))?;
         Ok(found.manifest.layers.iter().filter_map(|layer| checked.remove(&layer.digest)).collect())
@@ -140,9 +155,13 @@ impl Indexer {
         &self,
         source: &dyn ImageSource,
         found: &'a Found,
+        platform: &Platform,
         progress: Tell<'_>,
     ) -> Result<(Bytes, Vec<Layer<'a>>), ImageError> {
         let config = source.content(&found.manifest.config)?;
+        if self.only_platform {
+            found.check_platform(&config, platform)?;
+        }
         let diff_ids = toc::diff_ids(&config)?;
         if diff_ids.len() != found.manifest.layers.len() {
             let why = "its manifest and its configuration name different numbers of layers";

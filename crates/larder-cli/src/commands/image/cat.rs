@@ -1,9 +1,11 @@
 //! `larder image cat`.
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 
 use larder::oci::image::ReadError;
 use larder::oci::layer::Kind;
+use larder::oci::tree::printable;
 
 use super::open::{self, fail};
 use crate::cli::CatArgs;
@@ -41,7 +43,7 @@ pub(super) fn cat(context: &Context, args: &CatArgs) -> Result<Exit, Exit> {
         let kind = tree.inode_of(*node).kind;
         if kind != Kind::File {
             let what = if kind == Kind::Directory { "a folder" } else { "no file" };
-            printer.refuse(format_args!("`{}` is {what}", units::printable(path)), None);
+            printer.refuse(format_args!("`{}` is {what}", printable(path.as_bytes())), None);
             return Err(Exit::Usage);
         }
     }

@@ -1,6 +1,7 @@
 //! `larder image diff`: what differs between two images, by name.
 
 use std::cmp::Ordering;
+use std::os::unix::ffi::OsStrExt;
 
 use larder::oci::image::{Image, ReadError};
 use larder::oci::layer::Kind;
@@ -62,7 +63,8 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
         }
         differs = true;
         if args.json {
-            printer.json(&json!({"path": String::from_utf8_lossy(path), "change": change, "fields": fields}));
+            let rest = json!({"change": change, "fields": fields});
+            printer.json(&show::with_path(path, rest));
         } else {
             let mark = match change {
                 "removed" => '-',

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use larder::oci::layer::Kind;
 use larder::oci::toc::TocError;
-use larder::oci::tree::printable;
+use larder::oci::tree::{Inode, printable};
 use serde_json::json;
 
 use super::open::{self, Opened};
@@ -13,6 +13,37 @@ use crate::cli::DuArgs;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::units;
+
+/// Bytes of files.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    /// Those that are stored.
+    stored: u64,
+    /// With the holes of sparse files.
+    apparent: u64,
+}
+
+impl Size {
+    fn of(inode: &Inode) -> Self {
+        match &inode.content {
+            Some((_, content)) if inode.kind == Kind::File => {
+                Self { stored: content.stored, apparent: inode.size }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    fn shown(self, args: &DuArgs) -> u64 {
+        if args.apparent_size { self.apparent } else { self.stored }
+    }
+}
+
+impl std::ops::AddAssign for Size {
+    fn add_assign(&mut self, other: Self) {
+        self.stored += other.stored;
+        self.apparent += other.apparent;
+    }
+}
 
 /// Runs the subcommand.
 pub(super) fn du(context: &Context, args: &DuArgs) -> Result<Exit, Exit> {
@@ -26,7 +57,7 @@ pub(super) fn du(context: &Context, args: &DuArgs) -> Result<Exit, Exit> {
     let tree = opened.image.tree();
     let from = opened.node(printer, &args.path, true)?;
     // Folders on the way, with what was counted in them.
-    let mut sums: HashMap<Vec<u8>, (u64, u64)> = HashMap::new();
+    let mut sums: HashMap<Vec<u8>, (Size, u64)> = HashMap::new();
     let mut order: Vec<Vec<u8>> = Vec::new();
     let mut counted = HashSet::new();
     let base = depth(&show::absolute(&tree.path(from)));
@@ -34,12 +65,12 @@ pub(super) fn du(context: &Context, args: &DuArgs) -> Result<Exit, Exit> {
     while let Some(node) = walk.advance() {
         let (path, inode) = (show::absolute(walk.path()), tree.inode_of(node));
         let path = path.as_slice();
-        if inode.is_directory() && depth(path) - base <= args.depth {
+        if node == from || inode.is_directory() && depth(path) - base <= args.depth {
             order.push(path.to_vec());
         }
         // A hard link is counted once.
-        let size =
-            if inode.kind == Kind::File && counted.insert(tree.node(node).inode()) { inode.size } else { 0 };
+        let is_new = inode.kind == Kind::File && counted.insert(tree.node(node).inode());
+        let size = if is_new { Size::of(inode) } else { Size::default() };
         for end in ends(path).filter(|end| (base..=base + args.depth).contains(&depth(&path[..*end]))) {
             let sum = sums.entry(path[..end].to_vec()).or_default();
             sum.0 += size;
@@ -47,13 +78,20 @@ pub(super) fn du(context: &Context, args: &DuArgs) -> Result<Exit, Exit> {
         }
     }
     order.retain(|path| sums.contains_key(path));
-    order.sort_by_key(|path| (std::cmp::Reverse(sums[path].0), path.clone()));
+    order.sort_by_key(|path| (std::cmp::Reverse(sums[path].0.shown(args)), path.clone()));
     for path in order {
         let (size, entries) = sums[&path];
         if args.json {
-            printer.json(&json!({"path": String::from_utf8_lossy(&path), "bytes": size, "entries": entries}));
+            printer.json(&show::with_path(
+                &path,
+                json!({"bytes": size.stored, "apparent": size.apparent, "entries": entries}),
+            ));
         } else {
-            printer.data(format_args!("{:>10} {entries:>8}  {}", units::bytes(size), printable(&path)));
+            printer.data(format_args!(
+                "{:>10} {entries:>8}  {}",
+                units::bytes(size.shown(args)),
+                printable(&path)
+            ));
         }
     }
     Ok(Exit::Success)
@@ -74,7 +112,7 @@ fn ends(path: &[u8]) -> impl Iterator<Item = usize> + '_ {
 fn by_layers(context: &Context, args: &DuArgs, opened: &Opened) -> Result<(), TocError> {
     let printer = &context.printer;
     let tree = opened.image.tree();
-    let mut seen = vec![0u64; opened.image.layers().len()];
+    let mut seen = vec![Size::default(); opened.image.layers().len()];
     let mut counted = HashSet::new();
     let mut walk = tree.walk(tree.root());
     while let Some(node) = walk.advance() {
@@ -82,26 +120,29 @@ fn by_layers(context: &Context, args: &DuArgs, opened: &Opened) -> Result<(), To
         if let Some((layer, _)) = &inode.content
             && counted.insert(tree.node(node).inode())
         {
-            seen[*layer] += inode.size;
+            seen[*layer] += Size::of(inode);
         }
     }
     for (at, layer) in opened.image.toc().layers().iter().enumerate() {
         let info = layer.info();
-        let mut all = 0;
+        let mut all = Size::default();
         for entry in layer.entries() {
             let entry = entry?;
-            all += if entry.kind == Kind::File { entry.size } else { 0 };
+            if entry.kind == Kind::File {
+                all += Size { stored: entry.content.stored, apparent: entry.size };
+            }
         }
-        let hidden = all.saturating_sub(seen[at]);
+        let hidden = all.shown(args).saturating_sub(seen[at].shown(args));
         if args.json {
             printer.json(&json!({
-                "layer": at, "digest": info.blob.to_string(), "compressed": info.blob_size, "tar": info.size,
-                "entries": info.entries, "files": all, "seen": seen[at], "hidden": hidden,
+                "layer": at + 1, "digest": info.blob.to_string(), "compressed": info.blob_size, "tar": info.size,
+                "entries": info.entries, "files": all.stored, "apparent": all.apparent, "seen": seen[at].stored,
+                "hidden": all.stored.saturating_sub(seen[at].stored),
             }));
         } else {
             let digest = &info.blob.hex()[..12];
             let (packed, all, hidden) =
-                (units::bytes(info.blob_size), units::bytes(all), units::bytes(hidden));
+                (units::bytes(info.blob_size), units::bytes(all.shown(args)), units::bytes(hidden));
             printer.data(format_args!(
                 "{:>3}  {digest}  {packed:>10} compressed  {all:>10} of files, {hidden} hidden or replaced",
                 at + 1

@@ -13,6 +13,9 @@ use crate::commands::Context;
 use crate::exit::Exit;
 use crate::{units, whole_file};
 
+/// Layers of no more entries together are put together, to see that they can be: some 10 MB, which is little beside indexing.
+const MOST_CHECKED: u64 = 50_000;
+
 /// Runs the subcommand.
 pub(super) fn index(context: &Context, args: &IndexArgs) -> Result<Exit, Exit> {
     let printer = &context.printer;
@@ -28,6 +31,12 @@ pub(super) fn index(context: &Context, args: &IndexArgs) -> Result<Exit, Exit> {
     let indexer = open::indexer(context, &args.named)?.fresh(args.force);
     let (toc, told) = open::toc(context, &source, &indexer)?;
     let failed = |error: TocError| fail(printer, &error, error.hint());
+    let entries: u64 = toc.layers().iter().map(|layer| layer.info().entries).sum();
+    let checked = args.check || entries <= MOST_CHECKED;
+    if checked {
+        larder::oci::image::tree(&toc, open::limits(&args.named), open::rule(&args.named))
+            .map_err(|error| fail(printer, &error, error.hint()))?;
+    }
     if let Some(path) = &args.output {
         let written = whole_file::write(path, TocError::Io, |file| {
             let mut to = BufWriter::new(file);
@@ -49,7 +58,7 @@ pub(super) fn index(context: &Context, args: &IndexArgs) -> Result<Exit, Exit> {
         printer.json(&json!({
             "version": 1, "image": args.image.to_string(), "manifest": manifest, "identity": identity,
             "layers": layers.collect::<Vec<_>>(), "known": known, "made": made, "foreign": foreign, "moved": source.source.moved(),
-            "table_bytes": table, "output": args.output,
+            "table_bytes": table, "output": args.output, "checked": checked,
         }));
         return Ok(Exit::Success);
     }
@@ -62,6 +71,8 @@ pub(super) fn index(context: &Context, args: &IndexArgs) -> Result<Exit, Exit> {
         _ => format!("{known} known, {foreign} by others' tables, {made} indexed"),
     };
     let (packed, size) = (units::bytes(packed), units::bytes(size));
-    printer.data(format_args!("{layers} ({how}): {packed}, {size} unpacked; table {}", units::bytes(table)));
+    let table = units::bytes(table);
+    let unchecked = if checked { "" } else { "; tree not checked (`--check`)" };
+    printer.data(format_args!("{layers} ({how}): {packed}, {size} unpacked; table {table}{unchecked}"));
     Ok(Exit::Success)
 }

@@ -1,7 +1,8 @@
 //! `larder image inspect`: manifest, configuration, layers, tables; where the two ways to put layers together differ.
 
+use larder::oci::image::differences;
 use larder::oci::toc::TocError;
-use larder::oci::tree::{BothRules, Differences, Tree, TreeError, Warning, printable};
+use larder::oci::tree::{Differences, Tree, TreeError, Warning, printable};
 use serde_json::{Value, json};
 
 use super::open::{self, fail};
@@ -22,13 +23,7 @@ pub(super) fn inspect(context: &Context, args: &InspectArgs) -> Result<Exit, Exi
     let failed = |error: TocError| fail(printer, &error, error.hint());
     let digest = larder::oci::OciDigest::sha256(toc.manifest_bytes());
     let config: Value = serde_json::from_slice(toc.config()).unwrap_or_default();
-    let mut both = BothRules::default();
-    toc.each_layer::<TocError>(open::limits(&args.named), &mut |entries| {
-        both.layer(entries);
-        Ok(())
-    })
-    .map_err(failed)?;
-    let found = both.finish();
+    let found = differences(&toc, open::limits(&args.named)).map_err(failed)?;
     let differing: Vec<String> =
         found.iter().take(MOST_DIFFERENCES).map(|one| printable(&show::absolute(&one.path))).collect();
     if args.json {

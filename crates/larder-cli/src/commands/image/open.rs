@@ -1,6 +1,7 @@
 //! What the subcommands share: the source of an image, its table (known, others' or made now), its tree.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use larder::Cache;
@@ -9,7 +10,7 @@ use larder::oci::image::{Image, ImageReference, ImageSource, Mirror, NoSpans, Sp
 use larder::oci::layer::Limits;
 use larder::oci::manifest::Platform;
 use larder::oci::toc::{ImageToc, IndexOptions};
-use larder::oci::tree::{MergeRule, NodeId};
+use larder::oci::tree::{MergeRule, NodeId, printable};
 use larder::remote::tiers::Runtime;
 use larder::store::Store;
 
@@ -19,7 +20,6 @@ use crate::cli::{Merge, Named};
 use crate::commands::{Context, cache};
 use crate::exit::Exit;
 use crate::printer::Printer;
-use crate::units;
 
 /// Mirrors, beside those that are named with `--mirror`.
 const MIRRORS: &str = "LARDER_REGISTRY_MIRRORS";
@@ -41,11 +41,12 @@ pub(super) struct Opened {
 
 impl Opened {
     /// The node at a path, symbolic links on the way followed; the last one too if `follow`.
-    pub(super) fn node(&self, printer: &Printer, path: &str, follow: bool) -> Result<NodeId, Exit> {
+    pub(super) fn node(&self, printer: &Printer, path: &OsStr, follow: bool) -> Result<NodeId, Exit> {
         match self.image.tree().look_up(path.as_bytes(), follow) {
             Ok(Some(node)) => Ok(node),
             Ok(None) => {
-                printer.refuse(format_args!("there is no `{}` in the image", units::printable(path)), None);
+                printer
+                    .refuse(format_args!("there is no `{}` in the image", printable(path.as_bytes())), None);
                 Err(Exit::Usage)
             }
             Err(error) => {
@@ -85,6 +86,14 @@ pub(super) fn limits(named: &Named) -> Limits {
     Limits { entries: named.max_entries, logical: named.max_size, ..Limits::default() }
 }
 
+/// How layers are put together.
+pub(super) fn rule(named: &Named) -> MergeRule {
+    match named.merge {
+        Merge::Overlay => MergeRule::Overlay,
+        Merge::Spec => MergeRule::Spec,
+    }
+}
+
 /// What makes tables.
 pub(super) fn indexer(context: &Context, named: &Named) -> Result<Indexer, Exit> {
     indexer_and_store(context, named).map(|(indexer, _)| indexer)
@@ -101,7 +110,9 @@ pub(super) fn indexer_and_store(context: &Context, named: &Named) -> Result<(Ind
     let Signing { trust, namespace, .. } = signing::signing(context, store.as_ref())?;
     let (ask, unsigned) = (!named.no_remote_toc, named.trust_unsigned_toc);
     let foreign = Foreign { trust, namespace, ask, unsigned };
-    Ok((Indexer::new(store.clone().map(Cache::from), options).foreign(foreign), store))
+    let indexer = Indexer::new(store.clone().map(Cache::from), options).foreign(foreign);
+    // Who names a platform wants that one; who names none wants to look at what there is.
+    Ok((indexer.only_platform(named.platform.is_some()), store))
 }
 
 /// The table of an image: what is known, and what is not known made now.
@@ -122,11 +133,7 @@ pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named)
         Some(store) if !told.is_unbelieved() => Arc::new(StoreSpans::new(store)),
         _ => Arc::new(NoSpans),
     };
-    let rule = match named.merge {
-        Merge::Overlay => MergeRule::Overlay,
-        Merge::Spec => MergeRule::Spec,
-    };
-    let image = Image::open_within(toc, limits(named), rule, &source.source, &cache)
+    let image = Image::open_within(toc, limits(named), rule(named), &source.source, &cache)
         .map_err(|error| fail(&context.printer, &error, error.hint()))?;
     Ok(Opened { image, source: source.source, _runtime: source._runtime })
 }

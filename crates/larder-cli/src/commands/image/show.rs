@@ -74,7 +74,7 @@ pub(super) fn long(inode: &Inode, name: &str) -> String {
     )
 }
 
-/// Bytes as text: as they are when they are UTF-8; else what of them is, and all of them as hexadecimal digits beside, under `KEY_hex`.
+/// Bytes as text: as they are when they are UTF-8, else what of them is, and beside it all of them in hexadecimal digits.
 fn put_bytes(into: &mut Map<String, Value>, key: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes) {
         Ok(text) => drop(into.insert(key.to_owned(), json!(text))),
@@ -84,6 +84,16 @@ fn put_bytes(into: &mut Map<String, Value>, key: &str, bytes: &[u8]) {
             into.insert(format!("{key}_hex"), json!(hex));
         }
     }
+}
+
+/// Facts of a path as JSON, the path among them.
+pub(super) fn with_path(path: &[u8], facts: Value) -> Value {
+    let mut value = Map::new();
+    put_bytes(&mut value, "path", path);
+    if let Value::Object(facts) = facts {
+        value.extend(facts);
+    }
+    Value::Object(value)
 }
 
 /// An entry as JSON.
@@ -108,7 +118,7 @@ pub(super) fn to_json(inode: &Inode, path: &[u8]) -> Value {
         value.insert("device".to_owned(), json!([inode.device.major, inode.device.minor]));
     }
     if let Some((layer, _)) = &inode.content {
-        value.insert("layer".to_owned(), json!(layer));
+        value.insert("layer".to_owned(), json!(layer + 1));
     }
     if !inode.xattrs.is_empty() {
         let mut xattrs = Map::new();

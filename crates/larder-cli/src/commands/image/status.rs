@@ -17,6 +17,9 @@ pub(super) fn status(context: &Context, args: &InspectArgs) -> Result<Exit, Exit
     let failed = |error: larder::oci::image::SourceError| fail(printer, &error, &error.hint());
     let found = source.source.manifest(&source.platform).map_err(failed)?;
     let config = source.source.content(&found.manifest.config).map_err(failed)?;
+    if args.named.platform.is_some() {
+        found.check_platform(&config, &source.platform).map_err(failed)?;
+    }
     let diff_ids = diff_ids(&config).map_err(|error| fail(printer, &error, error.hint()))?;
     for (at, (layer, diff_id)) in found.manifest.layers.iter().zip(diff_ids).enumerate() {
         let (table, foreign) = indexer.known_table(layer, diff_id).unzip();
@@ -28,7 +31,7 @@ pub(super) fn status(context: &Context, args: &InspectArgs) -> Result<Exit, Exit
             .map_or(0, |(table, store)| larder::image::present(store, table.info()));
         if args.json {
             printer.json(&json!({
-                "layer": at, "digest": layer.digest.to_string(), "diff_id": diff_id.to_string(), "compressed": layer.size,
+                "layer": at + 1, "digest": layer.digest.to_string(), "diff_id": diff_id.to_string(), "compressed": layer.size,
                 "indexed": table.is_some(), "foreign": foreign.is_some(),
                 "key": foreign.and_then(|one| one.signed_by), "size": size, "present": here,
             }));

@@ -39,7 +39,7 @@ fn show(context: &Context, args: &InspectArgs, at: usize, one: &Checked) {
     if args.json {
         let foreign = one.provenance.as_ref();
         context.printer.json(&json!({
-            "layer": at, "digest": one.layer.digest.to_string(), "table": verdict, "foreign": foreign.is_some(),
+            "layer": at + 1, "digest": one.layer.digest.to_string(), "table": verdict, "foreign": foreign.is_some(),
             "key": foreign.and_then(|one| one.signed_by.as_ref()),
         }));
         return;

@@ -17,8 +17,14 @@ pub(super) fn list(
     as_json: bool,
 ) -> Result<Exit, ConfigError> {
     let mut all = open.project.list(&open.listing())?;
-    if !selection.selectors.is_empty() || !selection.tags.is_empty() {
-        let wanted = select::pick(selection, &all, &[], open.project.mode)?;
+    let everything = Selection { selectors: vec![".*:.*".to_owned()], regex: true, ..selection.clone() };
+    if !selection.selectors.is_empty() || !selection.tags.is_empty() || selection.only.is_some() {
+        let wanted = select::pick(
+            if selection.selectors.is_empty() { &everything } else { selection },
+            &all,
+            &[],
+            open.project.mode,
+        )?;
         all.retain(|listed| wanted.contains(&listed.id));
     }
     if as_json {

@@ -5,8 +5,11 @@
 //! list.rs    --list                                  json.rs   the run as events
 //! plan.rs    --show-plan, --render, --check          log.rs    recipes' output: prefixed, whole, its end
 //! undo.rs    --undo                                  summary.rs  the last line
+//! affected.rs  --affected                            graph.rs  --tree, --graph
 //! ```
 
+mod affected;
+mod graph;
 mod json;
 mod list;
 mod log;
@@ -31,7 +34,7 @@ use larder::store::store::{LOCAL_TIER, Upstream};
 use larder::tiers::Opened;
 
 use super::{Context, project};
-use crate::cli::{CacheStrategy, OutputMode, RunArgs, Selecting};
+use crate::cli::{CacheStrategy, GraphFormat, OutputMode, RunArgs, Selecting};
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::signals::Watch;
@@ -44,7 +47,12 @@ const WORTH_A_THREAD: usize = 1_000;
 
 /// What was asked for.
 pub(super) fn selection(selecting: &Selecting) -> Selection {
-    Selection { selectors: selecting.selectors.clone(), regex: selecting.regex, tags: selecting.tags.clone() }
+    Selection {
+        selectors: selecting.selectors.clone(),
+        regex: selecting.regex,
+        tags: selecting.tags.clone(),
+        only: None,
+    }
 }
 
 /// Runs the command.
@@ -65,25 +73,47 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Exit> {
         project::close(&open);
         return Err(Exit::Usage);
     }
-    let done = instead(context, args, &open).unwrap_or_else(|| execute(context, args, &around, &open, begun));
+    let done = selected(context, args, &open).and_then(|selection| {
+        instead(context, args, &open, &selection)
+            .unwrap_or_else(|| execute(context, args, &around, &open, &selection, begun))
+    });
     project::close(&open);
     // The program ends now: taking a large project apart would be for nothing.
     std::mem::forget(open);
     done
 }
 
+/// What was asked for, with what `--affected` leaves of it.
+fn selected(context: &Context, args: &RunArgs, open: &OpenProject) -> Result<Selection, Exit> {
+    let mut selection = selection(&args.selecting);
+    if let Some(base) = &args.affected {
+        selection.only = Some(affected::only(&context.printer, open, base)?);
+    }
+    Ok(selection)
+}
+
 /// What is done instead of running, if anything is.
-fn instead(context: &Context, args: &RunArgs, open: &OpenProject) -> Option<Result<Exit, Exit>> {
-    let selection = selection(&args.selecting);
+fn instead(
+    context: &Context,
+    args: &RunArgs,
+    open: &OpenProject,
+    selection: &Selection,
+) -> Option<Result<Exit, Exit>> {
     let (printer, json) = (&context.printer, args.json);
     let done = if args.list {
-        list::list(printer, open, &selection, json)
+        list::list(printer, open, selection, json)
     } else if args.check {
-        plan::check(printer, open, &selection, json)
+        plan::check(printer, open, selection, json)
     } else if args.render {
-        plan::render(printer, open, &selection, json)
+        plan::render(printer, open, selection, json)
+    } else if let Some(format) = args.graph {
+        graph::graph(printer, open, selection, format)
+    } else if args.tree && !json {
+        graph::tree(printer, open, selection)
+    } else if args.tree {
+        graph::graph(printer, open, selection, GraphFormat::Json)
     } else if args.show_plan {
-        plan::show(printer, open, &selection, json)
+        plan::show(printer, open, selection, json)
     } else {
         return None;
     };
@@ -147,10 +177,11 @@ fn execute(
     args: &RunArgs,
     around: &Surroundings,
     open: &OpenProject,
+    selection: &Selection,
     begun: Instant,
 ) -> Result<Exit, Exit> {
     let printer = &context.printer;
-    let plan = Plan::build(&open.project, &selection(&args.selecting), &open.listing())
+    let plan = Plan::build(&open.project, selection, &open.listing())
         .map_err(|error| project::refuse(printer, &error))?;
     project::warn(printer, &plan.warnings);
     let store = store(context, args, around, open, &plan)?;

@@ -20,6 +20,18 @@ fn unknown_key_names_the_nearest() {
 }
 
 #[test]
+fn recipes_of_the_root_file_belong_elsewhere() {
+    let fixture = Fixture::new(&[("larder.yml", "name: demo\nrecipes:\n  build: {run: make}\n")]);
+    insta::assert_snapshot!(fixture.error(&[]), @r##"
+    error: unknown key `recipes`
+      ┌ larder.yml:2:1
+    2 │ recipes:
+      │ ^^^^^^^
+    hint: recipes belong into a `cookbook.yml`, beside this file or in a folder below: `name: NAME`, and then `recipes:`
+    "##);
+}
+
+#[test]
 fn undefined_variable_in_a_block_has_its_line() {
     let fixture = Fixture::strict(
         "name: app\nvariables: {target: release}\nrecipes:\n  build:\n    run: |\n      echo start\n      make {{var.traget}}\n",

@@ -105,7 +105,7 @@ fn selectors() {
     assert_eq!(selected(&Selection::of(&[":build"])), ["a:build", "b:build"]);
     assert_eq!(selected(&Selection::of(&["build", "b:serve"])), ["a:build", "b:build", "b:serve"]);
     assert_eq!(selected(&Selection::default()), ["a:build"]);
-    let regex = Selection { selectors: vec!["^a$:^t".into()], regex: true, tags: vec![] };
+    let regex = Selection { selectors: vec!["^a$:^t".into()], regex: true, ..Selection::default() };
     assert_eq!(selected(&regex), ["a:test"]);
     let tags = Selection { tags: vec!["front".into(), "Backend".into()], ..Selection::default() };
     assert_eq!(selected(&tags), ["a:build", "a:test", "b:build"]);
