@@ -444,7 +444,7 @@ impl SpanCache for Kept {
         self.0.lock().unwrap().insert(at, bytes.to_vec());
     }
 
-    fn forget(&self, _: &larder_oci::toc::LayerInfo, bytes: std::ops::Range<u64>) {
+    fn forget(&self, _: &LayerToc, bytes: std::ops::Range<u64>) {
         self.0.lock().unwrap().remove(&bytes.start);
     }
 }

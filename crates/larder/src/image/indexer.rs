@@ -315,6 +315,17 @@ impl Indexer {
         Some((kept.table, Some(kept.provenance)))
     }
 
+    /// The key of the result that a layer's table is, if it is in the store.
+    #[must_use]
+    pub fn kept_key(&self, layer: &Descriptor, diff_id: OciDigest) -> Option<Vec<u8>> {
+        let (cache, options) = (self.cache.as_ref()?, self.options_of(layer, diff_id));
+        if self.known(&options).is_some() {
+            return Some(cache.digest_of(&self.action(cache, &options)?).key().to_vec());
+        }
+        self.kept(&Layer { at: 0, descriptor: layer, options: options.clone() })?;
+        remote_toc::key(cache, &options)
+    }
+
     fn action(&self, cache: &Cache, options: &IndexOptions) -> Option<larder_reapi::Action> {
         let words = ["larder image layer table".to_owned()];
         Some(cache.action(words.into_iter().chain(layer_words(options)?), std::iter::empty::<(&str, _)>()))
