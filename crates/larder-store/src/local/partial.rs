@@ -373,6 +373,7 @@ impl PartialBlob {
         let mut record = [0; RECORD];
         record[..8].copy_from_slice(&at.to_le_bytes());
         record[8..].copy_from_slice(&end.to_le_bytes());
+        // Opened each time, some microseconds beside a span's bytes: one that another process replaced is never written to.
         let append = || {
             let mut map = File::options().append(true).create(true).mode(0o600).open(&self.map_path)?;
             map.write_all(&record)
