@@ -42,7 +42,7 @@ pub(crate) enum ImageCacheCommand {
     /// Remove what is kept of layers
     Gc(ImageCacheGcArgs),
     /// Keep an image's tables, and what is and will be fetched of it, until it is unpinned
-    Pin(ImagePinArgs),
+    Pin(Box<ImagePinArgs>),
     /// Let go an image that was pinned
     Unpin(ImageUnpinArgs),
 }
