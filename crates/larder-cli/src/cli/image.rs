@@ -173,6 +173,9 @@ pub(crate) struct IndexArgs {
     /// Index every layer, also those whose tables are known
     #[arg(long)]
     pub(crate) force: bool,
+    /// Keep digests of files, too: `ls --json` and `find --json` show them. Layers are read for that that were indexed without
+    #[arg(long)]
+    pub(crate) file_digests: bool,
     #[command(flatten)]
     pub(crate) named: Named,
     /// Print JSON

@@ -137,7 +137,10 @@ fn a_layer_of_which_all_was_read_is_a_blob_like_others() {
     assert!(read(machine, &name, &LARGE) == right);
     assert!(data(machine).is_empty());
     let whole = kept(machine).remove(0);
-    assert_eq!((&whole["whole"], &whole["layer"], &whole["size"]), (&true.into(), &parts["layer"], &parts["size"]));
+    assert_eq!(
+        (&whole["whole"], &whole["layer"], &whole["size"]),
+        (&true.into(), &parts["layer"], &parts["size"])
+    );
     assert_eq!(whole["present"], whole["size"]);
     let held = cache_json(machine, "stats --json");
     assert_eq!((&held["store"]["partial_blobs"], &held["store"]["sizes"]["partial"]), (&0.into(), &0.into()));
@@ -208,7 +211,8 @@ fn parts_are_verified_and_collected_with_the_rest_of_the_cache() {
     let plan = cache_json(machine, &format!("gc --to-size {goal}B --grace 0s --dry-run --json"));
     assert_eq!(plan["partial_blobs"].as_array().unwrap().len(), 1, "{plan}");
     assert_eq!(plan["results"], serde_json::json!([]), "{plan}");
-    let said = machine.larder(LARDER, ["cache", "gc", "--to-size", &format!("{goal}B"), "--grace", "0s"]).good();
+    let said =
+        machine.larder(LARDER, ["cache", "gc", "--to-size", &format!("{goal}B"), "--grace", "0s"]).good();
     assert!(said.stdout.contains("parts of 1 layer, 0 results"), "{}", said.stdout);
     assert!(data(machine).is_empty() && kept(machine).is_empty());
     assert!(good(machine, &format!("status {name}")).stdout.contains("indexed"));
@@ -232,8 +236,12 @@ fn what_is_pinned_stays() {
     good(machine, &format!("cache pin {one}"));
     assert_eq!(good(machine, "cache pin").stdout.lines().count(), 3);
     let listed: serde_json::Value =
-        serde_json::from_str(good(machine, "cache pin --list --json").stdout.lines().next().unwrap()).unwrap();
-    assert!(listed["manifest"].as_str().unwrap().starts_with("sha256:") && listed["layers"].is_u64(), "{listed}");
+        serde_json::from_str(good(machine, "cache pin --list --json").stdout.lines().next().unwrap())
+            .unwrap();
+    assert!(
+        listed["manifest"].as_str().unwrap().starts_with("sha256:") && listed["layers"].is_u64(),
+        "{listed}"
+    );
     let all = || {
         let both = [&one, &two].map(|name| read(machine, name, &FILES));
         (both, read(machine, &large, &LARGE[..1]))

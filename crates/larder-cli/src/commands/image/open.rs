@@ -8,7 +8,7 @@ use larder::image::{Foreign, ImageError, Indexer, Settled, StoreSpans};
 use larder::oci::OciDigest;
 use larder::oci::image::{Image, ImageReference, ImageSource, Mirror, NoSpans, ReadError, SpanCache};
 use larder::oci::manifest::Platform;
-use larder::oci::toc::{ImageToc, IndexOptions};
+use larder::oci::toc::{FileDigests, ImageToc, IndexOptions};
 use larder::oci::tree::{MergeRule, NodeId};
 use larder::remote::tiers::Runtime;
 use larder::store::Store;
@@ -38,10 +38,18 @@ pub(super) struct Opened {
     pub(super) source: Arc<dyn ImageSource>,
     /// What is read is kept there.
     spans: Option<Arc<StoreSpans>>,
+    indexer: Indexer,
     _runtime: Runtime,
 }
 
 impl Opened {
+    /// Digests of files, layer by layer, where they were asked for when it was indexed.
+    pub(super) fn file_digests(&self) -> Vec<Option<FileDigests>> {
+        let toc = self.image.toc();
+        let layers = toc.layers().iter().zip(&toc.manifest().layers);
+        layers.map(|(table, layer)| self.indexer.known_file_digests(layer, table.info().diff_id)).collect()
+    }
+
     /// After content was read: layers of which all is here by now are checked whole, and kept as such.
     pub(super) fn settle(&self, context: &Context) -> Result<(), Exit> {
         let Some(spans) = &self.spans else { return Ok(()) };
@@ -156,5 +164,5 @@ pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named)
     };
     let image =
         Image::open(toc, rule, &source.source, &cache).map_err(|error| fail(&context.printer, &error, ""))?;
-    Ok(Opened { image, source: source.source, spans, _runtime: source._runtime })
+    Ok(Opened { image, source: source.source, spans, indexer, _runtime: source._runtime })
 }
