@@ -46,7 +46,7 @@ impl FileDigests {
             return Err(TocError::Version(version));
         }
         let is_of_it = tar.as_sha256().is_some_and(|hash| rest[16..HEAD] == hash.0);
-        if blake3::hash(rest).as_bytes() != sum || (rest.len() - HEAD) % RECORD != 0 || !is_of_it {
+        if blake3::hash(rest).as_bytes() != sum || !(rest.len() - HEAD).is_multiple_of(RECORD) || !is_of_it {
             return Err(TocError::Damaged("digests of files are wrong, or of another layer"));
         }
         Ok(Self { bytes })
