@@ -77,7 +77,9 @@ fn images_of_buildah_are_the_trees_that_it_mounts() {
         buildah.layer(&from, script, &format!("made:{}", at + 1));
     }
     let container = buildah.run(&["from", "--pull-never", "made:3"]);
-    let expected = strangers::list(Path::new(&buildah.run(&["mount", &container]))).unwrap();
+    let mut expected = strangers::list(Path::new(&buildah.run(&["mount", &container]))).unwrap();
+    // No layer lists the root: podman's storage makes it 0555, docker's 0755 as the rules have it.
+    expected.names.remove(".").unwrap();
     assert!(expected.names.len() > 25, "{expected}");
     let registry = DockerRegistry::start();
     for (name, options) in [
@@ -91,7 +93,8 @@ fn images_of_buildah_are_the_trees_that_it_mounts() {
         let out = format!("out-{name}");
         let said = good(&machine, &format!("export oci:{name} -C {out}")).stderr;
         tell(format_args!("{name}: {said}"));
-        let found = strangers::list(&machine.path(&out)).unwrap();
+        let mut found = strangers::list(&machine.path(&out)).unwrap();
+        found.names.remove(".").unwrap();
         let differences = expected.differences(&found);
         assert!(differences.is_empty(), "{name}: {differences:#?}");
         each_file_reads_alike(&machine, &format!("oci:{name}"), &out);
