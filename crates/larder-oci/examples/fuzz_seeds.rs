@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: fuzz_seeds DIR")?);
     let seeds = Seeds { folder };
     for case in cases() {
-        let tars: Vec<_> = case.layers.iter().filter_map(|layer| match layer {
+        let tars = case.layers.iter().filter_map(|layer| match layer {
             Layer::Tar(tar) => Some(tar.as_slice()),
             Layer::Blob(_) => None,
         });
