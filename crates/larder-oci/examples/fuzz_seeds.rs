@@ -100,9 +100,17 @@ fn of_answers(seeds: &Seeds) -> Result<(), Box<dyn Error>> {
     ImageToc::new(bytes, config.clone(), tables)?.write_to(&mut image)?;
     seeds.put("toc", "image", &[&image])?;
     for text in ["debian", "127.0.0.1:5000/a/b:1", "[::1]:5/a@sha256:", "https://r.example/a:b"] {
-        seeds.put("oci_reference", &OciDigest::sha256(text.as_bytes()).to_string()[7..], &[text.as_bytes()])?;
+        seeds.put(
+            "oci_reference",
+            &OciDigest::sha256(text.as_bytes()).to_string()[7..],
+            &[text.as_bytes()],
+        )?;
     }
-    seeds.put("oci_archive", "layout", &[&tar_of(scratch.path(), &["oci-layout", "index.json", "blobs"])?])?;
+    seeds.put(
+        "oci_archive",
+        "layout",
+        &[&tar_of(scratch.path(), &["oci-layout", "index.json", "blobs"])?],
+    )?;
     seeds.put("oci_layout", "layout", &[&tar_of(scratch.path(), &["oci-layout", "index.json", "blobs"])?])?;
     let layer = fs::read(blob(scratch.path(), &manifest.layers[0]))?;
     let saved = tempfile::tempdir()?;

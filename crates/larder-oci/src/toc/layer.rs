@@ -97,8 +97,7 @@ impl LayerToc {
         if digests.size != info.spans * 32 {
             return Err(TocError::Damaged("its spans, digests and windows do not belong together"));
         }
-        let spans =
-            spans::parse(&spans.read_all(MOST_SPAN_BYTES)?, info.spans, info.blob_size, info.size)?;
+        let spans = spans::parse(&spans.read_all(MOST_SPAN_BYTES)?, info.spans, info.blob_size, info.size)?;
         let digests = digests.read_all(MOST_SPANS * 32)?;
         let windows = find(SectionKind::Windows)?;
         let wanted: u64 = spans.iter().map(|span| span.window_length() as u64).sum();
