@@ -73,7 +73,9 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
 fn value(name: &str, text: &str) -> Option<String> {
     let leads = ["Location", "Link", "WWW-Authenticate"].contains(&name);
     let known = VALUES.contains(&text);
-    if !known && leads && text.contains([':', '\\', '/']) || text.contains(|c: char| c != '\t' && c.is_control()) {
+    if !known && leads && text.contains([':', '\\', '/'])
+        || text.contains(|c: char| c != '\t' && c.is_control())
+    {
         return None;
     }
     Some(text.replace('~', &format!("http://{}", *SERVER)))
