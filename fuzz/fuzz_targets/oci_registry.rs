@@ -102,14 +102,18 @@ libfuzzer_sys::fuzz_target!(|input: (u8, Vec<Answer<'_>>)| {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
     });
+    // Opened once: reading the authorities that TLS trusts takes longer than everything else. Answers close their connection, so that each
+    // is to one request; tokens are remembered.
+    static REPOSITORY: LazyLock<Repository> = LazyLock::new(|| {
+        let reference: Reference = format!("{}/a:b", *SERVER).parse().expect("a reference");
+        let mut options = Options::default();
+        options.patience.answer = Duration::from_secs(2);
+        options.retries.pause = Duration::ZERO;
+        options.retries.longest_pause = Duration::ZERO;
+        Repository::open(&reference, options).expect("a registry is only opened")
+    });
     let (operation, answers) = input;
-    let reference: Reference = format!("{}/a:b", *SERVER).parse().expect("a reference");
-    let mut options = Options::default();
-    options.patience.answer = Duration::from_secs(2);
-    options.retries.pause = Duration::ZERO;
-    options.retries.longest_pause = Duration::ZERO;
-    // A connection is never used twice, so that each answer is to one request.
-    let repository = Repository::open(&reference, options).expect("a registry is only opened");
+    let repository = &*REPOSITORY;
     *ANSWERS.lock().expect("nobody panics with it") = answers.iter().take(32).rev().map(write).collect();
     let digest = OciDigest::sha256(&[0]);
     let tag: Tag = "b".parse().expect("a tag");
