@@ -47,10 +47,10 @@ fn assemble(sections: &[&[u8]]) -> Vec<u8> {
 libfuzzer_sys::fuzz_target!(|input: Sections<'_>| {
     let (blob, size, entries, spans, entry_bytes, span_bytes, windows) = input;
     let digest = format!("sha256:{}", "0".repeat(64));
+    let compression = ["none", "gzip", "zstd"][blob as usize % 3];
     let info = serde_json::json!({
         "blob": digest, "blobSize": blob, "diffId": digest, "size": size,
-        "compression": ["none", "gzip", "zstd"][blob as usize % 3],
-        "span": 1 << 20, "rule": 1, "entries": entries, "spans": spans,
+        "compression": compression, "span": 1 << 20, "rule": 1, "entries": entries, "spans": spans,
     });
     let digests = vec![0; usize::from(spans) * 32];
     let file = assemble(&[info.to_string().as_bytes(), entry_bytes, span_bytes, &digests, windows]);
