@@ -5,6 +5,7 @@ use std::fs;
 use larder::image::Statement;
 use larder::store::trust::{SecretKey, Signer};
 use larder_testing::Project;
+use larder_testing::registry::Software;
 
 use crate::forge::forge;
 use crate::world::{
@@ -140,6 +141,12 @@ fn a_flipped_byte_of_a_table_is_found() {
     let middle = flipped.len() / 2;
     flipped[middle] ^= 1;
     fs::write(file, flipped).unwrap();
+    if *world.registry.software() == Software::GoContainerregistry {
+        // It checks what it gives, and says that there is none.
+        let read = cat(&trusting(&key), &world.image(), "/l1/030", &[]);
+        assert_eq!(read.stdout, content(1, 30));
+        return;
+    }
     assert_indexes(&trusting(&key), &world, &["damaged", key.key_id()]);
 }
 

@@ -195,7 +195,8 @@ impl ImageSource for RegistrySource {
         let digest = descriptor.digest;
         let reader = self.ask(&digest, async |place| place.read_blob(&digest, ..).await);
         let (place, reader) = self.runtime.block_on(reader)?;
-        Ok(Box::new(Blocking { reader, place, source: self, digest, at: 0, piece: Bytes::new() }))
+        let size = descriptor.size;
+        Ok(Box::new(Blocking { reader, place, source: self, digest, size, at: 0, piece: Bytes::new() }))
     }
 
     fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError> {
@@ -238,6 +239,7 @@ struct Blocking<'a> {
     place: usize,
     source: &'a RegistrySource,
     digest: OciDigest,
+    size: u64,
     at: u64,
     piece: Bytes,
 }
@@ -254,8 +256,10 @@ impl Blocking<'_> {
                 return Err(error.into());
             }
             self.source.pass_over(self.place, &error);
-            let (digest, at) = (self.digest, self.at);
-            let rest = self.source.ask(&digest, async |place| place.read_blob(&digest, at..).await);
+            // Its end is said too: not every registry understands a range without one.
+            let (digest, at, size) = (self.digest, self.at, self.size);
+            let rest =
+                self.source.ask(&digest, async |place| place.read_blob(&digest, at..size.max(at)).await);
             (self.place, self.reader) = self.source.runtime.block_on(rest)?;
         }
     }

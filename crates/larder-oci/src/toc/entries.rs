@@ -196,12 +196,16 @@ impl EntryWriter {
 pub(super) struct EntryReader<'a> {
     from: SectionReader<'a>,
     block: std::vec::IntoIter<Entry>,
+    /// How many are still to come.
+    left: u64,
+    /// There is nothing more.
     failed: bool,
 }
 
 impl<'a> EntryReader<'a> {
-    pub(super) fn new(section: &'a Section) -> Self {
-        Self { from: section.reader(), block: Vec::new().into_iter(), failed: false }
+    /// Of a section that is said to have so many.
+    pub(super) fn new(section: &'a Section, count: u64) -> Self {
+        Self { from: section.reader(), block: Vec::new().into_iter(), left: count, failed: false }
     }
 
     /// The next block's length; `None` at the end.
@@ -228,13 +232,20 @@ impl<'a> EntryReader<'a> {
     }
 
     fn next_block(&mut self) -> Result<bool, TocError> {
-        let Some(length) = self.length()? else { return Ok(false) };
+        let Some(length) = self.length()? else {
+            let all = self.left == 0;
+            return if all { Ok(false) } else { Err(TocError::Damaged("it has fewer entries than it says")) };
+        };
         let mut block = Vec::new();
         (&mut self.from).take(length as u64).read_to_end(&mut block)?;
         if block.len() != length {
             return Err(TocError::Damaged("a block is cut off"));
         }
-        self.block = parse(&block)?.into_iter();
+        let entries = parse(&block)?;
+        // Billions of equal entries fit in a small file.
+        let left = self.left.checked_sub(entries.len() as u64);
+        self.left = left.ok_or(TocError::Damaged("it has more entries than it says"))?;
+        self.block = entries.into_iter();
         Ok(true)
     }
 }
@@ -252,7 +263,10 @@ impl Iterator for EntryReader<'_> {
             }
             match self.next_block() {
                 Ok(true) => {}
-                Ok(false) => return None,
+                Ok(false) => {
+                    self.failed = true;
+                    return None;
+                }
                 Err(error) => {
                     self.failed = true;
                     return Some(Err(error));
@@ -435,14 +449,14 @@ mod tests {
             }
             let (section, count) = writer.finish().unwrap();
             prop_assert_eq!(count, entries.len() as u64);
-            let read: Vec<Entry> = EntryReader::new(&section).collect::<Result<_, _>>().unwrap();
+            let read: Vec<Entry> = EntryReader::new(&section, entries.len() as u64).collect::<Result<_, _>>().unwrap();
             prop_assert_eq!(read, entries);
         }
 
         #[test]
         fn anything_is_read_without_a_panic(bytes: Vec<u8>) {
             let section = SectionWriter::of(&bytes).unwrap();
-            let _ = EntryReader::new(&section).collect::<Result<Vec<_>, _>>();
+            let _ = EntryReader::new(&section, u64::MAX).collect::<Result<Vec<_>, _>>();
         }
     }
 }

@@ -17,7 +17,9 @@ use crate::layout::ReadAt;
 
 /// The most bytes of the sections that are read whole.
 const MOST_INFO: u64 = 64 << 10;
-const MOST_SPANS: u64 = 1 << 30;
+/// The most spans, and bytes of them: they are held in memory. As many of 1 MiB are 4 TiB.
+const MOST_SPANS: u64 = 4 << 20;
+const MOST_SPAN_BYTES: u64 = 256 << 20;
 
 /// What a table is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,9 +89,16 @@ impl LayerToc {
         if info.rule != RULE {
             return Err(TocError::Rule(info.rule));
         }
-        let spans =
-            spans::parse(&find(SectionKind::Spans)?.read_all(MOST_SPANS)?, info.blob_size, info.size)?;
-        let digests = find(SectionKind::Digests)?.read_all(MOST_SPANS)?;
+        // A frame of a few bytes can be a whole MiB: what is said is compared before anything is decompressed.
+        let (spans, digests) = (find(SectionKind::Spans)?, find(SectionKind::Digests)?);
+        if info.spans > MOST_SPANS || spans.size > MOST_SPAN_BYTES {
+            return Err(TocError::TooLarge("its spans"));
+        }
+        if digests.size != info.spans * 32 {
+            return Err(TocError::Damaged("its spans, digests and windows do not belong together"));
+        }
+        let spans = spans::parse(&spans.read_all(MOST_SPAN_BYTES)?, info.spans, info.blob_size, info.size)?;
+        let digests = digests.read_all(MOST_SPANS * 32)?;
         let windows = find(SectionKind::Windows)?;
         let wanted: u64 = spans.iter().map(|span| span.window_length() as u64).sum();
         if digests.len() != spans.len() * 32 || info.spans != spans.len() as u64 || windows.size != wanted {
@@ -133,9 +142,9 @@ impl LayerToc {
         self.sections.iter().map(|placed| placed.section.packed()).sum()
     }
 
-    /// The entries in archive order, read as they are asked for.
+    /// The entries in archive order, read as they are asked for; as many as [`LayerInfo::entries`] says, or an error.
     pub fn entries(&self) -> impl Iterator<Item = Result<Entry, TocError>> + '_ {
-        EntryReader::new(&self.entries)
+        EntryReader::new(&self.entries, self.info.entries)
     }
 
     /// The spans, ascending.

@@ -101,13 +101,16 @@ pub(super) fn put(into: &mut Vec<u8>, before: Option<(u64, u64)>, span: &Span) {
     }
 }
 
-/// Reads all spans of a layer whose blob and tar stream have these sizes.
-pub(super) fn parse(bytes: &[u8], blob: u64, tar: u64) -> Result<Vec<Span>, TocError> {
+/// Reads all `count` spans of a layer whose blob and tar stream have these sizes.
+pub(super) fn parse(bytes: &[u8], count: u64, blob: u64, tar: u64) -> Result<Vec<Span>, TocError> {
     let wrong = TocError::Damaged;
     let mut cursor = Cursor::new(bytes);
     let mut spans: Vec<Span> = Vec::new();
     let (mut out, mut bit, mut window_at) = (0u64, 0u64, 0u64);
     while !cursor.is_empty() {
+        if spans.len() as u64 == count {
+            return Err(wrong("it has more spans than it says"));
+        }
         let ahead = cursor.number()?;
         out = out.checked_add(ahead).ok_or(wrong("a span lies where it cannot"))?;
         bit = bit.checked_add(cursor.number()?).ok_or(wrong("a span lies where it cannot"))?;
