@@ -1,4 +1,6 @@
 //! Any tar streams as an image's layers: never a panic, and what is walked is found.
+//!
+//! Three bytes, of how many blocks each of the lower layers is; then the layers.
 #![no_main]
 
 use larder_oci::layer::{Entry, Limits, Walker};
@@ -11,8 +13,15 @@ fn entries(stream: &[u8]) -> Vec<Entry> {
     entries
 }
 
-libfuzzer_sys::fuzz_target!(|layers: Vec<&[u8]>| {
-    let layers: Vec<Vec<Entry>> = layers.into_iter().take(4).map(entries).collect();
+libfuzzer_sys::fuzz_target!(|input: ([u8; 3], &[u8])| {
+    let (lengths, mut rest) = input;
+    let mut layers = Vec::new();
+    for length in lengths {
+        let (layer, more) = rest.split_at(rest.len().min(usize::from(length) * 512));
+        layers.push(entries(layer));
+        rest = more;
+    }
+    layers.push(entries(rest));
     for rule in [MergeRule::Overlay, MergeRule::Spec] {
         let Ok(tree) = Tree::merge(&layers, rule) else { continue };
         let mut walk = tree.walk(tree.root());

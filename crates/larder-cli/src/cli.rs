@@ -17,7 +17,7 @@ pub(crate) use cache::{
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use image::{
     CatArgs, DiffArgs, DuArgs, FindArgs, ImageCacheCommand, ImageCacheGcArgs, ImageCacheLsArgs, ImageCommand,
-    ImageLsArgs, IndexArgs, InspectArgs, Merge, Named, PushTocArgs, TarArgs,
+    ImageLsArgs, ImagePinArgs, ImageUnpinArgs, IndexArgs, InspectArgs, Merge, Named, PushTocArgs, TarArgs,
 };
 pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};
 pub(crate) use run::{CacheStrategy, GraphFormat, OutputMode, RunArgs, Selecting};

@@ -233,6 +233,55 @@ impl std::io::Read for Drip<'_> {
 }
 
 #[test]
+fn digests_of_files_are_made_in_the_same_pass_and_checked_when_they_are_read() {
+    use larder_oci::toc::FileDigests;
+    use larder_testing::layers::{Item, Tar};
+    let contents: Vec<Vec<u8>> = (0..30).map(|at| noise(1 + at * 50_000, at as u64 + 3)).collect();
+    let items = contents.iter().enumerate();
+    let tar = Tar::of(items.map(|(at, bytes)| Item::file(format!("{at}"), bytes.clone())));
+    for packing in Packing::ALL {
+        let blob = packing.pack(&tar);
+        let mut options = IndexOptions::default();
+        let plain = index_layer(&blob[..], &options, &mut |_| {}).unwrap();
+        assert!(plain.file_digests.is_none());
+        options.file_digests = true;
+        let bytes = |reader: &mut dyn std::io::Read| {
+            let made = index_layer(reader, &options, &mut |_| {}).unwrap();
+            assert_eq!(made.toc.identity(), plain.toc.identity());
+            let mut bytes = Vec::new();
+            std::io::Read::read_to_end(&mut made.file_digests.unwrap(), &mut bytes).unwrap();
+            bytes
+        };
+        let file = bytes(&mut &blob[..]);
+        assert_eq!(file, bytes(&mut Drip(&blob)), "{packing:?}");
+        let layer = plain.toc.info().diff_id;
+        let digests = FileDigests::open(file.clone(), &layer).unwrap();
+        assert_eq!(digests.len(), contents.len());
+        for (entry, content) in plain.toc.entries().zip(&contents) {
+            let found = digests.of(&entry.unwrap().content);
+            assert_eq!(found, Some(*blake3::hash(content).as_bytes()), "{packing:?}");
+        }
+        assert!(
+            FileDigests::open(file.clone(), &plain.toc.info().blob).is_err() || packing == Packing::Plain
+        );
+        for at in (0..file.len()).step_by(37) {
+            let mut flipped = file.clone();
+            flipped[at] ^= 4;
+            // The six zeros are under the sum, too.
+            assert!(FileDigests::open(flipped, &layer).is_err(), "at {at}");
+            assert!(FileDigests::open(file[..at].to_vec(), &layer).is_err(), "cut at {at}");
+        }
+    }
+    // Nothing in it.
+    let mut options = IndexOptions::default();
+    options.file_digests = true;
+    let empty = index_layer(&Tar::of([])[..], &options, &mut |_| {}).unwrap();
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut empty.file_digests.unwrap(), &mut bytes).unwrap();
+    assert!(FileDigests::open(bytes, &empty.toc.info().diff_id).unwrap().is_empty());
+}
+
+#[test]
 fn a_flipped_byte_is_an_error_and_never_wrong_data() {
     use larder_testing::layers::{Item, Tar};
     let tar = Tar::of((0..20).map(|at| Item::file(format!("f{at}"), noise(60_000, at + 7))));
@@ -444,7 +493,7 @@ impl SpanCache for Kept {
         self.0.lock().unwrap().insert(at, bytes.to_vec());
     }
 
-    fn forget(&self, _: &larder_oci::toc::LayerInfo, bytes: std::ops::Range<u64>) {
+    fn forget(&self, _: &LayerToc, bytes: std::ops::Range<u64>) {
         self.0.lock().unwrap().remove(&bytes.start);
     }
 }

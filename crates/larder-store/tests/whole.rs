@@ -7,7 +7,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use larder_core::{Digest, ErrorKind};
+use larder_core::{Digest, DigestFunction, ErrorKind};
+use larder_store::local::complete::Completed;
 use larder_store::local::gc::GcOptions;
 use larder_store::local::verify::VerifyOptions;
 use larder_store::{LocalStore, Options};
@@ -113,5 +114,29 @@ fn gc_keeps_what_is_young_and_deletes_what_nothing_needs() {
     assert!(store.find_missing("default", &[digest]).unwrap().is_empty(), "young");
     store.gc(&GcOptions { grace: Duration::ZERO, ..options }).unwrap();
     assert_eq!(store.find_missing("default", &[digest]).unwrap(), [digest]);
+    assert!(whole_files(&home).is_empty());
+}
+
+#[test]
+#[ignore = "needs a file system that can clone"]
+fn a_partial_blob_that_is_complete_is_cloned() {
+    let folder = folder();
+    let home = folder.path().join("home");
+    let store = LocalStore::open(&home, Options::default()).unwrap();
+    let digest = DigestFunction::Sha256.digest(&content());
+    let parts = store.partial_blob("default", &digest).unwrap();
+    parts.write(0, &vec![1; content().len()]).unwrap();
+    assert_eq!(store.complete_partial_blob("default", &digest).unwrap(), Completed::Wrong);
+    parts.write(0, &content()).unwrap();
+    assert_eq!(store.complete_partial_blob("default", &digest).unwrap(), Completed::Whole);
+    assert_eq!(fs::read_dir(home.join("packs")).unwrap().count(), 0, "it was chunked");
+    assert!(store.get("default", &digest, u64::MAX).unwrap() == content());
+    assert!(store.verify(&VerifyOptions::default(), &mut |_| {}).unwrap().is_clean());
+    // What was wrong goes, what is right stays.
+    store.gc(&GcOptions::default()).unwrap();
+    assert_eq!(whole_files(&home).len(), 1);
+    assert!(store.use_blob("default", &digest).unwrap());
+    assert_eq!(store.forget_blobs("default", &[digest]).unwrap(), 1);
+    store.gc(&GcOptions::default()).unwrap();
     assert!(whole_files(&home).is_empty());
 }

@@ -4,7 +4,8 @@
 //! last), by a Go program in `crates/larder-testing/strangers` that is built once into the target folder. It needs `go`, root, and for the
 //! specification's merge `umoci`. Mounts live in a namespace of that process and end with it.
 //!
-//! The same program lists their trees and ours, so that a difference is one of the trees.
+//! The same program lists their trees and ours, so that a difference is one of the trees. It also makes layers that are seekable for others,
+//! and is a registry that lists referrers.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +18,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    layers::{Case, Difference, Expect, Listing, Name, Packing, Time},
+    layers::{Blob, Case, Difference, Expect, Listing, Name, Packing, Time},
     registry::skip,
 };
 
@@ -97,6 +98,36 @@ pub fn list(folder: &Path) -> io::Result<Listing> {
     Ok(listing(nodes.map(serde_json::from_slice).collect::<Result<_, _>>()?, None))
 }
 
+/// A kind of layer that others can seek in, by a table of contents of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seekable {
+    /// A gzip member for every file and chunk; the table is the last entry.
+    Estargz,
+    /// A zstd frame for every file and chunk; the table is in a frame that is skipped.
+    ZstdChunked,
+}
+
+/// Makes such a layer from a tar stream, by the code of containerd's snapshotter for lazy pulls; with these files first.
+pub fn seekable(kind: Seekable, tar: &[u8], first: &[&str]) -> io::Result<Blob> {
+    let folder = tempfile::tempdir()?;
+    let (from, to) = (folder.path().join("tar"), folder.path().join("layer"));
+    std::fs::write(&from, tar)?;
+    let (kind, like) = match kind {
+        Seekable::Estargz => ("estargz", Packing::Gzip),
+        Seekable::ZstdChunked => ("zstdchunked", Packing::Zstd),
+    };
+    let said = run(Command::new(program()?).args(["seekable", kind]).arg(from).arg(&to).args(first))?;
+    let said: Made = serde_json::from_slice(&said)?;
+    let diff_id = said.diff_id.trim_start_matches("sha256:").to_owned();
+    Ok(Blob { stored: std::fs::read(to)?, diff_id, media_type: like.media_type() })
+}
+
+#[derive(Deserialize)]
+struct Made {
+    #[serde(rename = "diffID")]
+    diff_id: String,
+}
+
 /// How a folder into which a case was exported differs from the tree that the rules ask for. What cannot be listed is a difference too, and
 /// so is any folder of a case that should have been refused.
 pub fn compare(case: &Case, exported: &Path) -> Vec<Difference> {
@@ -135,7 +166,7 @@ fn whole(expected: &str, found: &str) -> Difference {
 }
 
 /// The Go program, built once.
-fn program() -> io::Result<PathBuf> {
+pub(crate) fn program() -> io::Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BUILT.get_or_init(|| build().map_err(|error| error.to_string())).clone().map_err(io::Error::other)
 }

@@ -2,6 +2,8 @@
 //
 //	strangers apply containerd|moby|podman LAYER DIR [LOWER...]   one layer into a folder of its own, lower ones nearest first
 //	strangers list DIR                                           JSON lines, sorted, one per name
+//	strangers seekable estargz|zstdchunked LAYER TO [FIRST...]   a layer as containerd's lazy pulls have it, some files first
+//	strangers registry ADDRESS DIR                               a registry that lists referrers, until it is ended
 //	strangers answers LAYOUT                                     an image layout's tree as each of them makes it, as one JSON object
 //	strangers agree LAYOUT                                       the same for a person: where they agree, and where not
 //
@@ -20,6 +22,8 @@ import (
 
 const usage = `usage: strangers apply containerd|moby|podman LAYER DIR [LOWER...]
        strangers list DIR
+       strangers registry ADDRESS DIR
+       strangers seekable estargz|zstdchunked LAYER TO [FIRST...]
        strangers answers|agree LAYOUT`
 
 // inside marks a process that already has a mount namespace of its own.
@@ -40,6 +44,10 @@ func run(args []string) error {
 	switch {
 	case len(args) >= 4 && args[0] == "apply":
 		return apply(args[1], args[2], args[3], args[4:])
+	case len(args) >= 4 && args[0] == "seekable":
+		return seekable(args[1], args[2], args[3], args[4:])
+	case len(args) == 3 && args[0] == "registry":
+		return serve(args[1], args[2])
 	case len(args) == 2 && args[0] == "list":
 		nodes, err := list(args[1])
 		if err != nil {

@@ -35,17 +35,52 @@ pub(crate) enum ImageCommand {
     PushToc(PushTocArgs),
     /// Read every layer, and check digests and tables
     Verify(InspectArgs),
-    /// Look at the parts of layers that are kept, and remove them
+    /// Look at what is kept of layers, remove it, or see that it stays
     #[command(subcommand)]
     Cache(ImageCacheCommand),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCacheCommand {
-    /// List the layers of which parts are kept, the least recently used first
+    /// List the layers of which parts or all are kept, the least recently used first
     Ls(ImageCacheLsArgs),
-    /// Remove parts of layers
+    /// Remove what is kept of layers
     Gc(ImageCacheGcArgs),
+    /// Keep an image's tables, and what is and will be fetched of it, until it is unpinned
+    Pin(Box<ImagePinArgs>),
+    /// Let go an image that was pinned
+    Unpin(ImageUnpinArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImagePinArgs {
+    /// The image, as for `larder image index`
+    #[arg(value_name = "REF", value_parser = parse_reference)]
+    pub(crate) image: Option<ImageReference>,
+    /// List what is pinned
+    #[arg(short, long, conflicts_with = "image")]
+    pub(crate) list: bool,
+    /// Show what would be pinned, change nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Print JSON, one image a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageUnpinArgs {
+    /// Images as they were pinned, or digests of manifests
+    #[arg(value_name = "REF", required = true)]
+    pub(crate) images: Vec<String>,
+    /// Show what would be unpinned, change nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON, one image a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -191,6 +226,9 @@ pub(crate) struct IndexArgs {
     /// See that the layers make a tree, also where they have so many entries that this is left to the first command that reads them
     #[arg(long)]
     pub(crate) check: bool,
+    /// Keep digests of files, too: `ls --json` and `find --json` show them. Layers are read for that that were indexed without
+    #[arg(long)]
+    pub(crate) file_digests: bool,
     #[command(flatten)]
     pub(crate) named: Named,
     /// Print JSON

@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use larder_testing::Project;
-use larder_testing::layers::Packing;
+use larder_testing::layers::{Item, Packing, Tar};
 
-use super::world::{LARDER, World, base, copy, good, image, layout, top};
+use super::world::{LARDER, World, base, copy, good, image, layout, noise, top};
 
 /// The guide's commands, without those that write files. `REF` is the image, `OTHER` the one with another version.
 const COMMANDS: &[&str] = &[
@@ -82,7 +82,7 @@ fn every_place_of_an_image_gives_the_same() {
             );
         }
     }
-    assert!(good(machine, "cache ls").stdout.contains("sha256-"), "parts are kept");
+    assert!(good(machine, "cache ls").stdout.contains("sha256:"), "parts are kept");
     good(machine, "cache gc --to-size 0B --json");
     assert_eq!(good(machine, "cache ls").stdout, "");
 }
@@ -159,4 +159,60 @@ fn a_reader_that_goes_away_is_no_error() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !said.contains("error"), "{args}: {:?}\n{said}", output.status);
     }
+}
+
+#[test]
+fn digests_of_files_are_shown_where_they_were_asked_for() {
+    let machine = Project::new();
+    let (shared, sparse) = (noise(5, 700_000), noise(6, 5000));
+    let one = Tar::of([
+        Item::folder("a"),
+        Item::file("a/shared", shared.clone()),
+        Item::hard_link("a/link", "a/shared"),
+        Item::file("a/empty", ""),
+        Item::file("a/small", "small\n"),
+        Item::symlink("a/symlink", "small"),
+    ]);
+    let two = Tar::of([Item::file("b", shared.clone()), Item::file("c", sparse.clone())]);
+    layout(&machine, "digests", &[one, two], Packing::Gzip);
+    let digests = |command: &str| -> Vec<(String, Option<String>)> {
+        let listed = good(&machine, &format!("{command} oci:digests --json")).stdout;
+        let entry = |line: &str| {
+            let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+            let text = |key: &str| entry[key].as_str().map(str::to_owned);
+            (text("path").unwrap(), text("digest"))
+        };
+        let mut all: Vec<_> = listed.lines().map(entry).collect();
+        all.sort();
+        all
+    };
+    good(&machine, "index oci:digests");
+    assert!(digests("ls -R").iter().all(|(_, digest)| digest.is_none()));
+    let identity = |args: &str| {
+        let told = good(&machine, &format!("index oci:digests --json {args}")).stdout;
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        (told["identity"].clone(), told["made"].clone())
+    };
+    let before = identity("");
+    let asked = identity("--file-digests");
+    assert_eq!((&asked.0, &asked.1), (&before.0, &2.into()), "the table depends on them");
+    assert_eq!(identity("--file-digests").1, 0);
+    let of = |bytes: &[u8]| Some(format!("b3:{}/{}", blake3::hash(bytes).to_hex(), bytes.len()));
+    let right = [
+        ("/a", None),
+        ("/a/empty", of(b"")),
+        ("/a/link", of(&shared)),
+        ("/a/shared", of(&shared)),
+        ("/a/small", of(b"small\n")),
+        ("/a/symlink", None),
+        ("/b", of(&shared)),
+        ("/c", of(&sparse)),
+    ];
+    let right: Vec<_> = right.into_iter().map(|(path, digest)| (path.to_owned(), digest)).collect();
+    assert_eq!(digests("ls -R"), right);
+    assert_eq!(digests("find"), right);
+    // What was asked for once stays.
+    good(&machine, "verify oci:digests");
+    good(&machine, "index oci:digests --force");
+    assert_eq!(digests("ls -R"), right);
 }

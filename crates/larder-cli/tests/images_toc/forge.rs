@@ -4,11 +4,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use larder::oci::toc::LayerToc;
+use larder::oci::toc::{IndexOptions, LayerToc, TocError, index_layer};
+use larder_testing::layers::{Item, Tar};
 use sha2::{Digest as _, Sha256};
 
 use crate::world::bytes_of;
 
+const INFO: u64 = 1;
+const ENTRIES: u64 = 2;
+const SPANS: u64 = 3;
 const DIGESTS: u64 = 4;
 const WINDOWS: u64 = 5;
 const FRAME: usize = 1 << 20;
@@ -57,6 +61,11 @@ fn sections(file: &[u8]) -> Vec<(u64, Vec<u8>)> {
 
 /// A file of these sections, with every checksum right.
 fn assemble(sections: &[(u64, Vec<u8>)]) -> Vec<u8> {
+    assemble_by(sections, FRAME)
+}
+
+/// The same, in frames of another size.
+fn assemble_by(sections: &[(u64, Vec<u8>)], frame: usize) -> Vec<u8> {
     let mut file = b"LARDRTOC\x01\0\x01\0\0\0\0\0".to_vec();
     let mut directory = Vec::new();
     let mut identity = Sha256::new();
@@ -66,7 +75,7 @@ fn assemble(sections: &[(u64, Vec<u8>)]) -> Vec<u8> {
         identity.update(0u32.to_le_bytes());
         identity.update((bytes.len() as u64).to_le_bytes());
         identity.update(bytes);
-        let frames: Vec<&[u8]> = bytes.chunks(FRAME).collect();
+        let frames: Vec<&[u8]> = bytes.chunks(frame).collect();
         for number in [*kind, 0, file.len() as u64, bytes.len() as u64, frames.len() as u64] {
             put(&mut directory, number);
         }
@@ -113,4 +122,49 @@ pub(crate) fn forge(table: &LayerToc, stored: &[u8]) -> LayerToc {
     forged.verify().unwrap();
     assert_ne!(forged.identity(), table.identity());
     forged
+}
+
+/// A small file can say a lot: a frame of zeros has a few bytes. Each of these is refused before memory is filled with it.
+#[test]
+fn tables_with_oversized_sections_are_refused() {
+    let tar = Tar::of((0..40).map(|at| Item::file(format!("f{at}"), "text")));
+    let toc = index_layer(&tar[..], &IndexOptions::default(), &mut |_| {}).unwrap().toc;
+    let right = sections(&bytes_of(&toc));
+    let with = |kind: u64, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut all = right.clone();
+        change(&mut all.iter_mut().find(|(own, _)| *own == kind).unwrap().1);
+        assemble(&all)
+    };
+    let said = |name: &str, number: u64| {
+        with(INFO, &|bytes| {
+            let mut info: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+            info[name] = number.into();
+            *bytes = info.to_string().into_bytes();
+        })
+    };
+    let refused = |file: &[u8], too_large: bool| {
+        assert!(file.len() < 1 << 20, "{} bytes", file.len());
+        let opened = LayerToc::open(Arc::new(Bytes::copy_from_slice(file)));
+        let error = opened.and_then(|toc| toc.verify()).unwrap_err();
+        assert_eq!(matches!(error, TocError::TooLarge(_)), too_large, "{error}");
+        assert!(matches!(error, TocError::TooLarge(_) | TocError::Damaged(_)), "{error}");
+    };
+    refused(&with(SPANS, &|bytes| bytes.resize((256 << 20) + 1, 0)), true);
+    refused(&said("spans", 5_000_000), true);
+    refused(&with(INFO, &|bytes| bytes.resize(65 << 10, b' ')), true);
+    refused(&assemble_by(&with_zeros(&right), 2 * FRAME), true);
+    // As large as is allowed, and not what is said elsewhere.
+    refused(&with(SPANS, &|bytes| bytes.resize(64 << 20, 0)), false);
+    refused(&with(DIGESTS, &|bytes| bytes.resize(256 << 20, 0)), false);
+    // Entries: a block over and over, and one that says that it is longer than any.
+    refused(&with(ENTRIES, &|bytes| *bytes = bytes.repeat(100_000)), false);
+    refused(&with(ENTRIES, &|bytes| put(bytes, (16 << 20) + 1)), true);
+    refused(&said("entries", 41), false);
+    refused(&said("entries", 39), false);
+}
+
+fn with_zeros(sections: &[(u64, Vec<u8>)]) -> Vec<(u64, Vec<u8>)> {
+    let mut all = sections.to_vec();
+    all.last_mut().unwrap().1 = vec![0; 2 * FRAME];
+    all
 }

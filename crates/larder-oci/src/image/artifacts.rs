@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::source::{Found, SourceError};
-use crate::manifest::{Descriptor, Manifest};
+use crate::manifest::{Descriptor, Manifest, media_type};
 use crate::registry::Repository;
 
 /// How many are looked at.
@@ -41,7 +41,11 @@ pub(super) fn of_kind(
     fetch: &dyn Fn(&Descriptor) -> Result<Bytes, SourceError>,
 ) -> Vec<Manifest> {
     let begun = Instant::now();
-    let fits = |one: &Descriptor| one.artifact_type.as_deref().map_or_else(|| may_be(one), |own| own == kind);
+    // An empty configuration's type is what some registries list for an artifact of any.
+    let fits = |one: &Descriptor| match one.artifact_type.as_deref() {
+        Some(own) => own == kind || own == media_type::EMPTY,
+        None => may_be(one),
+    };
     let mut seen = Vec::new();
     let mut manifests = Vec::new();
     for descriptor in found.beside.iter().chain(&listed).rev().filter(|one| fits(one)) {

@@ -26,8 +26,14 @@ pub trait SpanCache: Send + Sync {
     /// Keeps bytes of a layer's tar stream that were verified. What cannot be kept is fetched again.
     fn put(&self, layer: &LayerInfo, at: u64, bytes: &[u8]);
 
-    /// These bytes were kept, and are not what they should be.
-    fn forget(&self, layer: &LayerInfo, bytes: Range<u64>);
+    /// These bytes were kept, and are not what the layer's table says.
+    fn forget(&self, layer: &LayerToc, bytes: Range<u64>);
+
+    /// Whether it is known that a layer's table says what is not true: nothing is read by it then.
+    fn is_refused(&self, layer: &LayerToc) -> bool {
+        let _ = layer;
+        false
+    }
 
     /// Whether it keeps anything: then more is read than is asked for, where that spares work.
     fn keeps(&self) -> bool {
@@ -46,7 +52,7 @@ impl SpanCache for NoSpans {
 
     fn put(&self, _: &LayerInfo, _: u64, _: &[u8]) {}
 
-    fn forget(&self, _: &LayerInfo, _: Range<u64>) {}
+    fn forget(&self, _: &LayerToc, _: Range<u64>) {}
 
     fn keeps(&self) -> bool {
         false
@@ -69,6 +75,14 @@ pub enum ReadError {
         #[source]
         error: DecodeError,
     },
+    /// All that the table describes was read, and is not what the image is made of.
+    #[error(
+        "the table of the layer `{layer}` is not true: what it describes has another digest than the image names"
+    )]
+    Refused {
+        /// Which, by its blob's digest.
+        layer: OciDigest,
+    },
     /// The table says that content lies where the layer has none.
     #[error("the table says that content lies behind the end of its layer")]
     Outside,
@@ -80,6 +94,9 @@ impl ReadError {
     pub fn hint(&self) -> String {
         match self {
             Self::Source(error) => error.hint(),
+            Self::Refused { .. } => {
+                "what was read by it may be wrong; `larder image verify REF` says who signed it and makes it anew".to_owned()
+            }
             Self::Decode { .. } | Self::Outside => {
                 "the blob is damaged where it lies or on the way, or the table is: try `larder image index --force`"
                     .to_owned()
@@ -129,6 +146,7 @@ impl LazyLayer {
         if into.is_empty() {
             return Ok(());
         }
+        self.judge()?;
         let end = at
             .checked_add(into.len() as u64)
             .filter(|end| *end <= self.toc.info().size)
@@ -145,6 +163,13 @@ impl LazyLayer {
             let to = self.missing(next, last);
             self.fetch(next..to, &mut |span, bytes| self.copy(span, bytes, into, at))?;
             next = to;
+        }
+        Ok(())
+    }
+
+    fn judge(&self) -> Result<(), ReadError> {
+        if self.cache.is_refused(&self.toc) {
+            return Err(ReadError::Refused { layer: self.descriptor.digest });
         }
         Ok(())
     }
@@ -168,7 +193,7 @@ impl LazyLayer {
         drop(recent);
         let bytes = self.cache.get(self.toc.info(), self.toc.bytes_of(span))?;
         if blake3::hash(&bytes).as_bytes() != self.toc.digest_of(span) {
-            self.cache.forget(self.toc.info(), self.toc.bytes_of(span));
+            self.cache.forget(&self.toc, self.toc.bytes_of(span));
             return None;
         }
         self.remember(span, bytes.clone());
@@ -212,6 +237,8 @@ impl LazyLayer {
 
     /// Fetches spans, from another place if what came is wrong.
     fn fetch(&self, spans: Range<usize>, sink: &mut dyn FnMut(usize, &[u8])) -> Result<(), ReadError> {
+        // What was kept may just have shown it.
+        self.judge()?;
         loop {
             match self.fetch_once(spans.clone(), sink) {
                 // What is wrong with the table is no place's fault.

@@ -60,18 +60,17 @@ impl FromStr for Mirror {
         let wrong = |why: &str| ParseMirrorError { text: text.to_owned(), why: why.to_owned() };
         let (of, at) = text.split_once('=').ok_or_else(|| wrong("it has no `=`"))?;
         let of: Host = of.trim().parse().map_err(|_| wrong("before `=` comes a registry's host"))?;
-        let (plain, at) = match at.trim().trim_end_matches('/') {
-            at if at.starts_with("http://") => (true, &at["http://".len()..]),
-            at => (false, at.strip_prefix("https://").unwrap_or(at)),
-        };
-        let (at, prefix) = match at.split_once('/') {
-            Some((at, prefix)) => (at, Some(prefix)),
+        let at = at.trim().trim_end_matches('/');
+        // With its scheme, if it has one: that of a mirror on this machine says whether it speaks TLS.
+        let host = at.find("://").map_or(0, |colon| colon + "://".len());
+        let (at, prefix) = match at[host..].find('/') {
+            Some(slash) => (&at[..host + slash], Some(&at[host + slash + 1..])),
             None => (at, None),
         };
         let at: Host = at.parse().map_err(|_| wrong("behind `=` comes a registry's host"))?;
         let prefix =
             prefix.map(|prefix| prefix.parse().map_err(|_| wrong("its prefix is no repository's name")));
-        Ok(Self { of, at: if plain { at.with_plain_http() } else { at }, prefix: prefix.transpose()? })
+        Ok(Self { of, at, prefix: prefix.transpose()? })
     }
 }
 
@@ -98,7 +97,22 @@ mod tests {
         let local: Reference = "127.0.0.1:5000/a/b".parse().unwrap();
         assert_eq!(all[1].of(&local).unwrap().to_string(), "127.0.0.1:5001/a/b:latest");
         assert_eq!(all[1].of(&"127.0.0.1:5002/a".parse().unwrap()), None);
-        for wrong in ["", "a", "=b", "docker.io=", "docker.io=a b", "docker.io=m/UPPER", "d o=m"] {
+        // On this machine it is told what speaks TLS.
+        let tls: Mirror = "docker.io=https://127.0.0.1:5001/hub".parse().unwrap();
+        assert_eq!(tls.of(&debian).unwrap().to_string(), "https://127.0.0.1:5001/hub/library/debian:12");
+        let plain: Mirror = "docker.io=http://mirror.example.org/".parse().unwrap();
+        assert_eq!(plain.of(&debian).unwrap().host().base(), "http://mirror.example.org");
+        for wrong in [
+            "",
+            "a",
+            "=b",
+            "a=https://",
+            "a=ftp://b",
+            "docker.io=",
+            "docker.io=a b",
+            "docker.io=m/UPPER",
+            "d o=m",
+        ] {
             assert!(wrong.parse::<Mirror>().is_err(), "{wrong}");
         }
     }

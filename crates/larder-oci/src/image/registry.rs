@@ -196,9 +196,10 @@ impl ImageSource for RegistrySource {
         self.with_asked(&digest, |asked| asked.gave.clear());
         let reader = self.ask(&digest, async |place| place.read_blob(&digest, ..).await);
         let (place, reader) = self.runtime.block_on(reader)?;
-        let blocking = Blocking { reader, place, source: self, digest, at: 0, piece: Bytes::new() };
+        let size = descriptor.size;
+        let blocking = Blocking { reader, place, source: self, digest, size, at: 0, piece: Bytes::new() };
         // Whatever is sent: one byte more than should be there tells that it is too long.
-        Ok(Box::new(blocking.take(descriptor.size.saturating_add(1))))
+        Ok(Box::new(blocking.take(size.saturating_add(1))))
     }
 
     fn range(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<Bytes, SourceError> {
@@ -243,6 +244,7 @@ struct Blocking<'a> {
     place: usize,
     source: &'a RegistrySource,
     digest: OciDigest,
+    size: u64,
     at: u64,
     piece: Bytes,
 }
@@ -259,8 +261,10 @@ impl Blocking<'_> {
                 return Err(error.into());
             }
             self.source.pass_over(self.place, &error);
-            let (digest, at) = (self.digest, self.at);
-            let rest = self.source.ask(&digest, async |place| place.read_blob(&digest, at..).await);
+            // Its end is said too: not every registry understands a range without one.
+            let (digest, at, size) = (self.digest, self.at, self.size);
+            let rest =
+                self.source.ask(&digest, async |place| place.read_blob(&digest, at..size.max(at)).await);
             (self.place, self.reader) = self.source.runtime.block_on(rest)?;
         }
     }

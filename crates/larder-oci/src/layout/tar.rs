@@ -114,11 +114,10 @@ pub(super) fn parse(block: &[u8; BLOCK as usize], at: u64) -> Result<Option<Head
 /// A number field: octal digits, or base 256.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] == 0x80 {
-        let (high, low) = field.split_at(field.len() - 8);
-        if high[1..].iter().any(|byte| *byte != 0) {
-            return None;
-        }
-        return Some(u64::from_be_bytes(low.try_into().ok()?));
+        // The field of the checksum has no more than eight bytes, one of which is the mark.
+        return field[1..]
+            .iter()
+            .try_fold(0u64, |high, byte| high.checked_mul(256)?.checked_add((*byte).into()));
     }
     let text = std::str::from_utf8(field).ok()?.trim_matches([' ', '\0']);
     if text.is_empty() {
@@ -207,6 +206,12 @@ mod tests {
             bad[at] ^= 1;
             assert!(parse(&bad, 7).is_err(), "{at}");
         }
+        // A checksum in base 256, right and wrong.
+        let mut marked = good;
+        marked[148..156].copy_from_slice(&(0x80 << 56 | sum(&good)).to_be_bytes());
+        assert_eq!(parse(&marked, 7).unwrap().unwrap().size, 5);
+        marked[149..156].fill(0xff);
+        assert!(parse(&marked, 7).is_err());
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl RegistryError {
             }
             Kind::TimedOut => "is the network slow, or the registry busy? allow it more time",
             Kind::Tls => {
-                "is its certificate known to this machine? a registry without TLS is written with `http://`"
+                "is its certificate known to this machine? `SSL_CERT_FILE` names a file of authorities to trust; a registry without TLS is written with `http://`"
             }
             Kind::Broken => "that is the registry's failure: see its log",
             Kind::Corrupt => {

@@ -75,6 +75,9 @@ impl Repository {
 
     /// What refers to the manifest `subject`, of this type only if one is given (distribution-spec, "Listing Referrers"); from the tag
     /// that stands for the list where the registry has no API for it ("Referrers tag schema").
+    ///
+    /// Registries made before the specification was done say the configuration's type instead of an artifact's own: what has an empty
+    /// configuration there is of any type, and listed whatever type is given. Its manifest knows.
     pub async fn referrers(
         &self,
         subject: &OciDigest,
@@ -121,7 +124,10 @@ impl Repository {
                 break;
             }
         }
-        found.retain(|one| artifact_type.is_none_or(|kind| one.artifact_type.as_deref() == Some(kind)));
+        found.retain(|one| {
+            let own = one.artifact_type.as_deref();
+            artifact_type.is_none_or(|kind| own == Some(kind) || own == Some(media_type::EMPTY))
+        });
         Ok(found)
     }
 

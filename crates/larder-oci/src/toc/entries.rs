@@ -267,7 +267,10 @@ impl Iterator for EntryReader<'_> {
             }
             match self.next_block() {
                 Ok(true) => {}
-                Ok(false) => return None,
+                Ok(false) => {
+                    self.failed = true;
+                    return None;
+                }
                 Err(error) => {
                     self.failed = true;
                     return Some(Err(error));

@@ -173,11 +173,9 @@ impl LayerToc {
             budget.set(left);
             match charged {
                 Ok(()) => Ok(entry),
-                Err(fault) => Err(TocError::Limit {
-                    layer: Box::new(self.info.blob),
-                    entry: shown(&entry.path),
-                    fault,
-                }),
+                Err(fault) => {
+                    Err(TocError::Limit { layer: Box::new(self.info.blob), entry: shown(&entry.path), fault })
+                }
             }
         })
     }

@@ -10,6 +10,7 @@
 //! | `layer`, `image` | the tables |
 //! | `decode` | one span → its bytes, verified |
 //! | `entries`, `spans` | their two large parts, as bytes |
+//! | `files` | digests of files, beside a table |
 //! | `section`, `file`, `number` | sections in frames; where they lie in a file; numbers |
 //!
 //! A table that somebody else made is a claim: whoever reads by it checks content against the digests in it, and believes those only as far as the
@@ -18,6 +19,7 @@
 pub mod decode;
 mod entries;
 mod file;
+mod files;
 mod image;
 pub mod index;
 mod layer;
@@ -31,6 +33,7 @@ use crate::digest::OciDigest;
 use crate::layer::tar::Fault;
 
 pub use file::{Identity, VERSION as FORMAT};
+pub use files::FileDigests;
 pub use image::{ImageToc, diff_ids};
 pub use index::{IndexError, IndexOptions, Indexed, Mismatch, index_layer};
 pub use layer::{LayerInfo, LayerToc};

@@ -9,6 +9,7 @@
 //! | [`index`] | SQLite: results, roots, pins, leases, access times |
 //! | [`gc`], [`gc_lock`] | eviction, compaction; the lock between writers and deletion |
 //! | [`merge`], [`verify`], [`stats`], [`keep`] | upkeep at the end of a run; proof and repair; figures; pins and leases |
+//! | [`partial`], [`complete`] | blobs of which parts are here; what becomes of them when all are |
 //! | [`view`], [`prove`] | when to look at the folder again; whether a frame holds what it says |
 //! | [`transfer`] | chunks in frames, as they travel between stores |
 //! | [`listing`], [`stale`] | folders in which others replace files; removal of what dead processes left |
@@ -21,6 +22,7 @@
 pub mod backend;
 pub(crate) mod blobs;
 mod by_hash;
+pub mod complete;
 pub mod gc;
 mod gc_lock;
 pub mod home;

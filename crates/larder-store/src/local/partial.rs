@@ -8,9 +8,12 @@
 //! digest for each span): a map says what was written once, and after a power cut that may be zeros. So nothing is synced, a record is appended after its
 //! bytes were written, and several processes may write at once: they write the same bytes. What does not verify is [forgotten](PartialBlob::forget), and fetched again.
 //!
-//! Collection: one that nobody opened for [`EXPIRES`] goes with the store's; [`list`](LocalStore::partial_blobs) and [`remove`](LocalStore::remove_partial_blob) are for people.
-//! Turning a complete one into a whole file of the store is not built.
+//! One that has become complete is made a blob of the store, as any other: `complete`.
+//!
+//! Collection: one that nobody opened for [`EXPIRES`] goes with the store's upkeep, and a collection to a size takes these first: they can be fetched again. One whose digest is pinned
+//! stays. [`list`](LocalStore::partial_blobs) and [`remove`](LocalStore::remove_partial_blob) are for people.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::ops::Range;
@@ -19,14 +22,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use larder_core::{Digest, Error, Hash, Result};
+use larder_core::{Digest, DigestFunction, Error, Hash, Result};
 
 use super::LocalStore;
+use super::index::PinKind;
+use crate::envelope::digest_bytes;
 
 /// How long one is kept that nobody opens.
 pub const EXPIRES: Duration = Duration::from_secs(30 * 24 * 3600);
 
 const FOLDER: &str = "partial";
+/// The extension of a note that says by which tables a blob must not be read.
+pub(super) const REFUSED: &str = "refused";
 const RECORD: usize = 16;
 /// A longer map is written anew, merged.
 const LONGEST_MAP: usize = 4 << 20;
@@ -35,7 +42,7 @@ const LONGEST_MAP: usize = 4 << 20;
 #[derive(Debug)]
 pub struct PartialBlob {
     size: u64,
-    data: File,
+    pub(super) data: File,
     map_path: PathBuf,
     extents: Mutex<Extents>,
 }
@@ -43,13 +50,35 @@ pub struct PartialBlob {
 /// One that lies in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartialEntry {
-    /// Function, hash and size, as in the file's name.
-    pub name: String,
+    /// Of the whole blob.
+    pub digest: Digest,
     /// Bytes that it takes on the disk.
     pub allocated: u64,
     /// When it was last opened.
     pub used: SystemTime,
+    /// Somebody pinned the blob: it stays until it is unpinned.
+    pub pinned: bool,
     path: PathBuf,
+}
+
+impl PartialEntry {
+    /// Whether it is the same, and was not used in between.
+    pub(super) fn is_same_use(&self, other: &Self) -> bool {
+        self.path == other.path && self.used == other.used
+    }
+
+    /// Opens it without counting as a use. Nothing is to be written to it.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    pub fn open(&self) -> Result<PartialBlob> {
+        let data = File::options().read(true).write(true).open(&self.path);
+        let data = data.map_err(|error| failed(error, &self.path))?;
+        let map_path = self.path.with_extension("map");
+        let blob = PartialBlob { size: self.digest.size, data, map_path, extents: Mutex::default() };
+        blob.refresh();
+        Ok(blob)
+    }
 }
 
 /// What is there: apart and ascending.
@@ -99,14 +128,30 @@ fn file_name(digest: &Digest) -> String {
     format!("{}-{}-{}", digest.function.name(), digest.hash.to_hex(), digest.size)
 }
 
-fn failed(error: io::Error, path: &Path) -> Error {
+/// What a file's name without its extension says.
+fn digest_in(name: &str) -> Option<Digest> {
+    let mut parts = name.split('-');
+    let (function, hash, size, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
+        return None;
+    };
+    let known = [DigestFunction::Blake3, DigestFunction::Sha256];
+    let function = known.into_iter().find(|one| one.name() == function)?;
+    Some(Digest { function, hash: Hash::from_hex(hash)?, size: size.parse().ok()? })
+}
+
+/// The folder of a namespace.
+fn space(namespace: &str) -> String {
+    Hash::blake3(namespace.as_bytes()).to_hex()[..16].to_owned()
+}
+
+pub(super) fn failed(error: io::Error, path: &Path) -> Error {
     Error::from_io(error, "keep a part of a blob").with("path", path.display())
 }
 
 impl LocalStore {
-    fn partial_folder(&self, namespace: &str) -> PathBuf {
-        let space = &Hash::blake3(namespace.as_bytes()).to_hex()[..16];
-        self.home().join(FOLDER).join(space)
+    /// The path of what is kept of a blob, with an extension to come.
+    pub(super) fn partial_path(&self, namespace: &str, digest: &Digest) -> PathBuf {
+        self.home().join(FOLDER).join(space(namespace)).join(file_name(digest))
     }
 
     /// Opens the parts that are here of a blob, none at first.
@@ -114,15 +159,14 @@ impl LocalStore {
     /// # Errors
     /// What the file system answers.
     pub fn partial_blob(&self, namespace: &str, digest: &Digest) -> Result<PartialBlob> {
-        let folder = self.partial_folder(namespace);
+        let folder = self.home().join(FOLDER).join(space(namespace));
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&folder)
             .map_err(|error| failed(error, &folder))?;
-        let name = file_name(digest);
-        let path = folder.join(format!("{name}.data"));
-        let map_path = folder.join(format!("{name}.map"));
+        let path = self.partial_path(namespace, digest).with_extension("data");
+        let map_path = path.with_extension("map");
         let open = || {
             let data = File::options()
                 .read(true)
@@ -148,15 +192,54 @@ impl LocalStore {
     /// Whether parts of a blob are here.
     #[must_use]
     pub fn has_partial_blob(&self, namespace: &str, digest: &Digest) -> bool {
-        self.partial_folder(namespace).join(file_name(digest)).with_extension("data").exists()
+        self.partial_path(namespace, digest).with_extension("data").exists()
     }
 
-    /// All partial blobs of a namespace, the least recently used first.
+    /// All partial blobs of a namespace, or of all, the least recently used first.
     ///
     /// # Errors
-    /// What the file system answers.
-    pub fn partial_blobs(&self, namespace: &str) -> Result<Vec<PartialEntry>> {
-        partials_in(&self.partial_folder(namespace))
+    /// What the file system answers, and the index, which knows what is pinned.
+    pub fn partial_blobs(&self, namespace: Option<&str>) -> Result<Vec<PartialEntry>> {
+        let mut entries = Vec::new();
+        match namespace {
+            Some(namespace) => partials_in(&self.home().join(FOLDER).join(space(namespace)), &mut entries)?,
+            None => {
+                for folder in self.partial_spaces()? {
+                    partials_in(&folder, &mut entries)?;
+                }
+            }
+        }
+        if entries.is_empty() {
+            return Ok(entries);
+        }
+        let pins = self.index()?.pins(namespace)?.into_iter().filter(|pin| pin.kind == PinKind::Blob);
+        let pinned: HashSet<(String, Vec<u8>)> = pins.map(|pin| (space(&pin.namespace), pin.key)).collect();
+        for entry in &mut entries {
+            let folder = entry.path.parent().and_then(Path::file_name).unwrap_or_default();
+            let key = (folder.to_string_lossy().into_owned(), digest_bytes(&entry.digest).to_vec());
+            entry.pinned = pinned.contains(&key);
+        }
+        entries.sort_by_key(|entry| entry.used);
+        Ok(entries)
+    }
+
+    /// The folders of all namespaces.
+    fn partial_spaces(&self) -> Result<Vec<PathBuf>> {
+        let folder = self.home().join(FOLDER);
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| failed(error, &folder))?,
+        };
+        Ok(entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect())
+    }
+
+    /// How many partial blobs there are, and what they take on the disk.
+    pub(super) fn measure_partial_blobs(&self) -> Result<(u64, u64)> {
+        let mut entries = Vec::new();
+        for folder in self.partial_spaces()? {
+            partials_in(&folder, &mut entries)?;
+        }
+        Ok((entries.len() as u64, entries.iter().map(|entry| entry.allocated).sum()))
     }
 
     /// Removes a partial blob. Who has it open reads on.
@@ -164,24 +247,31 @@ impl LocalStore {
     /// # Errors
     /// What the file system answers.
     pub fn remove_partial_blob(&self, entry: &PartialEntry) -> Result<()> {
-        // The map first: a map without data would tell of zeros.
-        for path in [entry.path.with_extension("map"), entry.path.clone()] {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error, &path)),
-                _ => {}
-            }
-        }
-        Ok(())
+        remove(&entry.path)
     }
 
-    /// Removes what nobody opened for [`EXPIRES`].
+    /// Removes the parts of a blob, if there are any.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    pub fn forget_partial_blob(&self, namespace: &str, digest: &Digest) -> Result<()> {
+        remove(&self.partial_path(namespace, digest).with_extension("data"))
+    }
+
+    /// Removes what nobody opened for [`EXPIRES`] and nobody pinned.
     pub(super) fn expire_partial_blobs(&self, now: SystemTime) -> Result<()> {
-        let folder = self.home().join(FOLDER);
-        let Ok(spaces) = fs::read_dir(&folder) else { return Ok(()) };
-        for space in spaces.filter_map(io::Result::ok) {
-            for entry in partials_in(&space.path())? {
-                if now.duration_since(entry.used).is_ok_and(|age| age > EXPIRES) {
-                    self.remove_partial_blob(&entry)?;
+        let is_old = |used: SystemTime| now.duration_since(used).is_ok_and(|age| age > EXPIRES);
+        for entry in self.partial_blobs(None)? {
+            if is_old(entry.used) && !entry.pinned {
+                self.remove_partial_blob(&entry)?;
+            }
+        }
+        for folder in self.partial_spaces()? {
+            let entries = fs::read_dir(&folder).map_err(|error| failed(error, &folder))?;
+            for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+                let used = fs::symlink_metadata(&path).and_then(|metadata| metadata.modified());
+                if path.extension().is_some_and(|one| one == REFUSED) && used.is_ok_and(is_old) {
+                    let _ = fs::remove_file(&path);
                 }
             }
         }
@@ -189,12 +279,22 @@ impl LocalStore {
     }
 }
 
-fn partials_in(folder: &Path) -> Result<Vec<PartialEntry>> {
+fn remove(data: &Path) -> Result<()> {
+    // The map first: a map without data would tell of zeros.
+    for path in [data.with_extension("map"), data.to_owned()] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error, &path)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn partials_in(folder: &Path, found: &mut Vec<PartialEntry>) -> Result<()> {
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(|error| failed(error, folder))?,
     };
-    let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(|error| failed(error, folder))?.path();
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
@@ -202,12 +302,13 @@ fn partials_in(folder: &Path) -> Result<Vec<PartialEntry>> {
         else {
             continue;
         };
-        let name = name.to_string_lossy().into_owned();
+        let Some(digest) = digest_in(&name.to_string_lossy()) else { continue };
         let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        found.push(PartialEntry { name, allocated: metadata.blocks() * 512, used, path });
+        let map = fs::symlink_metadata(path.with_extension("map")).map_or(0, |map| map.blocks());
+        let allocated = (metadata.blocks() + map) * 512;
+        found.push(PartialEntry { digest, allocated, used, pinned: false, path });
     }
-    found.sort_by_key(|entry| entry.used);
-    Ok(found)
+    Ok(())
 }
 
 impl PartialBlob {
@@ -222,6 +323,13 @@ impl PartialBlob {
     pub fn present(&self) -> u64 {
         let extents = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
         extents.parts.iter().map(|part| part.end - part.start).sum()
+    }
+
+    /// Whether all of it is here, as far as was noted.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.refresh();
+        self.extents.lock().unwrap_or_else(PoisonError::into_inner).has(&(0..self.size))
     }
 
     /// These bytes, if all of them were written, here or by another process. To be verified.
@@ -265,6 +373,7 @@ impl PartialBlob {
         let mut record = [0; RECORD];
         record[..8].copy_from_slice(&at.to_le_bytes());
         record[8..].copy_from_slice(&end.to_le_bytes());
+        // Opened each time, some microseconds beside a span's bytes: one that another process replaced is never written to.
         let append = || {
             let mut map = File::options().append(true).create(true).mode(0o600).open(&self.map_path)?;
             map.write_all(&record)
@@ -359,7 +468,7 @@ mod tests {
         assert_eq!(store.partial_blob("default", &digest).unwrap().read(130..160), Some(vec![7; 30]));
         assert_eq!(store.partial_blob("another", &digest).unwrap().present(), 0);
         assert!(one.write(9_999, &[0; 2]).is_err());
-        let listed = store.partial_blobs("default").unwrap();
+        let listed = store.partial_blobs(Some("default")).unwrap();
         assert_eq!(listed.len(), 1);
         store.remove_partial_blob(&listed[0]).unwrap();
         other.write(200, &[7; 50]).unwrap();

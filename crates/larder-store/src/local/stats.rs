@@ -20,6 +20,8 @@ pub struct Sizes {
     pub blobs: u64,
     /// Whole files.
     pub whole: u64,
+    /// Parts of blobs: what they take, not how long their files are.
+    pub partial: u64,
     /// The index.
     pub index: u64,
     /// Event log, quarantine, temporary files, locks.
@@ -30,7 +32,7 @@ impl Sizes {
     /// All of it.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.packs + self.blobs + self.whole + self.index + self.other
+        self.packs + self.blobs + self.whole + self.partial + self.index + self.other
     }
 }
 
@@ -53,6 +55,8 @@ pub struct StoreStats {
     pub packs: u64,
     /// How many blobs there are.
     pub blobs: u64,
+    /// How many blobs there are of which only parts are here.
+    pub partial_blobs: u64,
     /// How many results there are.
     pub results: u64,
     /// Logical bytes for a byte of chunks: what is stored once instead of again.
@@ -98,6 +102,7 @@ impl LocalStore {
             packs: sum(&self.home.join("packs"), 0)?,
             blobs: sum(&self.home.join("blobs"), 1)?,
             whole: sum(&self.home.join("whole"), 2)?,
+            partial: self.measure_partial_blobs().map_err(io::Error::other)?.1,
             ..Sizes::default()
         };
         for folder in ["events", "quarantine", "tmp", "locks"] {
@@ -150,6 +155,7 @@ impl LocalStore {
             mean_chunk_size: ratio(chunk_bytes, chunks),
             packs: (sealed.len() + open.len()) as u64,
             blobs,
+            partial_blobs: self.measure_partial_blobs()?.0,
             results: self.index()?.result_totals()?.0,
             dedup_ratio: ratio(logical_bytes, chunk_bytes),
             compression_ratio: ratio(chunk_bytes, sizes.packs),

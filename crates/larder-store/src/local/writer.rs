@@ -180,6 +180,28 @@ impl<'store> Writer<'store> {
         Ok(digest)
     }
 
+    /// Takes a file from its start as the blob that it claims to be: cloned if the file systems can do that; refuses it if it is not.
+    ///
+    /// # Errors
+    /// As [`Writer::put_verified`].
+    pub fn put_file_verified(&mut self, digest: &Digest, file: &std::fs::File) -> Result<()> {
+        if self.is_fresh(digest) {
+            return Ok(());
+        }
+        let mut hasher = digest.function.hasher();
+        let taken = self.store.take_whole(file, &mut |bytes| hasher.update(bytes)).map_err(store_error)?;
+        let Some((cloned, resident)) = taken else { return self.put_verified(digest, &mut &*file) };
+        if hasher.finish() != *digest {
+            return Err(Error::new(ErrorKind::Invalid, "write a blob")
+                .with_message("the content is not what its digest says")
+                .with("digest", digest));
+        }
+        self.stats.bytes += cloned.size;
+        self.stats.chunks += 1;
+        self.cloned.push((cloned.hash.0, resident));
+        self.add_row(digest, &Root::Whole(Chunk { hash: cloned.hash, length: cloned.size }))
+    }
+
     /// Whether the blob is here, whole, with a row that is young enough to rely on.
     fn is_fresh(&self, digest: &Digest) -> bool {
         match self.store.rows(&self.namespace).find(digest) {

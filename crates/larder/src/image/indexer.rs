@@ -11,9 +11,9 @@ use larder_oci::OciDigest;
 use larder_oci::image::{Found, ImageSource};
 use larder_oci::layout::ReadAt;
 use larder_oci::manifest::{Descriptor, Platform};
-use larder_oci::toc::{self, ImageToc, IndexOptions, LayerToc, TocError};
+use larder_oci::toc::{self, FileDigests, ImageToc, IndexOptions, LayerToc, TocError};
 use larder_store::local::index::Origin;
-use tempfile::SpooledData;
+use tempfile::{SpooledData, SpooledTempFile};
 
 use super::remote_toc::{self, Foreign, ForeignTable, Offers, Provenance};
 use super::{ImageError, Progress};
@@ -23,6 +23,10 @@ use crate::Cache;
 pub(super) const LARGEST_TABLE: u64 = 1 << 30;
 /// The output that a table is.
 pub(super) const OUTPUT: &str = "layer.toc";
+/// The output that digests of files are, where they were asked for.
+const FILES: &str = "files.digests";
+/// The most bytes of those that are read.
+const LARGEST_FILES: u64 = 256 << 20;
 /// What events and lists call the results.
 const LABEL: &str = "image:layer";
 /// A table of more bytes is read from a file.
@@ -35,6 +39,7 @@ pub struct Indexer {
     options: IndexOptions,
     parallel: NonZeroUsize,
     fresh: bool,
+    file_digests: bool,
     only_built: bool,
     foreign: Option<Foreign>,
     only_platform: bool,
@@ -82,6 +87,7 @@ impl Indexer {
             options,
             parallel,
             fresh: false,
+            file_digests: false,
             only_built: false,
             foreign: None,
             only_platform: false,
@@ -110,6 +116,12 @@ impl Indexer {
     #[must_use]
     pub fn fresh(self, fresh: bool) -> Self {
         Self { fresh, ..self }
+    }
+
+    /// Sees to it that digests of files are there beside the tables: layers without are read.
+    #[must_use]
+    pub fn file_digests(self, file_digests: bool) -> Self {
+        Self { file_digests, ..self }
     }
 
     /// Indexes an image: what is known is taken from the store, what others made from the registry, and everything else read from front to
@@ -226,11 +238,13 @@ impl Indexer {
         progress: Tell<'_>,
     ) -> Result<LayerToc, ImageError> {
         if !self.fresh {
-            if let Some(table) = self.known(&layer.options) {
+            let lacks_digests = || self.file_digests && self.digests_of(&layer.options).is_none();
+            if let Some(table) = self.known(&layer.options).filter(|_| !lacks_digests()) {
                 progress(Progress::Known(layer.at));
                 return Ok(table);
             }
-            if let Some(foreign) = self.kept(layer).or_else(|| self.offered(offers, layer, progress)) {
+            let foreign = || self.kept(layer).or_else(|| self.offered(offers, layer, progress));
+            if let Some(foreign) = (!self.file_digests).then(foreign).flatten() {
                 progress(Progress::Foreign(layer.at, &foreign.provenance));
                 return Ok(foreign.table);
             }
@@ -250,9 +264,12 @@ impl Indexer {
         progress: Tell<'_>,
     ) -> Result<LayerToc, ImageError> {
         let Layer { at, descriptor, options } = layer;
+        let mut options = options.clone();
+        // What was asked for once stays.
+        options.file_digests = self.file_digests || self.digests_of(&options).is_some();
         let made = loop {
             let reader = source.layer(descriptor)?;
-            let made = toc::index_layer(reader, options, &mut |read| progress(Progress::Read(*at, read)));
+            let made = toc::index_layer(reader, &options, &mut |read| progress(Progress::Read(*at, read)));
             // What is wrong may be right elsewhere. Each time there is a place less.
             match made {
                 Err(error) if error.may_be_right_elsewhere() && source.distrust(&descriptor.digest) => {}
@@ -264,7 +281,7 @@ impl Indexer {
             progress(Progress::Dropped(*at, &made.dropped));
         }
         progress(Progress::Made(*at, &made.toc));
-        Ok(self.keep(options, &made.toc).unwrap_or_else(|error| {
+        Ok(self.keep(&options, &made.toc, made.file_digests).unwrap_or_else(|error| {
             tracing::warn!(%error, "a layer's table cannot be kept");
             made.toc
         }))
@@ -340,6 +357,17 @@ impl Indexer {
         Some((kept.table, Some(kept.provenance)))
     }
 
+    /// The key of the result that a layer's table is, if it is in the store.
+    #[must_use]
+    pub fn kept_key(&self, layer: &Descriptor, diff_id: OciDigest) -> Option<Vec<u8>> {
+        let (cache, options) = (self.cache.as_ref()?, self.options_of(layer, diff_id));
+        if self.known(&options).is_some() {
+            return Some(cache.digest_of(&self.action(cache, &options)?).key().to_vec());
+        }
+        self.kept(&Layer { at: 0, descriptor: layer, options: options.clone() })?;
+        remote_toc::key(cache, &options)
+    }
+
     fn action(&self, cache: &Cache, options: &IndexOptions) -> Option<larder_reapi::Action> {
         let words = ["larder image layer table".to_owned()];
         Some(cache.action(words.into_iter().chain(layer_words(options)?), std::iter::empty::<(&str, _)>()))
@@ -362,16 +390,37 @@ impl Indexer {
         is_of_it.then_some(table)
     }
 
+    fn digests_of(&self, options: &IndexOptions) -> Option<FileDigests> {
+        let cache = self.cache.as_ref()?;
+        let hit = cache.lookup_as(&self.action(cache, options)?, LABEL).hit()?;
+        let bytes = cache.read(&cache.output(&hit.result, FILES)?, LARGEST_FILES).ok()?;
+        FileDigests::open(bytes, options.diff_id.as_ref()?).ok()
+    }
+
+    /// Digests of a layer's files, if they are in the store.
+    #[must_use]
+    pub fn known_file_digests(&self, layer: &Descriptor, diff_id: OciDigest) -> Option<FileDigests> {
+        self.digests_of(&self.options_of(layer, diff_id))
+    }
+
     /// Keeps a table, and answers the same one with all that is large in a file: an image may have a hundred of them.
-    fn keep(&self, options: &IndexOptions, table: &LayerToc) -> Result<LayerToc, Box<dyn std::error::Error>> {
+    fn keep(
+        &self,
+        options: &IndexOptions,
+        table: &LayerToc,
+        files: Option<SpooledTempFile>,
+    ) -> Result<LayerToc, Box<dyn std::error::Error>> {
         let mut file = tempfile::spooled_tempfile(IN_MEMORY);
         table.write_to(&mut file)?;
         if let Some(cache) = &self.cache
             && let Some(action) = self.action(cache, options)
         {
             file.rewind()?;
-            let digest = cache.put(&mut file)?;
-            cache.record_as(&action, &cache.result([(OUTPUT, digest)]), LABEL)?;
+            let mut outputs = vec![(OUTPUT, cache.put(&mut file)?)];
+            if let Some(mut files) = files {
+                outputs.push((FILES, cache.put(&mut files)?));
+            }
+            cache.record_as(&action, &cache.result(outputs), LABEL)?;
         }
         let source: Arc<dyn ReadAt> = match file.into_inner() {
             SpooledData::InMemory(bytes) => Arc::new(Bytes::from(bytes.into_inner())),

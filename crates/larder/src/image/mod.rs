@@ -10,11 +10,15 @@
 //! | `statement` | what is signed of a table |
 //! | `remote_toc` | tables that others made: found, judged, kept |
 //! | `push_toc` | tables pushed beside an image |
-//! | `spans` | parts of layers in the store |
+//! | `spans` | layers in the store: parts, and whole ones |
+//! | `kept` | what is kept of layers: listed, removed, checked |
+//! | `pins` | images that stay |
 //!
 //! Everything here blocks.
 
 mod indexer;
+mod kept;
+mod pins;
 mod push_toc;
 mod remote_toc;
 mod spans;
@@ -32,9 +36,11 @@ use larder_oci::toc::{IndexError, LayerToc, TocError};
 use larder_remote::tiers::Runtime;
 
 pub use indexer::{Checked, Indexer, Verdict};
+pub use kept::{KeptLayer, PartsReport, kept_layers, remove_layers, verify_parts};
+pub use pins::{PinnedImage, pin_image, pinned_images, unpin_image};
 pub use push_toc::{Push, PushedTable, PushedTables, push_tables};
 pub use remote_toc::{Foreign, Provenance, annotation};
-pub use spans::{StoreSpans, present};
+pub use spans::{Settled, StoreSpans, present};
 pub use statement::{ARTIFACT, FUNCTION, NotUsed, Statement, TABLE};
 
 /// The platform that this program runs on, in the words of images.

@@ -129,7 +129,8 @@ async fn the_same(
     'artifacts: for descriptor in listed.into_iter().rev().take(MOST_COMPARED) {
         let Some(raw) = repository.manifest(descriptor.digest).await? else { continue };
         let Ok(Document::Manifest(manifest)) = raw.parse() else { continue };
-        if manifest.layers.len() != statements.len() {
+        let of_kind = manifest.artifact_type.as_deref() == Some(ARTIFACT);
+        if !of_kind || manifest.layers.len() != statements.len() {
             continue;
         }
         for (layer, statement) in manifest.layers.iter().zip(statements) {

@@ -227,6 +227,11 @@ fn action(cache: &Cache, options: &IndexOptions) -> Option<Action> {
     Some(cache.action(words.into_iter().chain(layer_words(options)?), std::iter::empty::<(&str, _)>()))
 }
 
+/// The key under which a table is kept.
+pub(super) fn key(cache: &Cache, options: &IndexOptions) -> Option<Vec<u8>> {
+    Some(cache.digest_of(&action(cache, options)?).key().to_vec())
+}
+
 /// Keeps a table as one that others made. What is not believed is not kept.
 pub(super) fn keep(cache: &Cache, options: &IndexOptions, foreign: &ForeignTable) {
     if !foreign.provenance.believed {

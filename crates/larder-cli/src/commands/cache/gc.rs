@@ -88,26 +88,36 @@ fn warn_of_rest(context: &Context, options: &GcOptions, bytes: u64) {
 
 fn planned(plan: &GcPlan) -> String {
     let freed = plan.bytes_before.saturating_sub(plan.bytes_after);
-    if plan.results.is_empty() && plan.blobs == 0 && plan.packs.is_empty() {
+    if plan.results.is_empty() && plan.blobs == 0 && plan.packs.is_empty() && plan.partial_blobs.is_empty() {
         return format!("nothing to free: {}", units::bytes(plan.bytes_before));
     }
     let results = units::counted(plan.results.len(), "result", "results");
     let blobs = units::count(plan.blobs);
     let chunks = units::count(plan.chunks);
+    let parts = parts(plan.partial_blobs.len());
     format!(
-        "would free {}, to {}: {results}, {blobs} blobs and {chunks} chunks that nothing else needs. \
+        "would free {}, to {}: {parts}{results}, {blobs} blobs and {chunks} chunks that nothing else needs. \
          Nothing pinned or leased is touched.",
         units::bytes(freed),
         units::bytes(plan.bytes_after),
     )
 }
 
+/// Layers of images of which parts go, in words.
+fn parts(layers: usize) -> String {
+    match layers {
+        0 => String::new(),
+        layers => format!("parts of {}, ", units::counted(layers, "layer", "layers")),
+    }
+}
+
 fn done(report: &GcReport) -> String {
     let freed = report.bytes_before.saturating_sub(report.bytes_after);
     format!(
-        "freed {}, to {}: {} results, {} blobs, {} packs",
+        "freed {}, to {}: {}{} results, {} blobs, {} packs",
         units::bytes(freed),
         units::bytes(report.bytes_after),
+        parts(usize::try_from(report.partial_blobs).unwrap_or(usize::MAX)),
         units::count(report.results),
         units::count(report.blobs),
         units::count(report.packs_removed),

@@ -44,6 +44,12 @@ pub(super) fn stats(context: &Context, args: &StatsArgs) -> Result<Exit, Exit> {
         " ".repeat(pad)
     ));
     context.printer.data(format_args!("{:<10} {}", "holds", holds(&held)));
+    if held.partial_blobs > 0 {
+        let layers =
+            units::counted(usize::try_from(held.partial_blobs).unwrap_or(usize::MAX), "layer", "layers");
+        let bytes = units::bytes(held.sizes.partial);
+        context.printer.data(format_args!("{:<10} {bytes} of {layers} of images, not whole", "parts"));
+    }
     context.printer.data(format_args!("{:<10} {}", span(args.since), uses(&used)));
     Ok(Exit::Success)
 }

@@ -65,5 +65,6 @@ pub(super) fn cat(context: &Context, args: &CatArgs) -> Result<Exit, Exit> {
         let moved = opened.source.moved();
         printer.talk(format_args!("fetched {} of {}", units::bytes(moved), units::bytes(total)));
     }
+    opened.settle(context)?;
     Ok(Exit::Success)
 }

@@ -84,6 +84,10 @@ pub(super) fn diff(context: &Context, args: &DiffArgs) -> Result<Exit, Exit> {
         let files = units::counted(unread, "file", "files");
         printer.talk(format_args!("{files} of the same size and time not compared: `--content` reads them"));
     }
+    if args.content {
+        before.settle(context)?;
+        after.settle(context)?;
+    }
     Ok(Exit::Success)
 }
 

@@ -35,6 +35,7 @@ pub(super) fn export(context: &Context, args: &TarArgs) -> Result<Exit, Exit> {
                 let names = units::counted(usize::try_from(names).unwrap_or(usize::MAX), "name", "names");
                 printer.talk(format_args!("exported {names}, {} of files", units::bytes(bytes)));
             }
+            opened.settle(context)?;
             Ok(Exit::Success)
         }
         Err(ExportError::Write { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {

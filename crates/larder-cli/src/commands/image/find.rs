@@ -74,6 +74,7 @@ pub(super) fn find(context: &Context, args: &FindArgs) -> Result<Exit, Exit> {
         .map(|text| Pattern::new(text).map_err(|error| open::fail(printer, &error, error.hint())));
     let pattern = pattern.transpose()?;
     let opened = open::open(context, &args.image, &args.named)?;
+    let digests = if args.json { opened.file_digests() } else { Vec::new() };
     let tree = opened.image.tree();
     let from = opened.node(printer, &args.below, true)?;
     let mut walk = tree.walk(from);
@@ -86,7 +87,7 @@ pub(super) fn find(context: &Context, args: &FindArgs) -> Result<Exit, Exit> {
             continue;
         }
         if args.json {
-            printer.json(&show::to_json(inode, &show::absolute(path)));
+            printer.json(&show::to_json(inode, &show::absolute(path), &digests));
         } else {
             printer.data(printable(&show::absolute(path)));
         }

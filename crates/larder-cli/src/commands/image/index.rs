@@ -28,7 +28,15 @@ pub(super) fn index(context: &Context, args: &IndexArgs) -> Result<Exit, Exit> {
         return Err(Exit::Usage);
     }
     let source = open::source(context, &args.image, &args.named)?;
-    let indexer = open::indexer(context, &args.named)?.fresh(args.force);
+    let (indexer, store) = open::indexer_and_store(context, &args.named)?;
+    if args.file_digests && store.is_none() {
+        printer.refuse(
+            "digests of files are kept in the cache, and there is none here",
+            Some("set LARDER_HOME"),
+        );
+        return Err(Exit::Usage);
+    }
+    let indexer = indexer.fresh(args.force).file_digests(args.file_digests);
     let (toc, told) = open::toc(context, &source, &indexer)?;
     let failed = |error: TocError| fail(printer, &error, error.hint());
     let entries: u64 = toc.layers().iter().map(|layer| layer.info().entries).sum();

@@ -13,10 +13,11 @@ pub(super) fn ls(context: &Context, args: &ImageLsArgs) -> Result<Exit, Exit> {
     let opened = open::open(context, &args.image, &args.named)?;
     let tree = opened.image.tree();
     let node = opened.node(printer, &args.path, true)?;
+    let digests = if args.json { opened.file_digests() } else { Vec::new() };
     let tell = |node: NodeId, path: &[u8], name: &[u8]| {
         let inode = tree.inode_of(node);
         if args.json {
-            printer.json(&show::to_json(inode, path));
+            printer.json(&show::to_json(inode, path, &digests));
         } else if args.long {
             printer.data(show::long(inode, &printable(name)));
         } else {

@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use larder::Cache;
-use larder::image::{Foreign, ImageError, Indexer, StoreSpans};
-use larder::oci::image::{Image, ImageReference, ImageSource, Mirror, NoSpans, SpanCache};
+use larder::image::{Foreign, ImageError, Indexer, Settled, StoreSpans};
+use larder::oci::image::{Image, ImageReference, ImageSource, Mirror, NoSpans, ReadError, SpanCache};
 use larder::oci::layer::Limits;
 use larder::oci::manifest::Platform;
-use larder::oci::toc::{ImageToc, IndexOptions};
+use larder::oci::toc::{FileDigests, ImageToc, IndexOptions};
 use larder::oci::tree::{MergeRule, NodeId, printable};
 use larder::remote::tiers::Runtime;
 use larder::store::Store;
@@ -36,10 +36,40 @@ pub(super) struct Source {
 pub(super) struct Opened {
     pub(super) image: Image,
     pub(super) source: Arc<dyn ImageSource>,
+    /// What is read is kept there.
+    spans: Option<Arc<StoreSpans>>,
+    indexer: Indexer,
     _runtime: Runtime,
 }
 
 impl Opened {
+    /// Digests of files, layer by layer, where they were asked for when it was indexed.
+    pub(super) fn file_digests(&self) -> Vec<Option<FileDigests>> {
+        let toc = self.image.toc();
+        let layers = toc.layers().iter().zip(&toc.manifest().layers);
+        layers.map(|(table, layer)| self.indexer.known_file_digests(layer, table.info().diff_id)).collect()
+    }
+
+    /// After content was read: layers of which all is here by now are checked whole, and kept as such.
+    pub(super) fn settle(&self, context: &Context) -> Result<(), Exit> {
+        let Some(spans) = &self.spans else { return Ok(()) };
+        let mut judged = Ok(());
+        for table in self.image.toc().layers() {
+            let blob = table.info().blob;
+            match spans.settle(table) {
+                Ok(Settled::TableLies) => {
+                    let error = ReadError::Refused { layer: blob };
+                    context.printer.error(&error, Some(&error.hint()));
+                    judged = Err(Exit::Failed);
+                }
+                Ok(settled) => tracing::debug!(layer = %blob, ?settled, "read"),
+                // What was read is right, and its parts are kept as they were.
+                Err(error) => tracing::debug!(layer = %blob, %error, "a whole layer cannot be kept as such"),
+            }
+        }
+        judged
+    }
+
     /// The node at a path, symbolic links on the way followed; the last one too if `follow`.
     pub(super) fn node(&self, printer: &Printer, path: &OsStr, follow: bool) -> Result<NodeId, Exit> {
         match self.image.tree().look_up(path.as_bytes(), follow) {
@@ -128,12 +158,13 @@ pub(super) fn open(context: &Context, reference: &ImageReference, named: &Named)
     let source = source(context, reference, named)?;
     let (indexer, store) = indexer_and_store(context, named)?;
     let (toc, told) = toc(context, &source, &indexer)?;
-    let cache: Arc<dyn SpanCache> = match store {
-        // What is read by a table that nobody believes is not kept, and does not drop what is.
-        Some(store) if !told.is_unbelieved() => Arc::new(StoreSpans::new(store)),
-        _ => Arc::new(NoSpans),
+    // What is read by a table that nobody believes is not kept, and does not drop what is.
+    let spans = store.filter(|_| !told.is_unbelieved()).map(|store| Arc::new(StoreSpans::new(store)));
+    let cache: Arc<dyn SpanCache> = match &spans {
+        Some(spans) => spans.clone(),
+        None => Arc::new(NoSpans),
     };
     let image = Image::open_within(toc, limits(named), rule(named), &source.source, &cache)
         .map_err(|error| fail(&context.printer, &error, error.hint()))?;
-    Ok(Opened { image, source: source.source, _runtime: source._runtime })
+    Ok(Opened { image, source: source.source, spans, indexer, _runtime: source._runtime })
 }

@@ -1,6 +1,7 @@
 //! How an entry of an image is shown: a line as `ls -l` has it, or JSON.
 
-use larder::oci::layer::{Kind, Time};
+use larder::oci::layer::{Content, Kind, Time};
+use larder::oci::toc::FileDigests;
 use larder::oci::tree::{Inode, printable};
 use serde_json::{Map, Value, json};
 
@@ -96,8 +97,8 @@ pub(super) fn with_path(path: &[u8], facts: Value) -> Value {
     Value::Object(value)
 }
 
-/// An entry as JSON.
-pub(super) fn to_json(inode: &Inode, path: &[u8]) -> Value {
+/// An entry as JSON, with the digest of a file where it is known.
+pub(super) fn to_json(inode: &Inode, path: &[u8], digests: &[Option<FileDigests>]) -> Value {
     let mut value = Map::new();
     put_bytes(&mut value, "path", path);
     value.insert("type".to_owned(), json!(kind_name(inode.kind)));
@@ -119,6 +120,11 @@ pub(super) fn to_json(inode: &Inode, path: &[u8]) -> Value {
     }
     if let Some((layer, _)) = &inode.content {
         value.insert("layer".to_owned(), json!(layer + 1));
+    }
+    let digest = |(layer, content): &(usize, Content)| digests.get(*layer)?.as_ref()?.of(content);
+    if let Some(digest) = inode.content.as_ref().and_then(digest) {
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        value.insert("digest".to_owned(), json!(format!("b3:{hex}/{}", inode.size)));
     }
     if !inode.xattrs.is_empty() {
         let mut xattrs = Map::new();

@@ -5,6 +5,7 @@ use crate::digest::{Algorithm, Hasher, OciDigest};
 use crate::layer::{Compression, Entry, Walker};
 use crate::toc::entries::EntryWriter;
 use crate::toc::file::Placed;
+use crate::toc::files::FileHasher;
 use crate::toc::layer::LayerInfo;
 use crate::toc::section::{Section, SectionKind, SectionWriter};
 use crate::toc::{LayerToc, RULE, Start, TocError, spans};
@@ -28,6 +29,7 @@ pub(super) struct Digester {
     rows: SectionWriter,
     digests: SectionWriter,
     windows: SectionWriter,
+    files: Option<FileHasher>,
 }
 
 impl Digester {
@@ -48,6 +50,7 @@ impl Digester {
             rows: SectionWriter::new(),
             digests: SectionWriter::new(),
             windows: SectionWriter::new(),
+            files: options.file_digests.then(FileHasher::new),
         }
     }
 
@@ -57,13 +60,19 @@ impl Digester {
         }
         let fresh = &part.buffer[part.from..part.to];
         self.tar.update(fresh);
-        let Self { walker, entries, .. } = self;
+        let Self { walker, entries, files, .. } = self;
         let mut failed = None;
         walker.push(fresh, &mut |entry: Entry| {
             if failed.is_none() {
                 failed = entries.push(&entry).err();
             }
+            if let Some(files) = files {
+                files.expect(&entry);
+            }
         })?;
+        if let Some(files) = &mut self.files {
+            files.take(self.size, fresh).map_err(TocError::Io)?;
+        }
         if let Some(error) = failed {
             return Err(error.into());
         }
@@ -168,6 +177,11 @@ impl Digester {
             placed(SectionKind::Digests, self.digests.finish()?),
             placed(SectionKind::Windows, self.windows.finish()?),
         ];
-        Ok(Indexed { toc: LayerToc::of(sections, None)?, dropped: self.walker.dropped().to_vec() })
+        let files = self.files.map(|files| files.finish(&diff_id)).transpose().map_err(TocError::Io)?;
+        Ok(Indexed {
+            toc: LayerToc::of(sections, None)?,
+            dropped: self.walker.dropped().to_vec(),
+            file_digests: files.flatten(),
+        })
     }
 }

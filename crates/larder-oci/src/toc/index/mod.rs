@@ -46,6 +46,8 @@ pub struct IndexOptions {
     pub blob: Option<(OciDigest, u64)>,
     /// The tar stream's digest, which is checked.
     pub diff_id: Option<OciDigest>,
+    /// Files are hashed, too.
+    pub file_digests: bool,
 }
 
 /// Content that is not what it should be.
@@ -155,6 +157,8 @@ pub struct Indexed {
     pub toc: LayerToc,
     /// Attributes that were dropped, a hundred at most.
     pub dropped: Vec<DroppedXattr>,
+    /// Digests of its files, if they were asked for: [`FileDigests`](super::FileDigests).
+    pub file_digests: Option<tempfile::SpooledTempFile>,
 }
 
 /// What goes from thread to thread.

@@ -5,6 +5,7 @@
 //! | [`reach`] | which blobs a result, a root or a manifest needs |
 //! | [`mark`] | which chunks blobs need, and what they cost on disk |
 //! | [`plan`] | what is kept, in order of use, until the budget is full |
+//! | [`parts`] | partial blobs, which go before anything else |
 //! | [`sweep`] | deletion, under the lock |
 //! | [`copy`] | live chunks of packs that go, copied into new ones |
 //! | [`tidy`] | what else lies about: bad-chunk notes, quarantine, old temporary files and locks |
@@ -13,7 +14,8 @@
 //! Pinned results and blobs, what roots name, what leases hold, blobs whose row is younger than [`GcOptions::grace`],
 //! and rows that another process is still appending to. Then results and blobs that no result reaches, by time of use;
 //! what one adds beyond the newer ones is what evicting it frees. The first that does not fit ends it: of the older
-//! ones only those stay that cost nothing more.
+//! ones only those stay that cost nothing more. Partial blobs that are not pinned go before all of that, as many as bring the folder to its size:
+//! what they hold can be fetched again, and who has one open reads on.
 //!
 //! # Concurrency
 //! One GC at a time (`locks/gc`). Planning and copying go on beside readers and writers. Deletion holds the GC lock
@@ -26,6 +28,7 @@
 
 mod copy;
 mod mark;
+mod parts;
 mod plan;
 mod reach;
 mod sweep;
@@ -38,6 +41,7 @@ use serde::Serialize;
 
 pub(crate) use copy::Copier;
 pub(crate) use mark::{Added, Marker};
+pub use parts::EvictedPart;
 pub use plan::{EvictedResult, GcPlan, PackAction, PlannedPack};
 pub(crate) use reach::{Reach, candidates};
 pub(crate) use sweep::only_one as sweep_lock;
@@ -98,6 +102,8 @@ pub struct GcReport {
     pub blobs: u64,
     /// Packs unlinked, those included that were replaced.
     pub packs_removed: u64,
+    /// Partial blobs removed.
+    pub partial_blobs: u64,
     /// Bytes of chunks that were copied out of packs.
     pub bytes_copied: u64,
 }

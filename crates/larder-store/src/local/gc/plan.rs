@@ -10,11 +10,12 @@ use larder_core::{Digest, Error, Result};
 use serde::Serialize;
 
 use super::mark::chunk_cost;
-use super::{Added, GcOptions, Marker, Policy, Reach, candidates};
+use super::{Added, EvictedPart, GcOptions, Marker, Policy, Reach, candidates};
 use crate::local::LocalStore;
 use crate::local::index::{Index, Listed, PinKind};
 use crate::local::pack::sealed::SealedPack;
 use crate::local::pack::set::PackSet;
+use crate::local::partial::PartialEntry;
 
 /// Bytes that a row of a blob takes in a table.
 const ROW_COST: u64 = 88 + 1 + 8;
@@ -78,6 +79,8 @@ pub struct GcPlan {
     pub chunks: u64,
     /// The packs that go.
     pub packs: Vec<PlannedPack>,
+    /// The partial blobs that go.
+    pub partial_blobs: Vec<EvictedPart>,
     #[serde(skip)]
     pub(super) state: State,
 }
@@ -89,6 +92,7 @@ pub(super) struct State {
     pub(super) marker: Marker,
     /// The results that go, and whether they go because they are incomplete.
     pub(super) evicted: Vec<(Listed, bool)>,
+    pub(super) parts: Vec<PartialEntry>,
     pub(super) options: GcOptions,
 }
 
@@ -257,9 +261,11 @@ impl LocalStore {
             rows.keep(&mut marker, &self.packs, &[row], u64::MAX);
         }
         let sizes = self.sizes().map_err(plan_error)?;
-        let fixed = sizes.total().saturating_sub(sizes.packs + sizes.blobs + sizes.whole);
+        let parts = self.choose_parts(options, sizes.total())?;
+        let freed: u64 = parts.iter().map(|entry| entry.allocated).sum();
+        let fixed = sizes.total().saturating_sub(sizes.packs + sizes.blobs + sizes.whole + freed);
         let evicted = self.choose(&mut rows, &mut marker, items, options, fixed);
-        Ok(self.told(rows, marker, evicted, *options, sizes.total()))
+        Ok(self.told(rows, marker, evicted, parts, *options, sizes.total()))
     }
 
     /// All results, and all blobs that no whole result reaches, the most worth keeping first.
@@ -363,6 +369,7 @@ impl LocalStore {
         rows: Rows,
         marker: Marker,
         evicted: Vec<(Listed, EvictedResult)>,
+        parts: Vec<PartialEntry>,
         options: GcOptions,
         bytes_before: u64,
     ) -> GcPlan {
@@ -373,14 +380,27 @@ impl LocalStore {
         let dead_files = self.whole_files().unwrap_or_default();
         let dead_files: u64 =
             dead_files.iter().filter(|(hash, ..)| !marker.is_live(hash)).map(|(_, _, size)| size).sum();
-        let row_bytes = blobs * ROW_COST + dead_files;
+        let partial_blobs: Vec<EvictedPart> = parts.iter().map(EvictedPart::from).collect();
+        let part_bytes: u64 = partial_blobs.iter().map(|part| part.bytes).sum();
+        let row_bytes = blobs * ROW_COST + dead_files + part_bytes;
         let (packs, bytes_after) =
             choose_packs(&uses, bytes_before.saturating_sub(row_bytes), options.to_size);
         let (evicted, results) =
             evicted.into_iter().map(|(listed, told)| ((listed, told.incomplete), told)).unzip();
         let to_size = options.to_size;
-        let state = State { rows, marker, evicted, options };
-        GcPlan { to_size, bytes_before, bytes_after, results, blobs, blob_bytes, chunks, packs, state }
+        let state = State { rows, marker, evicted, parts, options };
+        GcPlan {
+            to_size,
+            bytes_before,
+            bytes_after,
+            results,
+            blobs,
+            blob_bytes,
+            chunks,
+            packs,
+            partial_blobs,
+            state,
+        }
     }
 }
 

@@ -53,6 +53,7 @@ impl LocalStore {
         let mut report = GcReport { bytes_before, ..GcReport::default() };
         self.flush()?;
         self.packs.refresh().map_err(sweep_error)?;
+        report.partial_blobs = self.delete_parts(&state.parts)?;
         let compact: HashSet<&str> = packs
             .iter()
             .filter(|pack| pack.action == PackAction::Compact)
