@@ -13,8 +13,7 @@ use super::section::{Section, SectionKind};
 use super::spans::{self, Span, Start};
 use super::{RULE, TocError};
 use crate::digest::OciDigest;
-use crate::layer::tar::shown;
-use crate::layer::{Budget, Compression, Entry};
+use crate::layer::{Budget, Compression, Entry, shown};
 use crate::layout::ReadAt;
 
 /// The most bytes of the sections that are read whole.
