@@ -92,8 +92,11 @@ fn index_tells_of_layers_that_do_not_go_together() {
             refused(&machine, &format!("index oci:{name} --json"), problem).matches(problem).count(),
             1
         );
-        // The configuration can be seen all the same.
-        assert!(good(&machine, &format!("inspect oci:{name}")).stderr.contains(problem));
+        // The configuration can be seen all the same, and what is wrong by either rule.
+        refused(&machine, &format!("inspect oci:{name}"), problem);
+        let output = image(&machine, &format!("inspect oci:{name}"));
+        assert_eq!(output.stderr.matches(problem).count(), 2, "{}", output.stderr);
+        assert!(output.stdout.contains("layer  2"), "{}", output.stdout);
     }
 }
 
