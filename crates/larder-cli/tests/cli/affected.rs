@@ -97,9 +97,12 @@ fn an_input_concerns_its_recipe_and_its_dependents() {
     assert_same(affected(&project), &LIB);
 }
 
+/// Changes a repository.
+type Change = fn(&Project);
+
 #[test]
 fn staged_new_renamed_and_deleted_files_count() {
-    let new: [(&str, fn(&Project)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("untracked", |project| {
             project.file("lib/src/new.c", "n\n");
         }),
@@ -119,7 +122,7 @@ fn staged_new_renamed_and_deleted_files_count() {
             std::fs::remove_file(project.path("lib/src/a.c")).expect("it is there");
         }),
     ];
-    for (name, change) in new {
+    for (name, change) in changes {
         let project = repository();
         change(&project);
         let mut found = affected(&project);

@@ -94,8 +94,7 @@ impl<'s> Servers<'s> {
     pub(super) fn ensure(&self, recipe: usize) -> Result<(), String> {
         for &at in self.plan.dependencies[recipe].iter().filter(|&&on| self.plan.recipes[on].persistent) {
             let mut all = self.lock();
-            loop {
-                let Some(server) = all.get_mut(&at) else { break };
+            while let Some(server) = all.get_mut(&at) {
                 match &server.state {
                     State::Running | State::Ended(None) => break,
                     State::Ended(Some(reason)) => {

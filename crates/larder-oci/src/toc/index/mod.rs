@@ -4,7 +4,7 @@
 //! caller's thread   read ─► unpack ──────────────────────┐ buffers, spans
 //! second thread                                          └► SHA-256 of blob and tar stream, BLAKE3 of spans, entries, table
 //! ```
-//! Nothing is written to disk, save parts of a large table. Memory: nine buffers of half a MiB, a frame of each section, and a window of zstd. What comes out depends on
+//! Nothing is written to disk, save parts of a large table. Memory: eleven buffers of a quarter MiB, as many pieces of the blob, a frame of each section, and a window of zstd. What comes out depends on
 //! the blob and the options alone, never on how it was cut into reads or on the timing of threads.
 
 mod digest;
@@ -24,15 +24,15 @@ use digest::Digester;
 use unpack::{Found, Unpack};
 
 /// How much is read from the blob at once.
-const PIECE: usize = 256 << 10;
+const PIECE: usize = 128 << 10;
 /// Room before a piece for what was not consumed of the one before.
 const CARRY: usize = 64 << 10;
 /// Bytes of the tar stream that are handed on at once.
-const ROOM: usize = 512 << 10;
+const ROOM: usize = 256 << 10;
 /// What a buffer holds of the tar stream before its own part.
 const HISTORY: usize = larder_inflate::WINDOW;
 /// How many buffers may wait for the second thread.
-const WAITING: usize = 6;
+const WAITING: usize = 8;
 
 /// What is known of a layer before, and how its table is made.
 #[derive(Clone, Debug, Default)]
