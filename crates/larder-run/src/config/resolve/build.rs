@@ -18,11 +18,11 @@ use super::{Resolver, recipe_constants};
 use crate::diagnostic::Diagnostic;
 use crate::recipe::{CacheSpec, Inputs, Mode, Recipe, RecipeId};
 
-/// Where the fields of a recipe come from: its own, then its template's.
+/// Where the fields of a recipe come from: its own, then its template's, then those of what that extends.
 struct Fields<'a> {
     raw: &'a RawRecipe,
     source: &'a Source,
-    inherited: Option<&'a Inherited>,
+    inherited: &'a [Inherited],
     mode: Mode,
 }
 
@@ -36,11 +36,9 @@ impl<'a> Fields<'a> {
             _ => false,
         };
         let own = self.raw.body.get(key).filter(|node| self.mode == Mode::Strict || !is_void(node));
-        match (own, self.inherited) {
-            (Some(node), _) => Some((node, self.source)),
-            (None, Some(inherited)) => inherited.body.get(key).map(|node| (node, &inherited.source)),
-            (None, None) => None,
-        }
+        let inherited =
+            || self.inherited.iter().find_map(|level| level.body.get(key).map(|node| (node, &level.source)));
+        own.map(|node| (node, self.source)).or_else(inherited)
     }
 }
 
@@ -55,12 +53,11 @@ impl Resolver<'_> {
         level.scope.recipe = recipe_constants(&book.name, &raw.name);
         level.scope.matrix = instance.label.is_some().then_some(instance.values);
         let inherited = self.inherit(&book, raw, &mut level).ok()?;
-        if let Some(inherited) = &inherited {
+        for inherited in inherited.iter().rev() {
             self.project.enter(&mut level, &inherited.body, &inherited.source, self.execution, &mut self.out);
         }
         self.project.enter(&mut level, &raw.body, &book.source, self.execution, &mut self.out);
-        let fields =
-            Fields { raw, source: &book.source, inherited: inherited.as_ref(), mode: self.project.mode };
+        let fields = Fields { raw, source: &book.source, inherited: &inherited, mode: self.project.mode };
         if !self.when(&fields, &level) {
             return None;
         }
@@ -113,7 +110,7 @@ impl Resolver<'_> {
             let own = Fields {
                 raw: &RawRecipe { name: String::new(), span: fields.raw.span, body: book.body.clone() },
                 source: &book.source,
-                inherited: None,
+                inherited: &[],
                 mode: fields.mode,
             };
             self.texts(&own, "tags", level).into_iter().map(|(text, ..)| text).collect()

@@ -10,7 +10,7 @@ use super::super::yaml::{self, Node, Span};
 use super::Resolver;
 use crate::diagnostic::{Diagnostic, Severity, nearest};
 use crate::recipe::Mode;
-use crate::template::{bind, undefined};
+use crate::template::{Parameter, bind, undefined};
 
 /// What a recipe inherits.
 pub(super) struct Inherited {
@@ -20,46 +20,72 @@ pub(super) struct Inherited {
     pub(super) source: Source,
 }
 
-impl Resolver<'_> {
-    /// Binds parameters into the level, and gives the template's fields. `Err`: reported.
+impl<'p> Resolver<'p> {
+    /// Binds parameters into the level, and gives the fields of the template and of those that it extends, nearest first. `Err`: reported.
     pub(super) fn inherit(
         &mut self,
         book: &RawCookbook,
         raw: &RawRecipe,
         level: &mut Level,
-    ) -> Result<Option<Inherited>, ()> {
+    ) -> Result<Vec<Inherited>, ()> {
         let Some(node) = raw.body.get("template") else {
             if let Some(node) = raw.body.get("parameters") {
                 self.reader(&book.source)
                     .doubt(node.span, Diagnostic::error("`parameters` without `template`"));
             }
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let Some(name) = self.reader(&book.source).text(node) else {
-            return if self.project.mode == Mode::Bake { Ok(None) } else { Err(()) };
+            return if self.project.mode == Mode::Bake { Ok(Vec::new()) } else { Err(()) };
         };
-        let Some(template) = self.project.templates.get(&name) else {
-            let near = nearest(&name, self.project.templates.keys().map(String::as_str));
-            let label = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
-            let found = Diagnostic::error(format!("no template `{name}`")).with_label(label);
-            self.out.push(book.source.locate(found, node.span));
-            return Err(());
-        };
-        if let Some((base, span)) = &template.extends {
-            let found = Diagnostic::error(format!("`extends` is not built yet: `{base}` is not read"))
-                .with_hint("repeat what the template needs");
-            self.not_built(&template.source, *span, found);
-        }
+        let chain = self.chain(&name, &book.source, node.span)?;
+        let template = RawTemplate { parameters: parameters_of(&chain), ..chain[0].clone() };
         let given = self.given_parameters(book, raw, level)?;
         let at = raw.body.get("parameters").unwrap_or(node).span;
-        let params = self.bind_parameters(template, given, book, at)?;
+        let params = self.bind_parameters(&template, given, book, at)?;
         level.scope.params = Some(params);
-        match &template.content {
+        let fields = |template: &RawTemplate| match &template.content {
             TemplateContent::Parsed(body) => {
-                Ok(Some(Inherited { body: body.clone(), source: template.source.clone() }))
+                Ok(Inherited { body: body.clone(), source: template.source.clone() })
             }
-            TemplateContent::Text(text) => self.rendered_template(template, text, level).map(Some),
+            TemplateContent::Text(text) => self.rendered_template(template, text, level),
+        };
+        chain.into_iter().map(fields).collect()
+    }
+
+    /// A template, the one that it extends, and so on. `source` and `span`: where it is named.
+    fn chain(&mut self, name: &str, source: &Source, span: Span) -> Result<Vec<&'p RawTemplate>, ()> {
+        let templates = &self.project.templates;
+        let mut chain: Vec<&RawTemplate> = Vec::new();
+        let mut next = Some((name, source, span));
+        while let Some((name, source, span)) = next {
+            let found = match templates.get(name) {
+                None => {
+                    let near = nearest(name, templates.keys().map(String::as_str));
+                    let label = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
+                    Diagnostic::error(format!("no template `{name}`")).with_label(label)
+                }
+                Some(template) if chain.iter().any(|before| before.name == template.name) => {
+                    let names = chain.iter().map(|template| template.name.as_str()).chain([name]);
+                    let circle = names.collect::<Vec<_>>().join(" → ");
+                    Diagnostic::error(format!("templates extend each other in a circle: {circle}"))
+                }
+                Some(template) => {
+                    chain.push(template);
+                    next = template
+                        .extends
+                        .as_ref()
+                        .map(|(base, span)| (base.as_str(), &template.source, *span));
+                    continue;
+                }
+            };
+            let found = source.locate(found, span);
+            if !self.out.contains(&found) {
+                self.out.push(found);
+            }
+            return Err(());
         }
+        Ok(chain)
     }
 
     /// Says that something parses and does nothing: an error in strict mode, a warning in bake mode.
@@ -169,4 +195,15 @@ impl Resolver<'_> {
         self.reader(&source).map(&body, raw::RECIPE_KEYS);
         Ok(Inherited { body, source })
     }
+}
+
+/// The parameters of a chain of templates: what one declares replaces what it extends declares under the same name.
+fn parameters_of(chain: &[&RawTemplate]) -> Vec<Parameter> {
+    let mut all: Vec<Parameter> = Vec::new();
+    for parameter in chain.iter().flat_map(|template| &template.parameters) {
+        if all.iter().all(|nearer| nearer.name != parameter.name) {
+            all.push(parameter.clone());
+        }
+    }
+    all
 }

@@ -136,3 +136,46 @@ fn computing_helpers() {
         r"a b.tar|a b.tar.gz|src|gz|src_a b.tar.gz|'src/a b.tar.gz'|x 'it'\''s'|'a b.tar.gz'"
     );
 }
+
+#[test]
+fn templates_extend_templates() {
+    let fixture = Fixture::new(&[
+        ("larder.yml", "name: demo\n"),
+        (
+            ".larder/templates/base.yml",
+            "name: base\nparameters: {flags: {type: string, default: -O1}, pkg: {type: string, required: true}}\ntemplate:\n  description: Builds {{params.pkg}}\n  run: base {{params.pkg}}\n  variables: {level: low, kept: base}\n  environment: [A]\n  tags: [base]\n",
+        ),
+        (
+            ".larder/templates/c.yml",
+            "name: c\nextends: base\nparameters: {flags: {type: string, default: -O2}}\ntemplate:\n  run: cc {{params.flags}} {{params.pkg}} {{var.level}} {{var.kept}}\n  variables: {level: high}\n  environment: [B]\n",
+        ),
+        (".larder/templates/one.yml", "name: one\nextends: two\ntemplate: {run: x}\n"),
+        (".larder/templates/two.yml", "name: two\nextends: one\ntemplate: {run: x}\n"),
+        (".larder/templates/lost.yml", "name: lost\nextends: bsae\ntemplate: {run: x}\n"),
+        (
+            "cookbook.yml",
+            "name: app\nrecipes:\n  a: {template: c, parameters: {pkg: p}}\n  b: {template: c, parameters: {pkg: p, flags: -O3}, tags: [own]}\n  miss: {template: c}\n  circle: {template: one}\n  lost: {template: lost}\n",
+        ),
+    ]);
+    let a = fixture.recipe("a");
+    assert_eq!((a.run.as_str(), a.description.as_deref()), ("cc -O2 p high base", Some("Builds p")));
+    assert_eq!(
+        (a.tags, a.environment.into_keys().collect()),
+        (vec!["base".to_owned()], vec!["A".to_owned(), "B".to_owned()])
+    );
+    let b = fixture.recipe("b");
+    assert_eq!((b.run.as_str(), b.tags), ("cc -O3 p high base", vec!["own".to_owned()]));
+    assert!(fixture.error(&["miss"]).contains("parameter `pkg` is required"));
+    insta::assert_snapshot!(fixture.error(&["circle"]), @r##"
+    error: templates extend each other in a circle: one → two → one
+      ┌ .larder/templates/two.yml:2:10
+    2 │ extends: one
+      │          ^^^
+    "##);
+    insta::assert_snapshot!(fixture.error(&["lost"]), @r##"
+    error: no template `bsae`
+      ┌ .larder/templates/lost.yml:2:10
+    2 │ extends: bsae
+      │          ^^^^ did you mean `base`?
+    "##);
+}
