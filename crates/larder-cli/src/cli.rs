@@ -45,6 +45,8 @@ pub(crate) enum Command {
     /// Run recipes, or take their results from the cache
     #[command(visible_alias = "r", after_help = EXIT_CODES)]
     Run(Box<RunArgs>),
+    /// Write a first configuration for what is in this folder
+    Init(InitArgs),
     /// Say why a recipe is not a hit: what differs from its last run, or from an older one
     Why(WhyArgs),
     /// Remove what recipes made in this worktree (the cache keeps it)
@@ -65,6 +67,16 @@ pub(crate) enum Command {
     /// Names of all recipes, one a line, for completion scripts
     #[command(name = "__recipes", hide = true)]
     Recipes,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Show the files, write nothing
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@
 //! | [`config`], [`template`], [`diagnostic`] | files → `Project`; Handlebars; what is said about a configuration |
 //! | [`select`], [`plan`], [`recipe`] | selectors → recipes; the graph; the resolved recipe |
 //! | [`worktree`], [`listing`] | what is on disk: stat table, walk, globs, digests; the same for the configuration |
+//! | [`init`] | a first configuration for a folder |
 //! | [`changes`], [`affected`] | what git says has changed; the recipes that it concerns |
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
@@ -21,6 +22,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod event;
 pub mod history;
+pub mod init;
 pub mod key;
 pub mod listing;
 pub mod lock;

@@ -7,6 +7,7 @@ mod clean;
 mod completions;
 mod doctor;
 mod image;
+mod init;
 mod key;
 mod project;
 mod run;
@@ -45,6 +46,7 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
     let context = Context { machine, printer, verbose: cli.verbose > 0 };
     let done = match &cli.command {
         Command::Run(args) => run::run(&context, args),
+        Command::Init(args) => init::init(&context, args),
         Command::Why(args) => why::why(&context, args),
         Command::Clean(args) => clean::clean(&context, args),
         Command::Cache(command) => cache::cache(&context, command),

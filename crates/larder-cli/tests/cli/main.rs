@@ -8,6 +8,7 @@ mod completions;
 mod configuration;
 mod events;
 mod help;
+mod init;
 mod key;
 mod output;
 mod run;
