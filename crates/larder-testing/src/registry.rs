@@ -6,7 +6,7 @@
 //! |---|---|
 //! | not set | Debian's `docker-registry`: distribution 2.8, which does not list referrers |
 //! | `distribution=PROGRAM` | that program, a distribution 3, which does not either |
-//! | `go-containerregistry` | the registry of that project, which does; built with [`strangers`](crate::strangers) |
+//! | `go-containerregistry` | the registry of that project, which does; built with [`crate::strangers`] |
 //!
 //! Stopped, by its process id, when it is dropped. Where it is not installed, tests say so and pass; with `REQUIRE_CLIENTS=1`
 //! they fail.

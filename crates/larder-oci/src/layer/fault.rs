@@ -52,13 +52,13 @@ pub enum Fault {
     /// A name of an attribute over 255 bytes, or a value over 65,535.
     #[error("it has an extended attribute that is too long")]
     LongXattr,
-    /// More entries than [`Limits::entries`].
+    /// More entries than [`Limits::entries`](super::Limits::entries).
     #[error("it has more entries than are allowed")]
     TooMany,
-    /// More bytes than [`Limits::metadata`].
+    /// More bytes than [`Limits::metadata`](super::Limits::metadata).
     #[error("names and attributes of all entries take more than is allowed")]
     TooMuchMetadata,
-    /// More bytes than [`Limits::logical`].
+    /// More bytes than [`Limits::logical`](super::Limits::logical).
     #[error("its files are larger together than is allowed")]
     TooLarge,
     /// Far more bytes than its files and its entries account for: zeros, headers that say nothing, what follows its end.

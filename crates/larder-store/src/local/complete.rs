@@ -2,7 +2,7 @@
 //! deduplicated, verified, pinned and collected as all others are.
 //!
 //! The digest of the whole decides. What is complete and wrong was damaged on the disk, or verified by a table that lies: whoever has the table knows which
-//! ([`PartialBlob::forget`] and try again, or [`LocalStore::refuse`] the table). Notes of that lie beside the partial blobs:
+//! ([`PartialBlob::forget`](super::partial::PartialBlob::forget) and try again, or [`LocalStore::refuse`] the table). Notes of that lie beside the partial blobs:
 //! ```text
 //! partial/<hash of the namespace>/<function>-<hex>-<size>.refused     identities of tables, 32 bytes each
 //! ```
