@@ -33,4 +33,5 @@ pub mod recipe;
 pub mod select;
 pub mod state;
 pub mod template;
+pub mod trace;
 pub mod worktree;
