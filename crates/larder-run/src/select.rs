@@ -31,6 +31,12 @@ impl Selection {
     pub fn of(selectors: &[&str]) -> Self {
         Self { selectors: selectors.iter().map(|&s| s.to_owned()).collect(), ..Self::default() }
     }
+
+    /// Every recipe of every cookbook.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { selectors: vec![String::new()], regex: true, ..Self::default() }
+    }
 }
 
 /// One selector, taken apart.

@@ -30,7 +30,7 @@ pub(super) fn clean(context: &Context, args: &CleanArgs) -> Result<Exit, Exit> {
     let around = context.machine.surroundings(None);
     let open = project::open(context, &around, Execution::Run)?;
     let selection = if args.all {
-        Selection { selectors: vec![".*:.*".to_owned()], regex: true, ..Selection::default() }
+        Selection::everything()
     } else {
         Selection { selectors: args.selectors.clone(), ..Selection::default() }
     };

@@ -18,7 +18,7 @@ pub(super) fn only(printer: &Printer, open: &OpenProject, base: &str) -> Result<
     let base = (!base.is_empty()).then_some(base);
     let changes = Changes::since(&open.project.root, base);
     let changes = changes.map_err(|error| project::fail(printer, &error, error.hint()))?;
-    let everything = Selection { selectors: vec![".*:.*".to_owned()], regex: true, ..Selection::default() };
+    let everything = Selection::everything();
     let resolved = open.project.resolve(&everything, &open.listing());
     let resolved = resolved.map_err(|error| project::refuse(printer, &error))?;
     let found = affected(&open.project, &resolved, &open.worktree, &changes);

@@ -17,7 +17,8 @@ pub(super) fn list(
     as_json: bool,
 ) -> Result<Exit, ConfigError> {
     let mut all = open.project.list(&open.listing())?;
-    let everything = Selection { selectors: vec![".*:.*".to_owned()], regex: true, ..selection.clone() };
+    let everything =
+        Selection { tags: selection.tags.clone(), only: selection.only.clone(), ..Selection::everything() };
     if !selection.selectors.is_empty() || !selection.tags.is_empty() || selection.only.is_some() {
         let wanted = select::pick(
             if selection.selectors.is_empty() { &everything } else { selection },

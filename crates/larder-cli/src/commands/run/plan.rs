@@ -130,8 +130,7 @@ pub(super) fn check(
     }
     let recipes = project.list(&listing)?.len();
     if recipes > 0 {
-        let everything =
-            Selection { selectors: vec![".*:.*".to_owned()], regex: true, ..Selection::default() };
+        let everything = Selection::everything();
         let resolved = project.resolve(&everything, &listing)?;
         warn(printer, &resolved.warnings);
         let mut told: BTreeSet<String> = resolved.warnings.iter().map(ToString::to_string).collect();
