@@ -4,45 +4,10 @@
 use std::sync::Arc;
 
 use larder_oci::toc::{LayerToc, Start};
+use larder_testing::tables::{self, FRAME, LAYER, Section};
 
 /// Sizes of blob and tar stream, number of entries and of spans; entries, spans, windows.
 type Sections<'a> = (u32, u32, u8, u8, &'a [u8], &'a [u8], &'a [u8]);
-
-fn put(into: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        into.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    into.push(number as u8);
-}
-
-/// A file of these sections, in order from 1 on.
-fn assemble(sections: &[&[u8]]) -> Vec<u8> {
-    let mut file = b"LARDRTOC\x01\0\x01\0\0\0\0\0".to_vec();
-    let mut directory = Vec::new();
-    put(&mut directory, sections.len() as u64);
-    for (kind, bytes) in (1..).zip(sections) {
-        let frames: Vec<&[u8]> = bytes.chunks(1 << 20).collect();
-        for number in [kind, 0, file.len() as u64, bytes.len() as u64, frames.len() as u64] {
-            put(&mut directory, number);
-        }
-        for frame in frames {
-            let packed = zstd::bulk::compress(frame, 1).expect("room for everything");
-            put(&mut directory, packed.len() as u64);
-            put(&mut directory, frame.len() as u64);
-            file.extend(packed);
-        }
-    }
-    let at = file.len() as u64;
-    file.extend(&directory);
-    file.extend(at.to_le_bytes());
-    file.extend((directory.len() as u32).to_le_bytes());
-    file.extend([0; 4]);
-    file.extend(blake3::hash(&directory).as_bytes());
-    file.extend([0; 32]);
-    file.extend(b"LARDRTOC");
-    file
-}
 
 libfuzzer_sys::fuzz_target!(|input: Sections<'_>| {
     let (blob, size, entries, spans, entry_bytes, span_bytes, windows) = input;
@@ -53,7 +18,9 @@ libfuzzer_sys::fuzz_target!(|input: Sections<'_>| {
         "compression": compression, "span": 1 << 20, "rule": 1, "entries": entries, "spans": spans,
     });
     let digests = vec![0; usize::from(spans) * 32];
-    let file = assemble(&[info.to_string().as_bytes(), entry_bytes, span_bytes, &digests, windows]);
+    let sections = [info.to_string().as_bytes(), entry_bytes, span_bytes, &digests, windows];
+    let sections = (1..).zip(sections).map(|(kind, bytes)| Section { kind, layer: 0, bytes: bytes.to_vec() });
+    let file = tables::assemble(LAYER, &sections.collect::<Vec<_>>(), FRAME);
     let Ok(toc) = LayerToc::open(Arc::new(bytes::Bytes::from(file))) else { return };
     let read = toc.entries().take_while(Result::is_ok).count();
     assert!(read <= usize::from(entries));

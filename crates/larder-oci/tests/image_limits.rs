@@ -17,6 +17,7 @@ use larder_oci::toc::{
 };
 use larder_oci::tree::MergeRule;
 use larder_testing::layers::{Blob, Item, Packing, Tar, write_layout};
+use larder_testing::tables::{self, FRAME, IMAGE, LAYER, Section, finish, put, sections};
 use serde_json::Value;
 
 fn source(folder: &Path) -> Arc<dyn ImageSource> {
@@ -176,81 +177,8 @@ fn spans_of_no_length_are_no_panic() {
     }
 }
 
-/// Reads numbers of a table, as `docs/formats/toc.md` has them.
-fn take(bytes: &mut &[u8]) -> u64 {
-    let (mut number, mut shift) = (0, 0);
-    loop {
-        let (byte, rest) = bytes.split_first().unwrap();
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            return number;
-        }
-    }
-}
-
-fn put(into: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        into.push((number & 0x7f) as u8 | 0x80);
-        number >>= 7;
-    }
-    into.push(number as u8);
-}
-
-/// A section: kind, layer, content.
-type Section = (u64, u64, Vec<u8>);
-
-fn sections(file: &[u8]) -> Vec<Section> {
-    let foot = &file[file.len() - 88..];
-    let at = u64::from_le_bytes(foot[..8].try_into().unwrap()) as usize;
-    let length = u32::from_le_bytes(foot[8..12].try_into().unwrap()) as usize;
-    let mut directory = &file[at..at + length];
-    let mut found = Vec::new();
-    for _ in 0..take(&mut directory) {
-        let (kind, layer) = (take(&mut directory), take(&mut directory));
-        let (mut place, _) = (take(&mut directory) as usize, take(&mut directory));
-        let mut bytes = Vec::new();
-        for _ in 0..take(&mut directory) {
-            let (packed, size) = (take(&mut directory) as usize, take(&mut directory) as usize);
-            bytes.extend(zstd::bulk::decompress(&file[place..place + packed], size).unwrap());
-            place += packed;
-        }
-        found.push((kind, layer, bytes));
-    }
-    found
-}
-
-/// A file of these sections, with every checksum but the identity right.
-fn assemble(file: &[u8], sections: &[Section]) -> Vec<u8> {
-    let mut made = file[..16].to_vec();
-    let mut directory = Vec::new();
-    put(&mut directory, sections.len() as u64);
-    for (kind, layer, bytes) in sections {
-        let frames: Vec<&[u8]> = bytes.chunks(1 << 20).collect();
-        for number in [*kind, *layer, made.len() as u64, bytes.len() as u64, frames.len() as u64] {
-            put(&mut directory, number);
-        }
-        for frame in frames {
-            let packed = zstd::bulk::compress(frame, 3).unwrap();
-            put(&mut directory, packed.len() as u64);
-            put(&mut directory, frame.len() as u64);
-            made.extend(packed);
-        }
-    }
-    finish(made, &directory)
-}
-
-fn finish(mut made: Vec<u8>, directory: &[u8]) -> Vec<u8> {
-    let at = made.len() as u64;
-    made.extend(directory);
-    made.extend(at.to_le_bytes());
-    made.extend((directory.len() as u32).to_le_bytes());
-    made.extend([0; 4]);
-    made.extend(blake3::hash(directory).as_bytes());
-    made.extend([0; 32]);
-    made.extend(b"LARDRTOC");
-    made
+fn assemble(head: &[u8; 16], sections: &[Section]) -> Vec<u8> {
+    tables::assemble(head, sections, FRAME)
 }
 
 fn written(toc: &LayerToc) -> Vec<u8> {
@@ -270,11 +198,11 @@ fn lying(
     change: impl Fn(&mut Vec<Section>),
 ) -> Result<LayerToc, TocError> {
     let mut all = sections(file);
-    let mut said: Value = serde_json::from_slice(&all[0].2).unwrap();
+    let mut said: Value = serde_json::from_slice(&all[0].bytes).unwrap();
     info(&mut said);
-    all[0].2 = said.to_string().into_bytes();
+    all[0].bytes = said.to_string().into_bytes();
     change(&mut all);
-    open(assemble(file, &all))
+    open(assemble(LAYER, &all))
 }
 
 #[test]
@@ -295,10 +223,10 @@ fn what_a_table_says_of_itself_is_bounded() {
             info["span"] = 1.into();
         };
         let digests = vec![0; usize::try_from(many.min(1 << 20)).unwrap() * 32];
-        assert!(too_large(lying(&file, set, |all| all[3].2.clone_from(&digests))), "{many}");
+        assert!(too_large(lying(&file, set, |all| all[3].bytes.clone_from(&digests))), "{many}");
     }
-    assert!(damaged(lying(&file, |_| {}, |all| all[3].2.extend([0; 32]))));
-    assert!(damaged(lying(&file, |_| {}, |all| all[2].2.extend([200, 1, 200, 1, 0, 0]))));
+    assert!(damaged(lying(&file, |_| {}, |all| all[3].bytes.extend([0; 32]))));
+    assert!(damaged(lying(&file, |_| {}, |all| all[2].bytes.extend([200, 1, 200, 1, 0, 0]))));
     // A span that is decoded from half a GiB.
     let blob = |info: &mut Value| info["blobSize"] = (512u64 << 20).into();
     assert!(too_large(lying(&file, blob, |_| {})));
@@ -330,19 +258,19 @@ fn the_order_of_sections_is_strict() {
     let damaged = |change: fn(&mut Vec<Section>)| {
         let mut all = sections(&file);
         change(&mut all);
-        let made = ImageToc::open(Arc::new(Bytes::from(assemble(&file, &all))));
+        let made = ImageToc::open(Arc::new(Bytes::from(assemble(IMAGE, &all))));
         assert!(matches!(made, Err(TocError::Damaged(_))), "{made:?}");
     };
-    assert!(ImageToc::open(Arc::new(Bytes::from(assemble(&file, &sections(&file))))).is_ok());
+    assert!(ImageToc::open(Arc::new(Bytes::from(assemble(IMAGE, &sections(&file))))).is_ok());
     // A second manifest, or a second configuration.
     damaged(|all| all.insert(0, all[0].clone()));
     damaged(|all| all.insert(1, all[1].clone()));
     damaged(|all| all.swap(0, 1));
-    damaged(|all| all.push((17, 1, all[1].2.clone())));
+    damaged(|all| all.push(Section { kind: 17, ..all[1].clone() }));
     // A layer of number 0, and two layers of one blob.
-    damaged(|all| all[2].1 = 0);
+    damaged(|all| all[2].layer = 0);
     damaged(|all| {
-        let again: Vec<_> = all[2..].iter().map(|(kind, _, bytes)| (*kind, 2, bytes.clone())).collect();
+        let again: Vec<_> = all[2..].iter().map(|own| Section { layer: 2, ..own.clone() }).collect();
         all.extend(again);
     });
     // A section that begins behind the end of all sections.
@@ -350,14 +278,13 @@ fn the_order_of_sections_is_strict() {
     for number in [1u64, 1, 0, 16, 0, 1 << 40] {
         put(&mut directory, number);
     }
-    let made =
-        open(finish(written(&index(&Tar::of([]), Limits::default()).unwrap())[..16].to_vec(), &directory));
+    let made = open(finish(LAYER.to_vec(), &directory, [0; 32]));
     assert!(matches!(made, Err(TocError::Damaged(_))), "{made:?}");
     let mut directory = Vec::new();
     for number in [2u64, 1, 0, 16, 5, 1, 100, 5, 2, 0, 116, 0, 0] {
         put(&mut directory, number);
     }
-    let made = open(finish(b"LARDRTOC\x01\0\x01\0\0\0\0\0".to_vec(), &directory));
+    let made = open(finish(LAYER.to_vec(), &directory, [0; 32]));
     assert!(matches!(made, Err(TocError::Damaged(_))), "{made:?}");
 }
 

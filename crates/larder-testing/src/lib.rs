@@ -6,6 +6,7 @@
 //! | [`flaky`] | a backend that fails, truncates and flips bits |
 //! | [`strict`] | a backend that is stricter than reality |
 //! | [`layers`] | layers that are hard to get right, and the trees that they make |
+//! | [`tables`] | tables for lazy reads, made by hand: ones that lie, too |
 //! | [`strangers`] | what containerd, moby, podman and umoci make of them |
 //! | [`registry`] | a real OCI registry |
 //! | [`project`] | a project in a temporary folder, and the `larder` command run in it |
@@ -19,5 +20,6 @@ pub mod proxy;
 pub mod registry;
 pub mod strangers;
 pub mod strict;
+pub mod tables;
 
 pub use project::{Output, Project};
