@@ -28,8 +28,6 @@ use super::{Durability, LocalStore, new_id, now_seconds};
 const WINDOW: usize = 64 << 10;
 /// A frame that has this much when a blob ends is closed, so that blobs of some size do not share frames.
 const CLOSE_AT_BLOB_END: usize = 64 << 10;
-/// A pack is sealed when it reaches this.
-const PACK_SIZE: u64 = 256 << 20;
 /// Rows gathered at most before they are written.
 const MAX_ROWS: usize = 4096;
 /// A log of rows becomes a table when it reaches this.
@@ -448,7 +446,7 @@ fn flush_frame(store: &LocalStore, session: &mut Session, stats: &mut ChunkStats
     if session.frame.chunks.is_empty() {
         return Ok(());
     }
-    if session.pack.as_ref().is_some_and(|pack| pack.pack().size() >= PACK_SIZE)
+    if session.pack.as_ref().is_some_and(|pack| pack.pack().is_full())
         && let Some(pack) = session.pack.take()
     {
         pack.seal(store.options.durability == Durability::Fsync)?;

@@ -18,9 +18,6 @@ use crate::local::pack::sealed::SealedPack;
 use crate::local::pack::set::Pack;
 use crate::local::{LocalStore, new_id};
 
-/// A copy is sealed when it has this many bytes.
-const PACK_SIZE: u64 = 256 << 20;
-
 /// Writes copies.
 pub(crate) struct Copier<'store> {
     store: &'store LocalStore,
@@ -133,7 +130,7 @@ impl<'store> Copier<'store> {
     }
 
     fn append(&mut self, format: Format, chunks: &[(Hash, u32)], stored: &[u8], raw: u32) -> io::Result<()> {
-        if self.pack.as_ref().is_some_and(|pack| pack.pack().size() >= PACK_SIZE)
+        if self.pack.as_ref().is_some_and(|pack| pack.pack().is_full())
             && let Some(full) = self.pack.take()
         {
             full.seal(true)?;

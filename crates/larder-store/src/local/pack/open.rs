@@ -20,6 +20,12 @@ use crate::local::by_hash::ByHash;
 use crate::local::poison;
 use crate::local::table;
 
+/// A pack is sealed when it has so many bytes …
+const FULL_BYTES: u64 = 256 << 20;
+/// … or so many chunks: they are in memory while it is open, which is what bounds a writer of very compressible bytes. The
+/// most that a table of 2^17 slots holds.
+const FULL_CHUNKS: usize = (1 << 17) / 8 * 7;
+
 /// What is known of an open pack's frames.
 #[derive(Debug)]
 struct State {
@@ -84,6 +90,12 @@ impl OpenPack {
     /// Bytes taken in so far.
     pub(crate) fn size(&self) -> u64 {
         self.state.read().unwrap_or_else(poison).scanned
+    }
+
+    /// Whether it is to be sealed before more is taken in.
+    pub(crate) fn is_full(&self) -> bool {
+        let state = self.state.read().unwrap_or_else(poison);
+        state.scanned >= FULL_BYTES || state.chunks.len() >= FULL_CHUNKS
     }
 }
 
