@@ -4,6 +4,7 @@ mod cache;
 mod doctor;
 mod image;
 mod key;
+mod reference;
 mod run;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use image::{
     ImageLsArgs, ImagePinArgs, ImageUnpinArgs, IndexArgs, InspectArgs, Merge, Named, PushTocArgs, TarArgs,
 };
 pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};
+pub(crate) use reference::{CompletionsArgs, ManArgs, SchemaArgs, SchemaKind};
 pub(crate) use run::{CacheStrategy, GraphFormat, OutputMode, RunArgs, Selecting};
 
 const EXIT_CODES: &str = "Exit codes: 0 all good, 1 usage or configuration, 2 a recipe failed, \
@@ -64,6 +66,10 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Write man pages into a folder, or print all commands as Markdown
+    Man(ManArgs),
+    /// Print the JSON Schema of a configuration file, for editors
+    Schema(SchemaArgs),
     /// Names of all recipes, one a line, for completion scripts
     #[command(name = "__recipes", hide = true)]
     Recipes,
@@ -119,11 +125,4 @@ pub(crate) struct CleanArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CompletionsArgs {
-    /// Which shell
-    #[arg(value_enum)]
-    pub(crate) shell: clap_complete::Shell,
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::decode::Reader;
+use super::keys;
 use super::matrix::{self, Instance};
 use super::raw::{RawCookbook, RawRecipe, TemplateContent};
 use super::scope::{Level, Values};
@@ -331,7 +332,7 @@ impl<'p> Resolver<'p> {
                 }
                 Value::Map(_) => {
                     let mut reader = self.reader(source);
-                    reader.map(&entry.value, &["glob"]);
+                    reader.map(&entry.value, &keys::GLOB);
                     let patterns = match entry.value.get("glob") {
                         Some(node) if node.text().is_some() => reader.text(node).into_iter().collect(),
                         Some(node) => reader.texts(node),
