@@ -77,6 +77,19 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
+    /// Turn the project of `bake.yml` into one of `larder.yml`, with the same recipes
+    ///
+    /// What would change is shown, with what has to be done by hand. `bake.yml` stays, and is not read any more.
+    #[arg(long)]
+    pub(crate) from_bake: bool,
+    /// Write a section of AGENTS.md that tells coding agents how to use this project's recipes
+    ///
+    /// Written again, it is brought up to date; the rest of the file stays.
+    #[arg(long, conflicts_with_all = ["from_bake", "force"])]
+    pub(crate) agents: bool,
+    /// With --from-bake: change files that are there, and write what can be told though something remains for you
+    #[arg(long, requires = "from_bake")]
+    pub(crate) force: bool,
     /// Show the files, write nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,

@@ -112,8 +112,9 @@ fn arguments<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
     for argument in positional.into_iter().chain(options) {
         text.push_str(&format!("* `{}`", head(argument)));
         let help = argument.get_long_help().or_else(|| argument.get_help()).map(ToString::to_string);
-        // A table of values stands in the long help as lines of its own.
-        let help = help.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let paragraphs: Vec<String> = help.unwrap_or_default().split("\n\n").map(words).collect();
+        let help = paragraphs.join(". ");
         if !help.is_empty() {
             text.push_str(&format!(": {help}"));
         }

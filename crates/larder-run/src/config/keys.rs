@@ -239,11 +239,8 @@ const TIERS_AND_LOCAL: &[&str] = &["local", "s3", "gcs", "azure", "dir", "oci", 
 
 const LEVEL: Key = key("compressionLevel", Kind::Count, "Level of zstd");
 const FLAG_OR_SECRET: &[Kind] = &[Kind::Flag, Kind::Map(&SECRET)];
-const ENCRYPTION: Key = key(
-    "encryption",
-    Kind::Either(FLAG_OR_SECRET),
-    "`true`: encrypted with the key in `LARDER_TIER_KEY`",
-);
+const ENCRYPTION: Key =
+    key("encryption", Kind::Either(FLAG_OR_SECRET), "`true`: encrypted with the key in `LARDER_TIER_KEY`");
 const PREFIX: Key = key("prefix", Kind::Text, "What names begin with");
 const ENDPOINT: Key = key("endpoint", Kind::Text, "Its address, if not the usual one");
 

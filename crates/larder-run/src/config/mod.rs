@@ -45,6 +45,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 pub use discover::{Listing, Mark, WalkListing};
+pub(crate) use files::read as read_bounded;
 pub use load::{LoadOptions, recipe_names};
 pub use resolve::{Listed, Resolved};
 pub use settings::{CacheConfig, RunConfig};

@@ -103,6 +103,26 @@ impl Project {
         files
     }
 
+    /// Files that `env_file` names, relative to the root.
+    pub(crate) fn env_files(&self) -> Vec<PathBuf> {
+        let own: BTreeSet<&Path> = [self.raw.source.file.as_path()]
+            .into_iter()
+            .chain(self.cookbooks.iter().map(|book| book.source.file.as_path()))
+            .collect();
+        let files = self.definitions().into_iter().map(|(file, _)| file);
+        files.filter(|file| !own.contains(file.as_path())).collect()
+    }
+
+    /// Environments that some `overrides` names.
+    pub(crate) fn override_names(&self) -> BTreeSet<String> {
+        let bodies = self.cookbooks.iter().flat_map(|c| c.recipes.iter().map(|r| &r.body).chain([&c.body]));
+        bodies
+            .chain([&self.raw.body])
+            .filter_map(|body| body.get("overrides"))
+            .flat_map(|node| node.entries().iter().map(|entry| entry.key.clone()))
+            .collect()
+    }
+
     /// All recipes, for `--check` and `--render`; with [`Execution::Inert`], commands in templates give nothing.
     ///
     /// # Errors
