@@ -4,6 +4,7 @@ mod cache;
 mod doctor;
 mod image;
 mod key;
+mod reference;
 mod run;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub(crate) use image::{
     ImageLsArgs, ImagePinArgs, ImageUnpinArgs, IndexArgs, InspectArgs, Merge, Named, PushTocArgs, TarArgs,
 };
 pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};
+pub(crate) use reference::{CompletionsArgs, ManArgs, SchemaArgs, SchemaKind};
 pub(crate) use run::{CacheStrategy, GraphFormat, OutputMode, RunArgs, Selecting};
 
 const EXIT_CODES: &str = "Exit codes: 0 all good, 1 usage or configuration, 2 a recipe failed, \
@@ -64,6 +66,10 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Write man pages into a folder, or print all commands as Markdown
+    Man(ManArgs),
+    /// Print the JSON Schema of a configuration file, for editors
+    Schema(SchemaArgs),
     /// Names of all recipes, one a line, for completion scripts
     #[command(name = "__recipes", hide = true)]
     Recipes,
@@ -71,6 +77,19 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
+    /// Turn the project of `bake.yml` into one of `larder.yml`, with the same recipes
+    ///
+    /// What would change is shown, with what has to be done by hand. `bake.yml` stays, and is not read any more.
+    #[arg(long)]
+    pub(crate) from_bake: bool,
+    /// Write a section of AGENTS.md that tells coding agents how to use this project's recipes
+    ///
+    /// Written again, it is brought up to date; the rest of the file stays.
+    #[arg(long, conflicts_with_all = ["from_bake", "force"])]
+    pub(crate) agents: bool,
+    /// With --from-bake: change files that are there, and write what can be told though something remains for you
+    #[arg(long, requires = "from_bake")]
+    pub(crate) force: bool,
     /// Show the files, write nothing
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
@@ -119,11 +138,4 @@ pub(crate) struct CleanArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CompletionsArgs {
-    /// Which shell
-    #[arg(value_enum)]
-    pub(crate) shell: clap_complete::Shell,
 }

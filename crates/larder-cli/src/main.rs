@@ -5,11 +5,12 @@
 //! surroundings.rs  the only reader of environment    printer.rs  the only writer to the terminal
 //! signals.rs       Ctrl-C                            live.rs     the running recipes, redrawn
 //! units.rs         times, sizes, counts for people   exit.rs     exit codes      yaml.rs  values as YAML
-//! logs.rs          what the libraries log
+//! logs.rs          what the libraries log             diff.rs     what a file says and would say
 //! ```
 
 mod cli;
 mod commands;
+mod diff;
 mod exit;
 mod live;
 mod logs;

@@ -9,8 +9,10 @@ mod doctor;
 mod image;
 mod init;
 mod key;
+mod man;
 mod project;
 mod run;
+mod schema;
 mod why;
 
 use crate::cli::{Cli, Command, ImageCommand};
@@ -54,6 +56,8 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
         Command::Image(command) => image::image(&context, command),
         Command::Key(command) => key::key(&context, command),
         Command::Completions(args) => Ok(completions::script(&context, args)),
+        Command::Man(args) => man::man(&context, args),
+        Command::Schema(args) => Ok(schema::schema(&context, args)),
         Command::Recipes => Ok(completions::recipes(&context)),
     };
     let exit = done.unwrap_or_else(|exit| exit);

@@ -9,9 +9,12 @@ fn every_command_explains_itself() {
     let commands = [
         "",
         "run",
+        "init",
         "why",
         "clean",
         "completions",
+        "man",
+        "schema",
         "cache",
         "cache stats",
         "cache ls",

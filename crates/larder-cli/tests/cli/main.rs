@@ -2,15 +2,18 @@
 //! (`INSTA_UPDATE=always` writes them anew); times, places and digests are filtered out of them.
 
 mod affected;
+mod agents;
 mod cache;
 mod clean;
 mod completions;
 mod configuration;
 mod events;
+mod from_bake;
 mod help;
 mod init;
 mod key;
 mod output;
+mod reference;
 mod run;
 mod servers;
 mod signals;

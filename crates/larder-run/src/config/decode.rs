@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::keys::Table;
 use super::source::Source;
 use super::yaml::{Entry, Node, Span, Value};
 use crate::diagnostic::{Diagnostic, Severity, nearest};
@@ -43,30 +44,13 @@ impl Reader<'_> {
         self.out.push(self.source.locate(found, node.span));
     }
 
-    /// The entries of a map; anything else is reported and read as empty. Keys outside `known` are reported.
-    pub fn map<'n>(&mut self, node: &'n Node, known: &[&str]) -> &'n [Entry] {
-        self.map_or_elsewhere(node, known, &|_| None)
-    }
-
-    /// The same, where a key may belong elsewhere: `elsewhere` says where, as a hint.
-    pub fn map_or_elsewhere<'n>(
-        &mut self,
-        node: &'n Node,
-        known: &[&str],
-        elsewhere: &dyn Fn(&str) -> Option<&'static str>,
-    ) -> &'n [Entry] {
+    /// The entries of a map; anything else is reported and read as empty. Keys that the table does not know are reported.
+    pub fn map<'n>(&mut self, node: &'n Node, table: &Table) -> &'n [Entry] {
         match &node.value {
             Value::Map(entries) => {
-                for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-                    let found = Diagnostic::error(format!("unknown key `{}`", entry.key));
-                    let found = if let Some(hint) = elsewhere(&entry.key) {
-                        found.with_hint(hint)
-                    } else {
-                        let label = nearest(&entry.key, known.iter().copied())
-                            .map(|near| format!("did you mean `{near}`?"))
-                            .unwrap_or_default();
-                        found.with_label(label)
-                    };
+                let mode = self.mode;
+                for entry in entries.iter().filter(|entry| !table.knows(&entry.key, mode)) {
+                    let found = self.unknown(&entry.key, table);
                     self.doubt(entry.key_span, found);
                 }
                 entries
@@ -75,6 +59,20 @@ impl Reader<'_> {
             _ => {
                 self.wrong(node, "a map");
                 &[]
+            }
+        }
+    }
+
+    fn unknown(&self, key: &str, table: &Table) -> Diagnostic {
+        let found = Diagnostic::error(format!("unknown key `{key}`"));
+        if let Some(hint) = table.elsewhere(key) {
+            return found.with_hint(hint);
+        }
+        match nearest(key, table.names(self.mode)) {
+            Some(near) => found.with_label(format!("did you mean `{near}`?")),
+            None => {
+                let known: Vec<String> = table.names(self.mode).map(|name| format!("`{name}`")).collect();
+                found.with_hint(format!("known here: {}", known.join(", ")))
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::recipe::{Mode, ROOT_PLACEHOLDER};
 use crate::template::{CustomHelper, Execution, Renderer, Scope};
 
 /// Reads a file whose size is bounded.
-pub(super) fn read(path: &Path) -> Result<String, String> {
+pub(crate) fn read(path: &Path) -> Result<String, String> {
     let show = |error: std::io::Error| error.to_string();
     let file = File::open(path).map_err(show)?;
     let about = file.metadata().map_err(show)?;

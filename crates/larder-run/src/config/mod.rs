@@ -8,6 +8,7 @@
 //! resolve    raw recipes → recipes, on demand   show   --render
 //! parsed     cookbooks parsed by an earlier run
 //! settings   config:                matrix, patterns, variables, environment   one subject each
+//! keys       what files may say     schema    the same for editors
 //! ```
 //!
 //! Loading parses all files and renders next to nothing; [`Project::resolve`] renders the recipes that a selection reaches, and only
@@ -20,12 +21,14 @@ pub mod decode;
 pub mod discover;
 pub mod environment;
 mod files;
+pub mod keys;
 mod load;
 mod matrix;
 mod parsed;
 pub mod patterns;
 pub mod raw;
 mod resolve;
+pub mod schema;
 mod scope;
 pub mod settings;
 mod show;
@@ -42,6 +45,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 pub use discover::{Listing, Mark, WalkListing};
+pub(crate) use files::read as read_bounded;
 pub use load::{LoadOptions, recipe_names};
 pub use resolve::{Listed, Resolved};
 pub use settings::{CacheConfig, RunConfig};

@@ -1,48 +1,18 @@
 //! What the files say, before anything is rendered: [`RawProject`], [`RawCookbook`], [`RawRecipe`], [`RawTemplate`].
 //!
 //! In strict mode these are a pure function of one file's bytes and can be serialised, so that a parse cache can be keyed by
-//! the file's digest. Keys are checked here; the types of values when they are used, after rendering.
+//! the file's digest. Keys are checked here (against [`super::keys`]); the types of values when they are used, after rendering.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use super::decode::Reader;
+use super::keys;
 use super::source::Source;
 use super::yaml::{Node, Span, Value};
 use crate::diagnostic::Diagnostic;
 use crate::recipe::Mode;
 use crate::template::{CustomHelper, Parameter, ParameterType, Returns};
-
-/// Keys of the root file.
-pub const PROJECT_KEYS: &[&str] =
-    &["name", "description", "default", "variables", "overrides", "environment", "env_file", "config"];
-/// Keys of a cookbook.
-pub const COOKBOOK_KEYS: &[&str] =
-    &["name", "description", "environment", "env_file", "tags", "variables", "overrides", "recipes"];
-/// Keys of a recipe.
-pub const RECIPE_KEYS: &[&str] = &[
-    "description",
-    "run",
-    "dependencies",
-    "cache",
-    "environment",
-    "variables",
-    "overrides",
-    "tags",
-    "template",
-    "parameters",
-    "shell",
-    "tools",
-    "timeout",
-    "retries",
-    "persistent",
-    "sandbox",
-    "trace",
-    "incremental",
-    "relocatable",
-    "when",
-    "matrix",
-];
 
 /// The root file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,11 +80,7 @@ pub enum TemplateContent {
 /// Decodes the root file.
 pub fn project(source: Source, body: Node, mode: Mode, out: &mut Vec<Diagnostic>) -> Option<RawProject> {
     let mut reader = Reader { source: &source, mode, out };
-    reader.map_or_elsewhere(&body, PROJECT_KEYS, &|key| {
-        (key == "recipes").then_some(
-            "recipes belong into a `cookbook.yml`, beside this file or in a folder below: `name: NAME`, and then `recipes:`",
-        )
-    });
+    reader.map(&body, &keys::PROJECT);
     let name = name(&mut reader, &body)?.0;
     Some(RawProject { source, name, body })
 }
@@ -127,7 +93,7 @@ pub fn cookbook(
     out: &mut Vec<Diagnostic>,
 ) -> Option<RawCookbook> {
     let mut reader = Reader { source: &source, mode, out };
-    reader.map(&body, COOKBOOK_KEYS);
+    reader.map(&body, &keys::COOKBOOK);
     let (name, name_span) = name(&mut reader, &body)?;
     let mut recipes = Vec::new();
     let mut found = None;
@@ -140,13 +106,13 @@ pub fn cookbook(
         Some(Node { value: Value::Map(entries), .. }) => {
             for entry in entries {
                 check_name(&mut reader, &entry.key, entry.key_span);
-                reader.map(&entry.value, RECIPE_KEYS);
+                reader.map(&entry.value, &keys::RECIPE);
                 recipes.push(RawRecipe { name: entry.key, span: entry.key_span, body: entry.value });
             }
         }
         Some(Node { value: Value::Null, .. }) => {}
         Some(node) => {
-            reader.map(&node, &[]);
+            reader.free_map(&node);
         }
         None => reader.error(body.span, "missing key `recipes`"),
     }
@@ -186,7 +152,7 @@ pub fn template(
     out: &mut Vec<Diagnostic>,
 ) -> Option<RawTemplate> {
     let mut reader = Reader { source: &source, mode, out };
-    reader.map(body, &["name", "description", "extends", "parameters", "template"]);
+    reader.map(body, &keys::TEMPLATE);
     let (name, _) = name(&mut reader, body)?;
     let description = body.get("description").and_then(|node| reader.text(node));
     let extends = body.get("extends").and_then(|node| Some((reader.text(node)?, node.span)));
@@ -194,12 +160,7 @@ pub fn template(
     let content = match (text, body.get("template")) {
         (Some(text), _) => TemplateContent::Text(text),
         (None, Some(node)) => {
-            reader.map(node, RECIPE_KEYS);
-            for key in ["template", "parameters"] {
-                if let Some(node) = node.get(key) {
-                    reader.error(node.span, format!("a template cannot say `{key}`"));
-                }
-            }
+            reader.map(node, &keys::TEMPLATE_RECIPE);
             TemplateContent::Parsed(node.clone())
         }
         (None, None) => {
@@ -219,7 +180,7 @@ pub fn helper(
     out: &mut Vec<Diagnostic>,
 ) -> Option<CustomHelper> {
     let mut reader = Reader { source, mode, out };
-    reader.map(body, &["name", "description", "returns", "parameters", "variables", "environment", "run"]);
+    reader.map(body, &keys::HELPER);
     let (name, span) = name(&mut reader, body)?;
     if source.file.file_stem().is_some_and(|stem| stem != name.as_str()) {
         reader.error(span, format!("helper `{name}` must stand in a file `{name}.yml`"));
@@ -266,7 +227,7 @@ fn parameters(reader: &mut Reader<'_>, node: &Node) -> Vec<Parameter> {
 }
 
 fn parameter(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Parameter> {
-    reader.map(node, &["type", "required", "default", "description", "pattern", "min", "max", "items"]);
+    reader.map(node, &keys::PARAMETER);
     let kind_node = node.get("type");
     let kind = match kind_node.and_then(Node::text).map(str::to_lowercase).as_deref() {
         Some("string") => ParameterType::String,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::decode::Reader;
+use super::keys;
 use super::matrix::{self, Instance};
 use super::raw::{RawCookbook, RawRecipe, TemplateContent};
 use super::scope::{Level, Values};
@@ -100,6 +101,26 @@ impl Project {
             add(&book.source, &book.body, Some(&book.name));
         }
         files
+    }
+
+    /// Files that `env_file` names, relative to the root.
+    pub(crate) fn env_files(&self) -> Vec<PathBuf> {
+        let own: BTreeSet<&Path> = [self.raw.source.file.as_path()]
+            .into_iter()
+            .chain(self.cookbooks.iter().map(|book| book.source.file.as_path()))
+            .collect();
+        let files = self.definitions().into_iter().map(|(file, _)| file);
+        files.filter(|file| !own.contains(file.as_path())).collect()
+    }
+
+    /// Environments that some `overrides` names.
+    pub(crate) fn override_names(&self) -> BTreeSet<String> {
+        let bodies = self.cookbooks.iter().flat_map(|c| c.recipes.iter().map(|r| &r.body).chain([&c.body]));
+        bodies
+            .chain([&self.raw.body])
+            .filter_map(|body| body.get("overrides"))
+            .flat_map(|node| node.entries().iter().map(|entry| entry.key.clone()))
+            .collect()
     }
 
     /// All recipes, for `--check` and `--render`; with [`Execution::Inert`], commands in templates give nothing.
@@ -331,7 +352,7 @@ impl<'p> Resolver<'p> {
                 }
                 Value::Map(_) => {
                     let mut reader = self.reader(source);
-                    reader.map(&entry.value, &["glob"]);
+                    reader.map(&entry.value, &keys::GLOB);
                     let patterns = match entry.value.get("glob") {
                         Some(node) if node.text().is_some() => reader.text(node).into_iter().collect(),
                         Some(node) => reader.texts(node),

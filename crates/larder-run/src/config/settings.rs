@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::decode::Reader;
+use super::keys;
 use super::yaml::{Node, Value};
 use crate::diagnostic::Diagnostic;
 use crate::recipe::Mode;
@@ -164,8 +165,6 @@ impl RemoteKind {
     }
 }
 
-const TIERS: &[&str] = &["s3", "gcs", "azure", "dir", "oci", "reapi"];
-
 /// The defaults of a mode, for a root file without `config:`.
 #[must_use]
 pub fn defaults(mode: Mode) -> RunConfig {
@@ -188,20 +187,7 @@ pub fn decode(reader: &mut Reader<'_>, node: Option<&Node>) -> RunConfig {
     if reader.mode == Mode::Bake {
         config.fast_fail = false;
     }
-    let mut known = vec![
-        "maxParallel",
-        "reservedThreads",
-        "fastFail",
-        "verbose",
-        "cleanEnvironment",
-        "minVersion",
-        "cache",
-    ];
-    if reader.mode == Mode::Bake {
-        // How bake updates itself: nothing to say about it here.
-        known.push("update");
-    }
-    for entry in reader.map(node, &known) {
+    for entry in reader.map(node, &keys::CONFIG) {
         let value = &entry.value;
         match entry.key.as_str() {
             "maxParallel" => config.max_parallel = reader.count(value).filter(|count| *count > 0),
@@ -246,11 +232,11 @@ fn unused(reader: &mut Reader<'_>, node: &Node, message: &str) {
 
 fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
     let mut config = CacheConfig::default();
-    for entry in reader.map(node, &["local", "remotes", "order", "signing", "chunking"]) {
+    for entry in reader.map(node, &keys::CACHE_SETTINGS) {
         let value = &entry.value;
         match entry.key.as_str() {
             "local" => {
-                for entry in reader.map(value, &["enabled", "path", "compressionLevel", "maxSize"]) {
+                for entry in reader.map(value, &keys::LOCAL) {
                     let value = &entry.value;
                     match entry.key.as_str() {
                         "enabled" => config.local.enabled = reader.boolean(value).unwrap_or(true),
@@ -270,11 +256,14 @@ fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
                     value,
                     "`signing` in a project has no effect but `off`: keys are the user's (`LARDER_SIGNING_KEY`)",
                 );
-                config.signing =
-                    reader.map(value, &["key"]).iter().find_map(|e| reader.text(&e.value)).map(Secret::new);
+                config.signing = reader
+                    .map(value, &keys::SECRET)
+                    .iter()
+                    .find_map(|e| reader.text(&e.value))
+                    .map(Secret::new);
             }
             "chunking" => {
-                reader.map(value, &["min", "average", "max"]);
+                reader.map(value, &keys::CHUNKING);
                 let mut size = |key| value.get(key).and_then(|node| reader.size(node));
                 config.chunking =
                     Some(Chunking { min: size("min"), average: size("average"), max: size("max") });
@@ -288,8 +277,8 @@ fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
 fn order(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
     let order = reader.texts(node);
     for (tier, item) in order.iter().zip(node.items()) {
-        if tier != "local" && !TIERS.contains(&tier.as_str()) {
-            reader.error(item.span, format!("`{tier}` is no tier; known: local, {}", TIERS.join(", ")));
+        if tier != "local" && !keys::TIERS.contains(&tier.as_str()) {
+            reader.error(item.span, format!("`{tier}` is no tier; known: local, {}", keys::TIERS.join(", ")));
         }
     }
     order
@@ -300,7 +289,7 @@ fn remotes(reader: &mut Reader<'_>, node: &Node) -> Remotes {
     if node.value == Value::Null {
         return Remotes::default();
     }
-    for entry in reader.map(node, &["enabled", "s3", "gcs", "azure", "dir", "oci", "reapi"]) {
+    for entry in reader.map(node, &keys::REMOTES) {
         if entry.key == "enabled" {
             found.enabled = reader.boolean(&entry.value).unwrap_or(false);
         } else if let Some(tier) = tier(reader, &entry.key, &entry.value) {
@@ -312,19 +301,9 @@ fn remotes(reader: &mut Reader<'_>, node: &Node) -> Remotes {
 }
 
 fn tier(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<RemoteTier> {
-    let (needed, optional): (&[&str], &[&str]) = match key {
-        "s3" => (&["bucket"], &["region", "prefix", "endpoint"]),
-        "gcs" => (&["bucket"], &["prefix", "endpoint"]),
-        "azure" => (&["account", "container"], &["prefix", "endpoint"]),
-        "dir" => (&["path"], &[]),
-        "oci" => (&["reference"], &[]),
-        "reapi" => (&["endpoint"], &["instance"]),
-        _ => return None,
-    };
-    let mut known = [needed, optional].concat();
-    known.extend(["compressionLevel", "encryption"]);
-    reader.map(node, &known);
-    for key in needed {
+    let table = keys::tier(key)?;
+    reader.map(node, table);
+    for key in table.required() {
         if node.get(key).is_none() {
             reader.error(node.span, format!("missing key `{key}`"));
         }
@@ -353,7 +332,7 @@ fn tier(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<RemoteTier> {
     let encryption = node.get("encryption").and_then(|node| match node.value {
         Value::Bool(wanted) => wanted.then_some(Encryption::Environment),
         _ => {
-            reader.map(node, &["key"]);
+            reader.map(node, &keys::SECRET);
             let key = node.get("key").and_then(|node| reader.text(node));
             key.map(|key| Encryption::Key(Secret::new(key)))
         }

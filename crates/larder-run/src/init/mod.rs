@@ -4,6 +4,8 @@
 //! cookbook. What a build makes is declared only where the tools' own rules say it; where nothing says it (a Makefile), the recipe has no
 //! `cache` and says so, because a guess would be a wrong hit.
 
+pub mod agents;
+pub mod from_bake;
 mod languages;
 
 use std::fs;

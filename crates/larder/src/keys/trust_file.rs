@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use larder_core::{Error, Result};
 use larder_run::config::decode::Reader;
+use larder_run::config::keys::{Kind, Table, key};
 use larder_run::config::source::Source;
 use larder_run::config::yaml::{self, Node, Value};
 use larder_run::diagnostic::Diagnostic;
@@ -132,12 +133,40 @@ fn refuse(found: &Diagnostic, more: usize) -> Error {
     }
 }
 
+/// What the file may say.
+static FILE: Table = Table {
+    name: "trust",
+    doc: "Whose results are believed",
+    keys: &[
+        key("not-before", Kind::Text, "What was signed earlier is not believed"),
+        key("keys", Kind::List(&Kind::Map(&ENTRY)), "Keys that are believed"),
+        key("permit-signing-off", Kind::Texts, "Roots of projects that may say `signing: off`"),
+    ],
+    elsewhere: &[],
+    one_of: &[],
+};
+
+static ENTRY: Table = Table {
+    name: "entry",
+    doc: "A key that is believed",
+    keys: &[
+        key("name", Kind::Text, "For people"),
+        key("public", Kind::Text, "A public key"),
+        key("secret-file", Kind::Text, "The file of a shared secret"),
+        key("namespaces", Kind::Texts, "Whose results (default: all)"),
+        key("not-before", Kind::Text, "What it signed earlier is not believed"),
+        key("not-after", Kind::Text, "What it signed later is not believed"),
+    ],
+    elsewhere: &[],
+    one_of: &[],
+};
+
 fn decode(reader: &mut Reader<'_>, root: &Node) -> TrustFile {
     let mut file = TrustFile::default();
     if root.value == Value::Null {
         return file;
     }
-    for found in reader.map(root, &["not-before", "keys", "permit-signing-off"]) {
+    for found in reader.map(root, &FILE) {
         let value = &found.value;
         match found.key.as_str() {
             "not-before" => file.not_before = moment(reader, value).unwrap_or_default(),
@@ -187,10 +216,9 @@ fn projects(reader: &mut Reader<'_>, node: &Node) -> Vec<PathBuf> {
 }
 
 fn entry(reader: &mut Reader<'_>, node: &Node) -> Option<Entry> {
-    const KNOWN: &[&str] = &["name", "public", "secret-file", "namespaces", "not-before", "not-after"];
     let (mut name, mut key, mut is_double) = (None, None, false);
     let (mut namespaces, mut not_before, mut not_after) = (Namespaces::All, 0, None);
-    for found in reader.map(node, KNOWN) {
+    for found in reader.map(node, &ENTRY) {
         let value = &found.value;
         match found.key.as_str() {
             "name" => name = reader.text(value),

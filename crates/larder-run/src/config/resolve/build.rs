@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::super::bake;
 use super::super::decode::Reader;
+use super::super::keys;
 use super::super::patterns::{PatternError, escape_brackets, escape_value, normalize};
 use super::super::raw::{RawCookbook, RawRecipe};
 use super::super::scope::{Level, Values};
@@ -222,7 +223,7 @@ impl Resolver<'_> {
         }
         let node = self.deep(&level, node, source)?;
         let mode = self.project.mode;
-        let entries = self.reader(source).map(&node, &["inputs", "outputs"]).to_vec();
+        let entries = self.reader(source).map(&node, &keys::CACHE).to_vec();
         let entry = |key: &str| entries.iter().find(|entry| entry.key == key);
         let outputs = match entry("outputs") {
             Some(entry) => self.patterns(&entry.value, source, folder, true),

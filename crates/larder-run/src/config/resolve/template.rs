@@ -3,7 +3,8 @@
 use serde_json::{Map, Value as Json};
 
 use super::super::bake;
-use super::super::raw::{self, RawCookbook, RawRecipe, RawTemplate, TemplateContent};
+use super::super::keys;
+use super::super::raw::{RawCookbook, RawRecipe, RawTemplate, TemplateContent};
 use super::super::scope::Level;
 use super::super::source::Source;
 use super::super::yaml::{self, Node, Span};
@@ -192,7 +193,7 @@ impl<'p> Resolver<'p> {
             original: template.source.original.clone(),
         };
         debug_assert!(!text.contains(bake::ROOT_TOKEN), "files with the token are refused when read");
-        self.reader(&source).map(&body, raw::RECIPE_KEYS);
+        self.reader(&source).map(&body, &keys::RECIPE);
         Ok(Inherited { body, source })
     }
 }

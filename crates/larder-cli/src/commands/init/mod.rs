@@ -1,4 +1,9 @@
 //! `larder init`: a first configuration. Writes only files that are not there.
+//!
+//! `from_bake.rs` and `agents.rs` are its other two forms.
+
+mod agents;
+mod from_bake;
 
 use std::fs::File;
 use std::io::Write;
@@ -11,13 +16,33 @@ use super::Context;
 use crate::cli::InitArgs;
 use crate::exit::Exit;
 use crate::printer::{Printer, Style};
-use crate::units;
+use crate::{units, whole_file};
 
 /// Files that make a folder a project.
 const ROOT_FILES: [&str; 4] = ["larder.yml", "larder.yaml", "bake.yml", "bake.yaml"];
 
+/// Writes a file whole; one that is there keeps its mode.
+fn write_whole(printer: &Printer, folder: &Path, path: &Path, text: &str) -> Result<(), Exit> {
+    let place = folder.join(path);
+    let failed = |error: std::io::Error| {
+        printer.refuse(format_args!("`{}`: {error}", units::printable(&path.to_string_lossy())), None);
+        Exit::Usage
+    };
+    let mode = place.metadata().ok().map(|found| found.permissions());
+    whole_file::write(&place, failed, |mut file| {
+        file.write_all(text.as_bytes()).map_err(failed)?;
+        mode.map_or(Ok(()), |mode| file.set_permissions(mode)).map_err(failed)
+    })
+}
+
 /// Proposes a configuration, and writes it.
 pub(super) fn init(context: &Context, args: &InitArgs) -> Result<Exit, Exit> {
+    if args.from_bake {
+        return from_bake::from_bake(context, args);
+    }
+    if args.agents {
+        return agents::agents(context, args);
+    }
     let printer = &context.printer;
     let folder = context.machine.surroundings(None).folder;
     if let Some(name) = ROOT_FILES.iter().find(|name| folder.join(name).symlink_metadata().is_ok()) {

@@ -1,0 +1,55 @@
+//! `larder init --agents`: a section of `AGENTS.md`, made from the project.
+
+use crate::{larder, seen, small};
+
+#[test]
+fn a_guide_for_agents() {
+    let project = small();
+    insta::assert_snapshot!("agents-dry", seen(&project, &larder(&project, "init --agents -n")));
+    assert!(!project.path("AGENTS.md").exists());
+    let _ = larder(&project, "init --agents").good();
+    let first = project.read("AGENTS.md");
+    assert!(first.contains("`app:build`") && first.contains("a server"), "{first}");
+    let again = larder(&project, "init --agents").good();
+    assert_eq!(again.stdout, "AGENTS.md is up to date\n");
+    assert_eq!(project.read("AGENTS.md"), first);
+}
+
+#[test]
+fn the_rest_of_the_file_stays() {
+    let project = small();
+    project.file("AGENTS.md", "# Ours\n\nBe kind.");
+    let _ = larder(&project, "init --agents").good();
+    let text = project.read("AGENTS.md");
+    assert!(text.starts_with("# Ours\n\nBe kind.\n\n<!-- larder: begin"), "{text}");
+    project.file("AGENTS.md", format!("{text}\n## More\r\nours too"));
+    project.file(
+        "more.cookbook.yml",
+        "name: more\nrecipes:\n  fresh: {run: 'true', description: \"a `|` b <!-- larder: end -->\"}\n",
+    );
+    let _ = larder(&project, "init --agents").good();
+    let changed = project.read("AGENTS.md");
+    assert!(changed.starts_with("# Ours\n\nBe kind.\n\n<!-- larder: begin"));
+    assert!(changed.ends_with("<!-- larder: end -->\n\n## More\r\nours too"), "{changed}");
+    assert!(changed.contains("`more:fresh`"), "{changed}");
+    assert_eq!(changed.matches("larder: end -->").count(), 2, "{changed}");
+    let _ = larder(&project, "init --agents").good();
+    assert_eq!(project.read("AGENTS.md"), changed);
+}
+
+#[test]
+fn broken_markers_are_refused() {
+    let project = small();
+    project.file("AGENTS.md", "<!-- larder: end -->\nx\n");
+    insta::assert_snapshot!("agents-broken", seen(&project, &larder(&project, "init --agents")));
+    assert_eq!(project.read("AGENTS.md"), "<!-- larder: end -->\nx\n");
+}
+
+#[test]
+fn it_runs_nothing_and_needs_a_project() {
+    let project = larder_testing::Project::new();
+    assert_eq!(larder(&project, "init --agents").code(), 1);
+    project.file("larder.yml", "name: x\nvariables: {a: \"{{shell 'touch ran'}}\"}\n");
+    let _ = larder(&project, "init --agents").good();
+    assert!(!project.path("ran").exists() && project.path("AGENTS.md").exists());
+}
