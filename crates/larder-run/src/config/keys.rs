@@ -152,6 +152,7 @@ pub static CONFIG: Table = Table {
             Kind::Flag,
             "Recipes without `cache` see only declared environment too (default: true)",
         ),
+        key("trace", TRACE_MODE, "How recipes are watched that do not say it themselves (default: off)"),
         key("minVersion", Kind::Text, "The oldest Larder that may run this"),
         key("cache", Kind::Map(&CACHE_SETTINGS), "Where results are kept"),
         // How bake updates itself: nothing to say about it here.
@@ -323,6 +324,22 @@ pub static REAPI: Table = Table {
     one_of: &[],
 };
 
+/// `trace`, of a recipe or of all.
+const TRACE_MODE: Kind = Kind::Either(&[Kind::Word(TRACE_MODES), Kind::Flag, Kind::Map(&TRACE)]);
+const TRACE_MODES: &[&str] = &["off", "warn", "strict"];
+
+/// `trace` as a map.
+pub static TRACE: Table = Table {
+    name: "trace",
+    doc: "What commands are seen to touch, against what is declared",
+    keys: &[
+        key("mode", Kind::Either(&[Kind::Word(TRACE_MODES), Kind::Flag]), "`warn` names it, `strict` does not cache"),
+        key("ignore", Kind::TextOrTexts, "Patterns that are not in question, from the cookbook or `~/`"),
+    ],
+    elsewhere: &[],
+    one_of: &[],
+};
+
 /// A cookbook.
 pub static COOKBOOK: Table = Table {
     name: "cookbook",
@@ -376,7 +393,7 @@ pub static RECIPE: Table = Table {
         key("sandbox", Kind::Flag, "Only declared inputs, declared tools and the system are seen"),
         key(
             "trace",
-            Kind::Either(&[Kind::Word(&["off", "warn", "strict"]), Kind::Flag]),
+            TRACE_MODE,
             "What is read and not declared: `warn` names it, `strict` does not cache",
         ),
         key("incremental", Kind::Flag, "Outputs are kept before a run; results stay on this machine"),
