@@ -5,7 +5,7 @@
 //! surroundings.rs  the only reader of environment    printer.rs  the only writer to the terminal
 //! signals.rs       Ctrl-C                            live.rs     the running recipes, redrawn
 //! units.rs         times, sizes, counts for people   exit.rs     exit codes      yaml.rs  values as YAML
-//! logs.rs          what the libraries log
+//! logs.rs          what the libraries log             report/     a run as an HTML page
 //! ```
 
 mod cli;
@@ -14,6 +14,7 @@ mod exit;
 mod live;
 mod logs;
 mod printer;
+mod report;
 mod signals;
 mod surroundings;
 mod units;

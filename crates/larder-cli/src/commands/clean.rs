@@ -57,6 +57,7 @@ pub(super) fn clean(context: &Context, args: &CleanArgs) -> Result<Exit, Exit> {
         environment: around.environment.clone(),
         order: Order::LocalFirst,
         flights: None,
+        name: None,
     };
     let (name, root, run) = (&open.project.name, &open.project.root, project::run_name());
     let session =

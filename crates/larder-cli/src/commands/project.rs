@@ -152,6 +152,7 @@ pub(super) fn looking(open: &OpenProject, around: &Surroundings, args: &[String]
         lenient_outputs: open.project.mode == Mode::Bake,
         order: Order::LocalFirst,
         flights: None,
+        name: None,
     }
 }
 

@@ -10,6 +10,7 @@ fn every_command_explains_itself() {
         "",
         "run",
         "why",
+        "profile",
         "clean",
         "completions",
         "cache",
