@@ -3,7 +3,7 @@
 //! Reads what is kept of the last runs of this worktree; opens neither store nor configuration.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use larder::run::config::discover::find_root;
@@ -24,7 +24,7 @@ use crate::{units, whole_file};
 const LONGEST_CHAIN: usize = 30;
 
 fn time(micros: u64) -> String {
-    units::duration(Duration::from_micros(micros))
+    units::exact_duration(Duration::from_micros(micros))
 }
 
 /// Runs the command.
@@ -66,7 +66,7 @@ pub(super) fn profile(context: &Context, args: &ProfileArgs) -> Result<Exit, Exi
 
 fn wrote(
     context: &Context,
-    file: &PathBuf,
+    file: &Path,
     what_next: &str,
     write: &dyn Fn(&Path) -> std::io::Result<()>,
 ) -> Result<(), Exit> {
@@ -101,7 +101,7 @@ fn missing(context: &Context, history: &History, wanted: Wanted<'_>) -> Exit {
 }
 
 fn share(part: u64, whole: u64) -> u64 {
-    if whole == 0 { 0 } else { (part.saturating_mul(100).saturating_add(whole / 2)) / whole }
+    part.saturating_mul(100).saturating_add(whole / 2).checked_div(whole).unwrap_or(0)
 }
 
 /// What a recipe's time went to: its command, and what else is worth a word.

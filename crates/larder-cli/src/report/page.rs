@@ -28,7 +28,7 @@ struct Seen<'a> {
 }
 
 fn time(micros: u64) -> String {
-    units::duration(Duration::from_micros(micros))
+    units::exact_duration(Duration::from_micros(micros))
 }
 
 /// The whole file.

@@ -156,3 +156,15 @@ fn a_report_of_many_recipes_is_small() {
     assert!(again.stdout.contains("300 cached"), "{}", again.stdout);
     assert!(!project.path(".larder/state/runs/2").exists());
 }
+
+#[test]
+fn a_report_that_is_an_input_is_warned_of() {
+    let project = Project::new();
+    project
+        .file("larder.yml", "name: p\n")
+        .file("app/cookbook.yml", "name: app\nrecipes:\n  a:\n    cache: {outputs: []}\n    run: ':'\n");
+    let output = larder(&project, "run --report app/report.html").good();
+    assert!(output.stderr.contains("`app/report.html` is an input of `app:a`"), "{}", output.stderr);
+    let output = larder(&project, "run --report report.html").good();
+    assert_eq!(output.stderr, "");
+}
