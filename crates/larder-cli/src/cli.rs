@@ -6,6 +6,7 @@ mod image;
 mod key;
 mod reference;
 mod run;
+mod which;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ pub(crate) use image::{
 pub(crate) use key::{GenerateArgs, KeyCommand, ListKeysArgs, ShowArgs, TrustArgs, UntrustArgs};
 pub(crate) use reference::{CompletionsArgs, ManArgs, SchemaArgs, SchemaKind};
 pub(crate) use run::{CacheStrategy, GraphFormat, OutputMode, RunArgs, Selecting};
+pub(crate) use which::{Which, parse_name};
 
 const EXIT_CODES: &str = "Exit codes: 0 all good, 1 usage or configuration, 2 a recipe failed, \
                           3 unknown recipe, 4 cancelled";
@@ -51,6 +53,8 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Say why a recipe is not a hit: what differs from its last run, or from an older one
     Why(WhyArgs),
+    /// Show where the time of a run went: critical path, phases, hits, the slowest recipes
+    Profile(ProfileArgs),
     /// Remove what recipes made in this worktree (the cache keeps it)
     Clean(CleanArgs),
     /// Look at the cache and keep it small
@@ -118,6 +122,25 @@ pub(crate) struct WhyArgs {
     /// What the run would be given as `$@`
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// A number, a name, or `latest` (default)
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<Which>,
+    /// How many of the slowest recipes are shown
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) top: usize,
+    /// Write a trace that Perfetto and chrome://tracing load: a lane for each job slot
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) chrome: Option<PathBuf>,
+    /// Write a page for the browser, as `larder run --report`
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) report: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

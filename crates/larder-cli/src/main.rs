@@ -6,6 +6,7 @@
 //! signals.rs       Ctrl-C                            live.rs     the running recipes, redrawn
 //! units.rs         times, sizes, counts for people   exit.rs     exit codes      yaml.rs  values as YAML
 //! logs.rs          what the libraries log             diff.rs     what a file says and would say
+//! report/          a run as an HTML page
 //! ```
 
 mod cli;
@@ -15,6 +16,7 @@ mod exit;
 mod live;
 mod logs;
 mod printer;
+mod report;
 mod signals;
 mod surroundings;
 mod units;

@@ -75,6 +75,11 @@ impl Machine {
         self.path("HOME")
     }
 
+    /// The name that a pipeline gives its runs: `LARDER_RUN_NAME`.
+    pub(crate) fn run_name(&self) -> Option<String> {
+        self.path("LARDER_RUN_NAME").map(|name| name.to_string_lossy().into_owned())
+    }
+
     /// The user's name, for what is kept of who did something.
     pub(crate) fn user(&self) -> String {
         self.path("USER").map_or_else(String::new, |name| name.to_string_lossy().into_owned())

@@ -17,6 +17,15 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// As [`duration`], and below 10 ms with a digit more: `0.4 ms`.
+pub(crate) fn exact_duration(time: Duration) -> String {
+    match time.as_micros() {
+        0 => "0 ms".to_owned(),
+        micros @ 1..9_950 => format!("{:.1} ms", micros.max(50) as f64 / 1000.0),
+        _ => duration(time),
+    }
+}
+
 /// How long ago: `just now`, `3 min ago`, `2 h ago`, `5 days ago`.
 pub(crate) fn ago(time: Duration) -> String {
     match time.as_secs() {
@@ -131,6 +140,8 @@ mod tests {
     fn times_are_short_and_rounded_once() {
         let shown = |millis| duration(Duration::from_millis(millis));
         assert_eq!(shown(8), "8 ms");
+        assert_eq!(exact_duration(Duration::from_micros(420)), "0.4 ms");
+        assert_eq!(exact_duration(Duration::from_micros(7)), "0.1 ms");
         assert_eq!(shown(410), "0.41 s");
         assert_eq!(shown(996), "1.0 s");
         assert_eq!(shown(3_140), "3.1 s");

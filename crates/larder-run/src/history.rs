@@ -1,8 +1,10 @@
-//! The last runs in this worktree, for `larder why --against RUN`: what the keys of the recipes that ran or were restored in each
-//! were computed from.
+//! The last runs in this worktree, for `larder why --against RUN` and `larder profile RUN`: what the keys of the recipes that ran
+//! or were restored in each were computed from, and its course.
 //!
 //! ```text
 //! .larder/state/runs/N    one file for run N: postcard behind a version byte and a BLAKE3 checksum, as all state
+//!     Run                 what keys were computed from
+//!     format u8, Profile  its course (absent in files of the first version, unknown to those who read only that)
 //! ```
 //! Numbers rise; a run in which everything was in place is no file. At most [`KEPT`] runs and [`MOST_BYTES`] are kept, the newest
 //! one always. Two processes at once take different numbers. A file that does not read is no run.
@@ -14,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use crate::profile::{FORMAT, Profile, micros};
 use crate::recipe::RecipeId;
 use crate::state::{self, KeyItem};
 
@@ -38,6 +41,28 @@ pub struct Found {
     pub at: SystemTime,
     /// What its key was computed from, sorted.
     pub items: Vec<KeyItem>,
+}
+
+/// Which run is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted<'a> {
+    /// The newest.
+    Last,
+    /// This one.
+    Number(u64),
+    /// The newest of this name.
+    Name(&'a str),
+}
+
+/// The course of a run that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Course {
+    /// Its number.
+    pub run: u64,
+    /// When it ended.
+    pub at: SystemTime,
+    /// What happened.
+    pub profile: Profile,
 }
 
 /// The kept runs of a worktree.
@@ -71,7 +96,7 @@ impl History {
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub fn append(&self, recipes: Vec<(String, Vec<KeyItem>)>) -> io::Result<u64> {
+    pub fn append(&self, recipes: Vec<(String, Vec<KeyItem>)>, profile: Option<&Profile>) -> io::Result<u64> {
         fs::create_dir_all(&self.folder)?;
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let run = Run { at, recipes };
@@ -84,9 +109,36 @@ impl History {
                 Err(error) => return Err(error),
             }
         }
-        state::write(&self.path(number), &run)?;
+        write(&self.path(number), &run, profile)?;
         self.prune();
         Ok(number)
+    }
+
+    /// Completes the profile of a run: how long it took until tiers had what it made.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn set_sending(&self, number: u64, sending: Duration) -> io::Result<()> {
+        let path = self.path(number);
+        let Some((run, Some(mut profile))) = read(&path) else { return Ok(()) };
+        profile.sending = micros(sending);
+        write(&path, &run, Some(&profile))
+    }
+
+    /// The course of a run (the newest one of which it is known without a number or name).
+    #[must_use]
+    pub fn profile(&self, wanted: Wanted<'_>) -> Option<Course> {
+        let numbers = self.runs().into_iter().rev();
+        numbers.filter(|number| !matches!(wanted, Wanted::Number(wanted) if wanted != *number)).find_map(
+            |number| {
+                let (run, profile) = read(&self.path(number))?;
+                let profile = profile?;
+                if matches!(wanted, Wanted::Name(name) if profile.name.as_deref() != Some(name)) {
+                    return None;
+                }
+                Some(Course { run: number, at: SystemTime::UNIX_EPOCH.checked_add(run.at)?, profile })
+            },
+        )
     }
 
     fn prune(&self) {
@@ -110,11 +162,36 @@ impl History {
         let name = recipe.to_string();
         let not_after = |run: &u64| number.is_none_or(|number| *run <= number);
         self.runs().into_iter().rev().filter(not_after).find_map(|run| {
-            let read: Run = state::read(&self.path(run))?;
-            let (_, items) = read.recipes.into_iter().find(|(recipe, _)| *recipe == name)?;
-            Some(Found { run, at: SystemTime::UNIX_EPOCH.checked_add(read.at)?, items })
+            let (kept, _) = read_run(&self.path(run))?;
+            let (_, items) = kept.recipes.into_iter().find(|(recipe, _)| *recipe == name)?;
+            Some(Found { run, at: SystemTime::UNIX_EPOCH.checked_add(kept.at)?, items })
         })
     }
+}
+
+fn write(path: &Path, run: &Run, profile: Option<&Profile>) -> io::Result<()> {
+    let mut body = postcard::to_stdvec(run).map_err(io::Error::other)?;
+    if let Some(profile) = profile {
+        body.push(FORMAT);
+        body = postcard::to_extend(profile, body).map_err(io::Error::other)?;
+    }
+    state::write_checked(path, &body)
+}
+
+/// A run, and the bytes behind it.
+fn read_run(path: &Path) -> Option<(Run, Vec<u8>)> {
+    let body = state::read_checked(path)?;
+    let (run, rest) = postcard::take_from_bytes(&body).ok()?;
+    Some((run, rest.to_vec()))
+}
+
+fn read(path: &Path) -> Option<(Run, Option<Profile>)> {
+    let (run, rest) = read_run(path)?;
+    let profile = match rest.split_first() {
+        Some((&FORMAT, rest)) => postcard::from_bytes(rest).ok().filter(Profile::is_sound),
+        _ => None,
+    };
+    Some((run, profile))
 }
 
 #[cfg(test)]
@@ -136,9 +213,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(folder.path());
         assert_eq!(history.find(&id("build"), None), None);
-        assert_eq!(history.append(vec![("app:build".into(), items("1"))]).unwrap(), 1);
-        assert_eq!(history.append(vec![("app:test".into(), items("t"))]).unwrap(), 2);
-        assert_eq!(history.append(vec![("app:build".into(), items("2"))]).unwrap(), 3);
+        assert_eq!(history.append(vec![("app:build".into(), items("1"))], None).unwrap(), 1);
+        assert_eq!(history.append(vec![("app:test".into(), items("t"))], None).unwrap(), 2);
+        assert_eq!(history.append(vec![("app:build".into(), items("2"))], None).unwrap(), 3);
         let value =
             |run| history.find(&id("build"), run).map(|found| (found.run, found.items[0].value.clone()));
         assert_eq!(value(None), Some((3, "2".into())));
@@ -155,7 +232,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(folder.path());
         for number in 0..KEPT + 3 {
-            history.append(vec![("app:build".into(), items(&number.to_string()))]).unwrap();
+            history.append(vec![("app:build".into(), items(&number.to_string()))], None).unwrap();
         }
         let runs = history.runs();
         assert_eq!((runs.len(), runs.first(), runs.last()), (KEPT, Some(&4), Some(&53)));

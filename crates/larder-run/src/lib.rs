@@ -14,6 +14,7 @@
 //! | [`engine`], [`event`] | runs a plan; what happened |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
+//! | [`profile`] | the course of a run: where its time went |
 
 pub mod affected;
 pub mod changes;
@@ -29,6 +30,7 @@ pub mod lock;
 pub mod outputs;
 pub mod plan;
 pub mod process;
+pub mod profile;
 pub mod recipe;
 pub mod select;
 pub mod state;

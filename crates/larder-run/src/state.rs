@@ -5,7 +5,7 @@
 //! stat-table     the worktree's stat table            owned/ trash/ undo/ tmp/   see `outputs`
 //! recipes        what each recipe last left here      keys/HASH   items of each recipe's last key; HASH.scratch
 //! locks/         one lock per recipe                  logs/HASH   each recipe's last log
-//! runs/N         the last runs, for `larder why` (see `history`)
+//! runs/N         the last runs, for `larder why` and `larder profile` (see `history`)
 //! cookbooks      parsed cookbooks (see `config::parsed`)
 //! ```
 //! `recipes`, `cookbooks` and `keys/` are `postcard` behind a version byte and a BLAKE3 checksum, replaced whole; a file that does
@@ -75,12 +75,16 @@ pub(crate) fn read_checked(path: &Path) -> Option<Vec<u8>> {
 }
 
 pub(crate) fn write<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
-    let body = postcard::to_stdvec(value).map_err(io::Error::other)?;
+    write_checked(path, &postcard::to_stdvec(value).map_err(io::Error::other)?)
+}
+
+/// Writes a state file with this body, whole or not at all.
+pub(crate) fn write_checked(path: &Path, body: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(&[VERSION])?;
-    file.write_all(&larder_core::Hash::blake3(&body).0)?;
-    file.write_all(&body)?;
+    file.write_all(&larder_core::Hash::blake3(body).0)?;
+    file.write_all(body)?;
     file.persist(path)?;
     Ok(())
 }

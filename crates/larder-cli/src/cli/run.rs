@@ -62,6 +62,12 @@ pub(crate) struct RunArgs {
     /// Write events as JSON, one a line (with --list, --show-plan, --render, --check: that, as JSON)
     #[arg(long)]
     pub(crate) json: bool,
+    /// Write a page with a timeline and a table of the run to FILE: one file, for any browser
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "instead")]
+    pub(crate) report: Option<std::path::PathBuf>,
+    /// A name for the run, for `larder profile` and `larder why --against` (default: LARDER_RUN_NAME)
+    #[arg(long, value_name = "NAME", value_parser = super::which::parse_name)]
+    pub(crate) name: Option<String>,
     /// List the recipes
     #[arg(short, long, group = "instead", help_heading = "Instead of running")]
     pub(crate) list: bool,

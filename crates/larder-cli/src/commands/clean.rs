@@ -58,6 +58,7 @@ pub(super) fn clean(context: &Context, args: &CleanArgs) -> Result<Exit, Exit> {
         order: Order::LocalFirst,
         trace_all: false,
         flights: None,
+        name: None,
     };
     let (name, root, run) = (&open.project.name, &open.project.root, project::run_name());
     let session =

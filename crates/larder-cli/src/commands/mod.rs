@@ -10,6 +10,7 @@ mod image;
 mod init;
 mod key;
 mod man;
+mod profile;
 mod project;
 mod run;
 mod schema;
@@ -20,6 +21,8 @@ use crate::exit::Exit;
 use crate::logs;
 use crate::printer::Printer;
 use crate::surroundings::Machine;
+
+pub(crate) use run::tail_of_log;
 
 /// What every command has.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ pub(crate) fn dispatch(cli: &Cli) -> Exit {
         Command::Run(args) => run::run(&context, args),
         Command::Init(args) => init::init(&context, args),
         Command::Why(args) => why::why(&context, args),
+        Command::Profile(args) => profile::profile(&context, args),
         Command::Clean(args) => clean::clean(&context, args),
         Command::Cache(command) => cache::cache(&context, command),
         Command::Doctor(args) => doctor::doctor(&context, args),

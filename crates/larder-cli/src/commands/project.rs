@@ -153,6 +153,7 @@ pub(super) fn looking(open: &OpenProject, around: &Surroundings, args: &[String]
         order: Order::LocalFirst,
         trace_all: false,
         flights: None,
+        name: None,
     }
 }
 

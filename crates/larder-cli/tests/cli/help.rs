@@ -11,6 +11,7 @@ fn every_command_explains_itself() {
         "run",
         "init",
         "why",
+        "profile",
         "clean",
         "completions",
         "man",

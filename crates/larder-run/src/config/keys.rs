@@ -333,7 +333,11 @@ pub static TRACE: Table = Table {
     name: "trace",
     doc: "What commands are seen to touch, against what is declared",
     keys: &[
-        key("mode", Kind::Either(&[Kind::Word(TRACE_MODES), Kind::Flag]), "`warn` names it, `strict` does not cache"),
+        key(
+            "mode",
+            Kind::Either(&[Kind::Word(TRACE_MODES), Kind::Flag]),
+            "`warn` names it, `strict` does not cache",
+        ),
         key("ignore", Kind::TextOrTexts, "Patterns that are not in question, from the cookbook or `~/`"),
     ],
     elsewhere: &[],
@@ -391,11 +395,7 @@ pub static RECIPE: Table = Table {
         key("retries", Kind::Count, "How often it runs again after a failure, each time from a clean start"),
         key("persistent", Kind::Flag, "A server or watcher: never cached, ends with the run"),
         key("sandbox", Kind::Flag, "Only declared inputs, declared tools and the system are seen"),
-        key(
-            "trace",
-            TRACE_MODE,
-            "What is read and not declared: `warn` names it, `strict` does not cache",
-        ),
+        key("trace", TRACE_MODE, "What is read and not declared: `warn` names it, `strict` does not cache"),
         key("incremental", Kind::Flag, "Outputs are kept before a run; results stay on this machine"),
         key("relocatable", Kind::Flag, "Outputs hold no path of this machine"),
         key("when", Kind::Any, "Skipped if this is false, empty, `0`, `no` or `off`"),

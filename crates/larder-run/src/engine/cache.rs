@@ -11,7 +11,9 @@ use larder_store::action::LARGEST_TREE;
 use larder_store::store::{Ask, Check, Fetched, Hit, LOCAL_TIER, Note, Upstream};
 use larder_store::{ActionDigest, LookUp, Miss, Store, StoreWriter};
 
+use super::timing;
 use crate::outputs::{BoxError, Holds, Sink, Source};
+use crate::profile::Phase;
 
 /// Which of store and remote tiers is asked, and in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -123,7 +125,9 @@ impl<'a> Cache<'a> {
         if let Some(known) = self.asked.lock().unwrap_or_else(PoisonError::into_inner).get(action) {
             return known.ok_or_else(nothing);
         }
+        let counting = timing::enter(Phase::Fetch);
         let fetched = upstream.fetch(&ActionDigest(*action), label);
+        drop(counting);
         let tier = match &fetched {
             Fetched::Hit { tier, .. } => Some(*tier),
             Fetched::Miss(_) => None,

@@ -8,11 +8,12 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
-use super::Session;
+use super::{Session, timing};
 use crate::event::Event;
 use crate::key;
 use crate::lock::RecipeLock;
 use crate::process::{self, CancelToken, CommandSpec, Exit, HeldLock, Stdin, Stop};
+use crate::profile::Phase;
 use crate::recipe::{ROOT_PLACEHOLDER, Recipe};
 
 /// Variables of the caller that every recipe sees, although they are in no key. `LANG` is always `C.UTF-8` unless it is
@@ -112,6 +113,7 @@ pub(super) fn execute(
     let path = session.state.log_path(&recipe.id);
     let mut log =
         File::create(&path).map_err(|error| Failure::new(format!("cannot write the log: {error}")))?;
+    let _counting = timing::enter(Phase::Command);
     let mut child = process::spawn(&spec).map_err(|error| Failure::new(chain(&error)))?;
     let mut log_error = None;
     let result = child.wait_with(

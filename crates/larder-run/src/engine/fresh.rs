@@ -13,9 +13,11 @@ use super::recipe::{Done, Job, Now, failed, runs_itself};
 use super::record::{self, CaptureError};
 use super::schedule::Made;
 use super::spared::Spared;
+use super::timing;
 use crate::event::{Event, Outcome};
 use crate::lock::RecipeLock;
 use crate::outputs::{Owned, Snapshot, capture, clean, record as owning};
+use crate::profile::Phase;
 use crate::worktree::InputError;
 
 impl Job<'_> {
@@ -50,6 +52,7 @@ impl Job<'_> {
         before_run: Option<&str>,
     ) -> Result<Done, Failure> {
         let (session, recipe) = (self.session, self.recipe);
+        let counting = timing::enter(Phase::Prepare);
         session.state.set_placed(&recipe.id, None);
         let is_input = match self.is_input(&now.inputs) {
             Ok(is_input) => is_input,
@@ -75,6 +78,7 @@ impl Job<'_> {
             Err(error) => return Ok(failed(chain(&error), None)),
         };
         let seen = meanwhile::look(session, &now.inputs, self.dependencies);
+        drop(counting);
         let began = SystemTime::now();
         let executed = execute(session, recipe, self.args, lock, &session.cancel);
         let ended = SystemTime::now();
@@ -196,6 +200,7 @@ impl Job<'_> {
         captured: &record::Captured,
         seen: Result<Seen, InputError>,
     ) -> Option<String> {
+        let _counting = timing::enter(Phase::Check);
         let session = self.session;
         let mut inputs = now.inputs.clone();
         inputs.exclude_paths.extend(captured.on_disk.spec.paths.iter().cloned());

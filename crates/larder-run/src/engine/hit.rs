@@ -12,9 +12,10 @@ use larder_core::{Digest, DigestFunction};
 use larder_reapi::ActionResult;
 use larder_store::message::{encode, from_message};
 
-use super::{Session, execute::chain};
+use super::{Session, execute::chain, timing};
 use crate::event::Event;
 use crate::outputs::{self, FileStat, Folder, Known, Node, OutputSpec, Owned, restore};
+use crate::profile::Phase;
 use crate::recipe::Recipe;
 use crate::state::Placed;
 use crate::worktree::{EntryKind, FsTime, PathSpec, Stat};
@@ -82,6 +83,7 @@ pub(super) fn in_place(
     spec: &OutputSpec,
     tree: &Digest,
 ) -> Option<OnDisk> {
+    let _counting = timing::enter(Phase::Restore);
     let placed = session.state.placed(&recipe.id).filter(|placed| placed.tree == tree.to_string())?;
     let root = placed.root.as_ref()?.parse().ok()?;
     let on_disk = OnDisk { spec: on_disk_spec(recipe, spec, &placed.globbed), root };

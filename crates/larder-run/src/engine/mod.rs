@@ -10,7 +10,7 @@
 //! meanwhile.rs  whether what a run relied on was touched while it ran
 //! servers.rs  persistent recipes beside the others
 //! spared.rs   inputs among outputs (`!` in `outputs`)
-//! dry.rs      what would happen
+//! dry.rs      what would happen              timing.rs    where a recipe's time goes
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
 //! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
@@ -32,11 +32,13 @@ mod report;
 mod schedule;
 mod servers;
 mod spared;
+mod timing;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use larder_store::Store;
 use larder_store::store::Upstream;
@@ -48,7 +50,7 @@ pub use reason::{Change, compare};
 pub use recipe::input_set;
 pub use record::label_of;
 pub use remove::{RemoveError, Removed};
-pub use report::{Finished, Report};
+pub use report::{Course, Finished, Report};
 
 use crate::event::Event;
 use crate::history::History;
@@ -56,9 +58,13 @@ use crate::lock::RecipeLocks;
 use crate::outputs;
 use crate::plan::Plan;
 use crate::process::CancelToken;
+use crate::profile::Profile;
 use crate::recipe::RecipeId;
 use crate::state::{KeyItem, State};
 use crate::worktree::Worktree;
+
+/// A shorter wait for tiers is not worth writing a run anew.
+const NOTICEABLE: Duration = Duration::from_millis(2);
 
 /// How a plan is run.
 #[derive(Clone, Debug)]
@@ -89,6 +95,8 @@ pub struct Options {
     pub trace_all: bool,
     /// Folder of the locks that all worktrees share (`locks/` of the store's home); `None`: no single flight.
     pub flights: Option<PathBuf>,
+    /// The name that a person or a pipeline gave the run.
+    pub name: Option<String>,
 }
 
 /// Why a run could not even begin.
@@ -135,6 +143,7 @@ pub struct Session<'a> {
     pub(crate) events: &'a (dyn Fn(Event<'_>) + Sync),
     pub(crate) run: String,
     remembered: Mutex<Vec<(String, Vec<KeyItem>)>>,
+    since: Instant,
 }
 
 impl<'a> Session<'a> {
@@ -180,7 +189,14 @@ impl<'a> Session<'a> {
             events,
             run,
             remembered: Mutex::default(),
+            since: Instant::now(),
         })
+    }
+
+    /// When the program began, for the run's profile; else the session's own beginning.
+    #[must_use]
+    pub fn since(self, since: Instant) -> Self {
+        Self { since, ..self }
     }
 
     /// Runs the plan and tells what came of it. Never fails as a whole: each recipe has its outcome.
@@ -189,7 +205,7 @@ impl<'a> Session<'a> {
         if !self.options.dry_run {
             self.tidy();
         }
-        let report = schedule::run(self, plan);
+        let mut report = schedule::run(self, plan);
         if let Some(error) = self.cache.take_trouble() {
             let message = execute::chain(&error);
             (self.events)(Event::Warning { recipe: None, message: &message, hint: error.hint() });
@@ -198,7 +214,7 @@ impl<'a> Session<'a> {
             let message = format!("cannot write `.larder/state`: {error}");
             (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
         }
-        self.write_history();
+        self.write_history(plan, &mut report);
         report
     }
 
@@ -230,13 +246,24 @@ impl<'a> Session<'a> {
     }
 
     /// A run in which everything was in place changes nothing and is not kept.
-    fn write_history(&self) {
+    fn write_history(&self, plan: &Plan, report: &mut Report) {
         let remembered = std::mem::take(&mut *self.remembered.lock().unwrap_or_else(PoisonError::into_inner));
-        if remembered.is_empty() {
+        if remembered.is_empty() && !Profile::is_worth_keeping(report) {
             return;
         }
-        if let Err(error) = History::open(self.state.folder()).append(remembered) {
-            tracing::debug!(%error, "the run could not be kept");
+        let profile = Profile::of(plan, report);
+        match History::open(self.state.folder()).append(remembered, Some(&profile)) {
+            Ok(run) => report.course.run = Some(run),
+            Err(error) => tracing::debug!(%error, "the run could not be kept"),
+        }
+    }
+
+    /// Notes how long it took, after a run, until tiers had what it made.
+    pub fn note_sending(&self, report: &mut Report, sending: Duration) {
+        report.course.sending = sending;
+        let Some(run) = report.course.run.filter(|_| sending >= NOTICEABLE) else { return };
+        if let Err(error) = History::open(self.state.folder()).set_sending(run, sending) {
+            tracing::debug!(%error, "the run's profile could not be completed");
         }
     }
 

@@ -25,12 +25,14 @@ use super::record;
 use super::schedule::Made;
 use super::servers::Servers;
 use super::spared::Spared;
+use super::timing;
 use super::{Session, reason};
 use crate::event::{Event, Outcome};
 use crate::key::{self, Key, Parts};
 use crate::lock::{Acquired, RecipeLock, single_flight};
 use crate::outputs::OutputSpec;
 use crate::plan::Plan;
+use crate::profile::Phase;
 use crate::recipe::{CacheSpec, Inputs, Recipe, RecipeId};
 use crate::state::State;
 use crate::worktree::{EntryKind, PathSpec, Worktree};
@@ -224,6 +226,7 @@ pub(super) fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<R
         let by = holder.runner.map(|process| format!("process {}", process.pid)).unwrap_or_default();
         (session.events)(Event::Waiting { recipe: &recipe.id, holder: &by });
     };
+    let _counting = timing::enter(Phase::Wait);
     match session.locks.acquire(&recipe.id.to_string(), &session.cancel, waiting) {
         Ok(Acquired::Held(lock)) => Ok(Some(lock)),
         Ok(Acquired::Inherited(_)) => Ok(None),
@@ -262,6 +265,7 @@ impl Job<'_> {
 
     /// The key, from what is on disk now.
     pub(super) fn now(&self) -> Result<Now, Box<Done>> {
+        let _counting = timing::enter(Phase::Key);
         let (session, recipe) = (self.session, self.recipe);
         let globbed = session.state.placed(&recipe.id).map(|placed| placed.globbed).unwrap_or_default();
         let inputs = input_spec(recipe, self.cache, &self.spec, &globbed);
@@ -307,6 +311,7 @@ impl Job<'_> {
 
     /// The trusted result for the key, and its tree. `Err`: why there is none.
     pub(super) fn look_up(&self, now: &Now, in_place: bool, note: Note) -> Result<(Found, Digest), String> {
+        let _counting = timing::enter(Phase::LookUp);
         let session = self.session;
         if session.options.force || !session.options.read_cache {
             return Err(if session.options.force { "forced" } else { "the cache is not read" }.to_owned());
@@ -345,6 +350,7 @@ impl Job<'_> {
 
     /// Restores a hit; `Err`: why it has to run after all, or that it failed.
     fn restore(&self, now: &Now, result: &Found, tree: &Digest) -> Result<Done, Result<String, Box<Done>>> {
+        let _counting = timing::enter(Phase::Restore);
         let is_input = self.is_input(&now.inputs).map_err(Err)?;
         match hit::restore(self.session, self.recipe, &self.spec, tree, &is_input) {
             Restored::Done(on_disk, restored) => Ok(self.cached(now, result, on_disk, restored)),
@@ -382,6 +388,7 @@ impl Job<'_> {
                     let holder = "another worktree";
                     (self.session.events)(Event::Waiting { recipe: &self.recipe.id, holder });
                 };
+                let _counting = timing::enter(Phase::Wait);
                 single_flight(folder, &now.key.digest.hash.to_hex(), &self.session.cancel, waiting).ok()
             }
             None => None,

@@ -11,10 +11,11 @@ use larder_store::message::{encode, to_message};
 
 use super::execute::chain;
 use super::hit::{self, OnDisk};
-use super::{Session, cache};
+use super::{Session, cache, timing};
 use crate::event::Event;
 use crate::key::Key;
 use crate::outputs::{self, OutputSpec, Owned, Snapshot, capture, scan::Needles};
+use crate::profile::Phase;
 use crate::recipe::Recipe;
 
 /// Type of the metadata that says that a result is bound to a place: its key with the place's salt has it.
@@ -81,6 +82,7 @@ pub(super) fn capture(
     owned: &Owned,
     before: &Snapshot,
 ) -> Result<Captured, CaptureError> {
+    let _counting = timing::enter(Phase::Capture);
     let needles = Needles::new([session.root.as_os_str().as_bytes()]);
     session.worktree.wait_tick();
     let since = session.worktree.now();
@@ -177,6 +179,7 @@ pub(super) fn record(
     captured: &Captured,
     (began, ended): (SystemTime, SystemTime),
 ) -> Result<(), larder_core::Error> {
+    let _counting = timing::enter(Phase::Record);
     let label = recipe.id.to_string();
     let named = Any { type_url: RECIPE_LABEL.into(), value: label.clone().into_bytes() };
     let metadata = ExecutedActionMetadata {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::event::Outcome;
+use crate::profile::Timing;
 use crate::recipe::RecipeId;
 
 /// A recipe's end.
@@ -25,6 +26,29 @@ pub struct Report {
     pub took: Duration,
     /// The run was cancelled from outside.
     pub cancelled: bool,
+    /// When what happened.
+    pub course: Course,
+}
+
+/// When what happened in a run; a [`crate::profile::Profile`] is made of it when one is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Course {
+    /// Name of the project.
+    pub project: String,
+    /// The name that the run was given.
+    pub name: Option<String>,
+    /// Its number, if it is kept.
+    pub run: Option<u64>,
+    /// When the first recipe could begin, in microseconds since 1970.
+    pub begun: u64,
+    /// What came before.
+    pub before: Duration,
+    /// Waiting for tiers at the end.
+    pub sending: Duration,
+    /// Job slots.
+    pub jobs: u32,
+    /// Of each recipe of the plan, in the plan's order: its turn, if it came.
+    pub timings: Vec<Option<Timing>>,
 }
 
 impl Report {

@@ -3,15 +3,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use larder_core::Digest;
 
 use super::recipe::{Done, process, uncached_made};
 use super::servers::Servers;
-use super::{Finished, Report, Session};
+use super::timing::{self, Spent};
+use super::{Course, Finished, Report, Session};
 use crate::event::{Event, Outcome};
 use crate::plan::Plan;
+use crate::profile::{Phase, Timing, micros};
 
 /// What dependents need to know of a recipe that is done.
 #[derive(Clone, Debug)]
@@ -29,6 +31,9 @@ struct Board {
     left: usize,
     made: Vec<Option<Made>>,
     finished: Vec<Option<Finished>>,
+    /// When each was ready, since the schedule began.
+    ready_at: Vec<Duration>,
+    timings: Vec<Option<Timing>>,
     stopped: bool,
 }
 
@@ -36,6 +41,7 @@ struct Schedule<'r> {
     session: &'r Session<'r>,
     plan: &'r Plan,
     servers: Servers<'r>,
+    begun: Instant,
     board: Mutex<Board>,
     changed: Condvar,
 }
@@ -53,6 +59,8 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
         left: count,
         made: vec![None; count],
         finished: vec![None; count],
+        ready_at: vec![Duration::ZERO; count],
+        timings: vec![None; count],
         stopped: false,
     };
     super::recipe::warm(&session.state, session.worktree, plan);
@@ -60,19 +68,20 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
         session,
         plan,
         servers: Servers::new(session, plan),
+        begun,
         board: Mutex::new(board),
         changed: Condvar::new(),
     };
     let workers = session.options.jobs.clamp(1, count.max(1));
     std::thread::scope(|scope| {
         let schedule = &schedule;
-        for at in schedule.servers.places() {
-            scope.spawn(move || schedule.serve(at));
+        for (lane, at) in schedule.servers.places().into_iter().enumerate() {
+            scope.spawn(move || schedule.serve(at, workers + lane));
         }
-        for _ in 1..workers {
-            scope.spawn(|| schedule.work());
+        for lane in 1..workers {
+            scope.spawn(move || schedule.work(lane));
         }
-        schedule.work();
+        schedule.work(0);
         schedule.servers.close();
     });
     let board = schedule.board.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -81,7 +90,23 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
         done.unwrap_or(Finished { recipe, outcome: Outcome::Cancelled, took: Duration::ZERO })
     };
     let recipes = board.finished.into_iter().enumerate().map(finished).collect();
-    Report { recipes, took: begun.elapsed(), cancelled: session.cancel.is_cancelled() && !board.stopped }
+    let took = begun.elapsed();
+    let course = Course {
+        project: session.project.to_owned(),
+        name: session.options.name.clone(),
+        begun: began_at(took),
+        before: begun.saturating_duration_since(session.since),
+        jobs: u32::try_from(workers).unwrap_or(u32::MAX),
+        timings: board.timings,
+        ..Course::default()
+    };
+    Report { recipes, took, cancelled: session.cancel.is_cancelled() && !board.stopped, course }
+}
+
+/// The moment `took` ago, in microseconds since 1970.
+fn began_at(took: Duration) -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    micros(now.saturating_sub(took))
 }
 
 impl Schedule<'_> {
@@ -90,7 +115,7 @@ impl Schedule<'_> {
     }
 
     /// A worker's life: takes what is ready until nothing is left.
-    fn work(&self) {
+    fn work(&self, lane: usize) {
         let servers = self.servers.places();
         let mut board = self.lock();
         loop {
@@ -123,11 +148,33 @@ impl Schedule<'_> {
             }
             drop(board);
             let begun = Instant::now();
+            timing::begin(begun);
             let done = process(self.session, self.plan, &self.servers, at, &dependencies);
+            let ended = Instant::now();
+            let (took, spent) = (ended.saturating_duration_since(begun), timing::end(ended));
             board = self.lock();
             board.running -= 1;
-            self.finish(&mut board, at, done, begun.elapsed());
+            board.timings[at] = Some(self.timing(board.ready_at[at], lane, (begun, took), spent));
+            self.finish(&mut board, at, done, took);
             self.changed.notify_all();
+        }
+    }
+
+    fn timing(
+        &self,
+        ready: Duration,
+        lane: usize,
+        (begun, took): (Instant, Duration),
+        spent: Spent,
+    ) -> Timing {
+        let begun = begun.saturating_duration_since(self.begun);
+        let lane = u32::try_from(lane).unwrap_or(u32::MAX);
+        Timing {
+            ready: micros(ready),
+            begun: micros(begun),
+            took: micros(took),
+            lane,
+            spent: spent.map(micros),
         }
     }
 
@@ -154,6 +201,7 @@ impl Schedule<'_> {
         for &dependent in &self.plan.dependents[at] {
             board.waiting[dependent] -= 1;
             if board.waiting[dependent] == 0 {
+                board.ready_at[dependent] = self.begun.elapsed();
                 board.ready.insert(dependent);
             }
         }
@@ -174,11 +222,18 @@ impl Schedule<'_> {
     }
 
     /// A server's thread.
-    fn serve(&self, at: usize) {
+    fn serve(&self, at: usize, lane: usize) {
         let Some((done, took)) = self.servers.serve(at) else { return };
+        let ended = Instant::now();
         let recipe = &self.plan.recipes[at].id;
         (self.session.events)(Event::Finished { recipe, outcome: &done.outcome, took });
         let mut board = self.lock();
+        if !took.is_zero() {
+            let begun = ended.checked_sub(took).unwrap_or(self.begun);
+            let mut spent = Spent::default();
+            spent[Phase::Command.at()] = took;
+            board.timings[at] = Some(self.timing(board.ready_at[at], lane, (begun, took), spent));
+        }
         if matches!(done.outcome, Outcome::Failed { .. }) && self.session.options.fail_fast {
             board.stopped = true;
             self.session.cancel.cancel();

@@ -13,13 +13,14 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Session;
 use super::execute::{Failure, execute};
 use super::recipe::{Done, acquire, failed, runs_itself};
 use super::schedule::Made;
+use super::{Session, timing};
 use crate::event::{Event, Outcome};
 use crate::plan::Plan;
 use crate::process::CancelToken;
+use crate::profile::Phase;
 
 #[derive(Debug)]
 enum State {
@@ -92,6 +93,7 @@ impl<'s> Servers<'s> {
 
     /// Begins those that a recipe depends on and waits until they run. `Err`: why one cannot be relied on.
     pub(super) fn ensure(&self, recipe: usize) -> Result<(), String> {
+        let _counting = timing::enter(Phase::Wait);
         for &at in self.plan.dependencies[recipe].iter().filter(|&&on| self.plan.recipes[on].persistent) {
             let mut all = self.lock();
             while let Some(server) = all.get_mut(&at) {

@@ -72,7 +72,7 @@ pub(super) fn whole(printer: &Printer, path: &Path) -> io::Result<()> {
 }
 
 /// The last lines of a log, and whether there are more before them.
-pub(super) fn tail(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+pub(crate) fn tail(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
     let from = length.saturating_sub(TAIL_BYTES);

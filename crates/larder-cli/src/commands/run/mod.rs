@@ -6,6 +6,7 @@
 //! plan.rs    --show-plan, --render, --check          log.rs    recipes' output: prefixed, whole, its end
 //! undo.rs    --undo                                  summary.rs  the last line
 //! affected.rs  --affected                            graph.rs  --tree, --graph
+//! page.rs    --report
 //! ```
 
 mod affected;
@@ -13,6 +14,7 @@ mod graph;
 mod json;
 mod list;
 mod log;
+mod page;
 mod plan;
 mod summary;
 mod text;
@@ -34,12 +36,13 @@ use larder::store::store::{LOCAL_TIER, Upstream};
 use larder::tiers::Opened;
 
 use super::{Context, project};
-use crate::cli::{CacheStrategy, GraphFormat, OutputMode, RunArgs, Selecting};
+use crate::cli::{CacheStrategy, GraphFormat, OutputMode, RunArgs, Selecting, parse_name};
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::signals::Watch;
 use crate::units;
 
+pub(crate) use log::tail as tail_of_log;
 pub(super) use summary::tiers as tiers_of;
 
 /// Looking at so many paths takes longer than starting a thread.
@@ -148,7 +151,24 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
         },
         trace_all: false,
         flights: store.map(|store| store.local_store().home().join("locks")),
+        name: None,
     }
+}
+
+/// The name that the run is given.
+fn name(context: &Context, args: &RunArgs) -> Result<Option<String>, Exit> {
+    let from_environment = || {
+        context.machine.run_name().map(|name| {
+            parse_name(&name).map_err(|why| {
+                let name = units::printable(&name);
+                context
+                    .printer
+                    .refuse(format_args!("LARDER_RUN_NAME is `{name}`, which is no name"), Some(&why));
+                Exit::Usage
+            })
+        })
+    };
+    args.name.clone().map(Ok).or_else(from_environment).transpose()
 }
 
 /// Opens the store, unless none is wanted. In a large project files are looked at meanwhile.
@@ -189,7 +209,7 @@ fn execute(
     let failed = |error: &dyn std::error::Error| project::fail(printer, error, None);
     let cancel = CancelToken::new().map_err(|error| failed(&error))?;
     let watch = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
-    let options = options(args, around, open, store.as_ref());
+    let options = Options { name: name(context, args)?, ..options(args, around, open, store.as_ref()) };
     let view = View::new(context, args, &plan, open, options.jobs);
     let events = |event: Event<'_>| {
         if matches!(event, Event::Started { .. } | Event::Waiting { .. }) {
@@ -203,15 +223,19 @@ fn execute(
     let upstream = tiers.as_ref().map(|tiers| tiers as &dyn Upstream);
     let session =
         Session::new(name, root, &open.worktree, store.as_ref(), upstream, options, cancel, run, &events);
-    let report = session.map_err(|error| failed(&error))?.run(&plan);
+    let session = session.map_err(|error| failed(&error))?.since(begun);
+    let mut report = session.run(&plan);
     if let Some(store) = &store {
         settle(store, &report, open.project.config.cache.local.max_size);
     }
     if let Some(tiers) = &tiers {
+        let sending = Instant::now();
         finish(printer, tiers, report.cancelled);
+        session.note_sending(&mut report, sending.elapsed());
     }
     let exit = exit(&report);
     view.end(&plan, &report, begun.elapsed(), exit);
+    let exit = page::write(context, args, open, &plan, &report, exit);
     std::mem::forget(plan);
     Ok(exit)
 }
