@@ -11,6 +11,7 @@ mod help;
 mod init;
 mod key;
 mod output;
+mod polyglot;
 mod run;
 mod servers;
 mod signals;

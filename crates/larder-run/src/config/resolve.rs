@@ -288,7 +288,9 @@ impl<'p> Resolver<'p> {
 
     /// The instances of a recipe; one without a name if it has no matrix.
     fn instances(&mut self, book: usize, raw: &RawRecipe) -> Vec<Instance> {
-        let Some(node) = field(raw, &self.parsed_templates(raw), "matrix") else { return vec![Instance::default()] };
+        let Some(node) = field(raw, &self.parsed_templates(raw), "matrix") else {
+            return vec![Instance::default()];
+        };
         let key = (book, raw.name.clone());
         if let Some(known) = self.instances.get(&key) {
             return known.clone();
