@@ -147,7 +147,7 @@ fn lists_see_extended_templates() {
             ".larder/templates/base.yml",
             "name: base\ntemplate: {description: Base, tags: [slow], matrix: {n: [1, 2]}, cache: {inputs: []}, run: 'true'}\n",
         ),
-        (".larder/templates/leaf.yml", "name: leaf\nextends: base\ntemplate: {run: echo {{matrix.n}}}\n"),
+        (".larder/templates/leaf.yml", "name: leaf\nextends: base\ntemplate:\n  run: echo {{matrix.n}}\n"),
         ("cookbook.yml", "name: app\nrecipes: {a: {template: leaf}}\n"),
     ]);
     let listed = fixture.load().unwrap().list(&WalkListing).unwrap();
