@@ -8,7 +8,7 @@ use crate::{larder, seen};
 
 /// Runs git in the project, as nobody in particular.
 #[track_caller]
-fn git(project: &Project, args: &str) {
+pub(crate) fn git(project: &Project, args: &str) {
     let output = Command::new("git")
         .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main"])
         .args(args.split_whitespace())

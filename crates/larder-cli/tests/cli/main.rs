@@ -13,6 +13,7 @@ mod help;
 mod init;
 mod key;
 mod output;
+mod polyglot;
 mod profile;
 mod reference;
 mod run;

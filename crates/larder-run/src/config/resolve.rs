@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::decode::Reader;
 use super::keys;
 use super::matrix::{self, Instance};
-use super::raw::{RawCookbook, RawRecipe, TemplateContent};
+use super::raw::{RawCookbook, RawRecipe, RawTemplate, TemplateContent};
 use super::scope::{Level, Values};
 use super::source::Source;
 use super::yaml::{Node, Value};
@@ -213,8 +213,8 @@ impl<'p> Resolver<'p> {
         for at in 0..self.books.len() {
             let book = Arc::clone(&self.books[at]);
             for raw in &book.recipes {
-                let template = self.parsed_template(raw);
-                let field = |key| field(raw, template, key);
+                let templates = self.parsed_templates(raw);
+                let field = |key| field(raw, &templates, key);
                 let tags = match field("tags").filter(|node| !node.items().is_empty()) {
                     Some(node) => self.light_texts(at, node, &book.source),
                     None => book
@@ -309,8 +309,9 @@ impl<'p> Resolver<'p> {
 
     /// The instances of a recipe; one without a name if it has no matrix.
     fn instances(&mut self, book: usize, raw: &RawRecipe) -> Vec<Instance> {
-        let template = self.parsed_template(raw);
-        let Some(node) = field(raw, template, "matrix") else { return vec![Instance::default()] };
+        let Some(node) = field(raw, &self.parsed_templates(raw), "matrix") else {
+            return vec![Instance::default()];
+        };
         let key = (book, raw.name.clone());
         if let Some(known) = self.instances.get(&key) {
             return known.clone();
@@ -383,19 +384,34 @@ impl<'p> Resolver<'p> {
         matrix::expand(&axes).map_err(|message| self.reader(source).error(node.span, message)).ok()
     }
 
-    /// The template's fields, if it could be parsed before rendering (strict mode).
-    fn parsed_template(&self, raw: &RawRecipe) -> Option<&'p Node> {
-        let name = raw.body.get("template")?.text()?;
-        match &self.project.templates.get(name)?.content {
+    /// The recipe's template and those that it extends, nearest first, as far as they exist.
+    fn templates(&self, raw: &RawRecipe) -> Vec<&'p RawTemplate> {
+        let known = &self.project.templates;
+        let mut chain: Vec<&RawTemplate> = Vec::new();
+        let mut next = raw.body.get("template").and_then(Node::text);
+        while let Some(template) = next.and_then(|name| known.get(name)) {
+            if chain.iter().any(|before| before.name == template.name) {
+                break;
+            }
+            chain.push(template);
+            next = template.extends.as_ref().map(|(base, _)| base.as_str());
+        }
+        chain
+    }
+
+    /// The fields of these, as far as they could be parsed before rendering (strict mode).
+    fn parsed_templates(&self, raw: &RawRecipe) -> Vec<&'p Node> {
+        let parsed = |template: &&'p RawTemplate| match &template.content {
             TemplateContent::Parsed(node) => Some(node),
             TemplateContent::Text(_) => None,
-        }
+        };
+        self.templates(raw).iter().filter_map(parsed).collect()
     }
 
     fn text_template_caches(&self, raw: &RawRecipe) -> bool {
-        let template =
-            raw.body.get("template").and_then(Node::text).and_then(|name| self.project.templates.get(name));
-        matches!(template.map(|t| &t.content), Some(TemplateContent::Text(text)) if super::bake::block(text, "cache", None).is_some())
+        self.templates(raw).iter().any(|template| {
+            matches!(&template.content, TemplateContent::Text(text) if super::bake::block(text, "cache", None).is_some())
+        })
     }
 
     /// Resolves recipes and all that they depend on.
@@ -521,9 +537,9 @@ impl<'p> Resolver<'p> {
     }
 }
 
-/// A field of a recipe, or of its template.
-fn field<'n>(raw: &'n RawRecipe, template: Option<&'n Node>, key: &str) -> Option<&'n Node> {
-    raw.body.get(key).or_else(|| template?.get(key))
+/// A field of a recipe, or of the nearest of its templates that has it.
+fn field<'n>(raw: &'n RawRecipe, templates: &[&'n Node], key: &str) -> Option<&'n Node> {
+    raw.body.get(key).or_else(|| templates.iter().find_map(|template| template.get(key)))
 }
 
 /// `{{recipe.name}}`, `{{recipe.cookbook}}`.

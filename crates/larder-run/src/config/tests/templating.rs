@@ -1,6 +1,7 @@
 //! Helpers, templates, strict rendering.
 
 use super::Fixture;
+use crate::config::WalkListing;
 use crate::recipe::{Inputs, ROOT_PLACEHOLDER};
 
 #[test]
@@ -135,6 +136,27 @@ fn computing_helpers() {
         fixture.recipe("a").run,
         r"a b.tar|a b.tar.gz|src|gz|src_a b.tar.gz|'src/a b.tar.gz'|x 'it'\''s'|'a b.tar.gz'"
     );
+}
+
+/// Lists and selectors see what recipes have from templates further up, before anything is rendered.
+#[test]
+fn lists_see_extended_templates() {
+    let fixture = Fixture::new(&[
+        ("larder.yml", "name: demo\n"),
+        (
+            ".larder/templates/base.yml",
+            "name: base\ntemplate: {description: Base, tags: [slow], matrix: {n: [1, 2]}, cache: {inputs: []}, run: 'true'}\n",
+        ),
+        (".larder/templates/leaf.yml", "name: leaf\nextends: base\ntemplate:\n  run: echo {{matrix.n}}\n"),
+        ("cookbook.yml", "name: app\nrecipes: {a: {template: leaf}}\n"),
+    ]);
+    let listed = fixture.load().unwrap().list(&WalkListing).unwrap();
+    let found: Vec<_> =
+        listed.iter().map(|one| (one.id.to_string(), one.tags.clone(), one.is_cached)).collect();
+    let one = |name: &str| (name.to_owned(), vec!["slow".to_owned()], true);
+    assert_eq!(found, [one("app:a[1]"), one("app:a[2]")]);
+    assert_eq!(listed[0].description.as_deref(), Some("Base"));
+    assert_eq!(fixture.recipe("a[2]").run, "echo 2");
 }
 
 #[test]

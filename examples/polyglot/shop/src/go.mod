@@ -1,0 +1,3 @@
+module pantry/shop
+
+go 1.21
