@@ -13,6 +13,7 @@
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
+//! | [`sandbox`] | what a sandboxed command sees, and what is taken from it |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
 
 pub mod affected;
@@ -30,6 +31,7 @@ pub mod outputs;
 pub mod plan;
 pub mod process;
 pub mod recipe;
+pub mod sandbox;
 pub mod select;
 pub mod state;
 pub mod template;

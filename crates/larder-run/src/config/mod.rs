@@ -26,6 +26,7 @@ mod parsed;
 pub mod patterns;
 pub mod raw;
 mod resolve;
+mod sandbox;
 mod scope;
 pub mod settings;
 mod show;

@@ -8,6 +8,7 @@
 //!
 //! - `spec.rs` what to run · `spawn.rs` prepares everything and forks · `supervisor.rs` the forked side
 //! - `descendants.rs` finds what lives, without allocating · `child.rs` Larder's side · `cancel.rs` the way to stop
+//! - `enclosure.rs` namespaces for the command, as a list of system calls
 //!
 //! # Invariants
 //! - When [`Child::wait_with`] returns an [`Exit`], no descendant of the command lives: not one that was left in the
@@ -42,12 +43,14 @@
 mod cancel;
 mod child;
 mod descendants;
+mod enclosure;
 mod spawn;
 mod spec;
 mod supervisor;
 
 pub use cancel::CancelToken;
 pub use child::{Child, Exit, Status, Stop, Stream, Usage, WaitError};
+pub use enclosure::{Enclosure, Refused, Step};
 pub use spawn::spawn;
 pub use spec::{CommandSpec, HeldLock, SpawnError, Stdin};
 

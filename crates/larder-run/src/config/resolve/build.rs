@@ -16,7 +16,7 @@ use super::super::yaml::{Node, Value};
 use super::template::Inherited;
 use super::{Resolver, recipe_constants};
 use crate::diagnostic::Diagnostic;
-use crate::recipe::{CacheSpec, Inputs, Mode, Recipe, RecipeId};
+use crate::recipe::{CacheSpec, Inputs, Mode, Recipe, RecipeId, Sandbox};
 
 /// Where the fields of a recipe come from: its own, then its template's, then those of what that extends.
 struct Fields<'a> {
@@ -66,7 +66,7 @@ impl Resolver<'_> {
 
     fn assemble(&mut self, id: &RecipeId, book: &RawCookbook, fields: &Fields<'_>, level: &Level) -> Recipe {
         let strict = self.project.mode == Mode::Strict;
-        for key in ["sandbox", "trace"] {
+        for key in ["trace"] {
             if let Some((node, source)) = fields.get(key)
                 && !matches!(&node.value, Value::Bool(false) | Value::Null)
                 && node.text() != Some("off")
@@ -129,6 +129,7 @@ impl Resolver<'_> {
             tools: self.texts(fields, "tools", level).into_iter().map(|(text, ..)| text).collect(),
             relocatable: self.flag(fields, "relocatable", level),
             incremental: self.flag(fields, "incremental", level),
+            sandbox: self.sandbox(fields, level),
             persistent,
             timeout: self.value(fields, "timeout", level, |reader, node| reader.duration(node)),
             retries: self
@@ -156,6 +157,29 @@ impl Resolver<'_> {
 
     fn flag(&mut self, fields: &Fields<'_>, key: &str, level: &Level) -> bool {
         self.value(fields, key, level, |reader, node| reader.boolean(node)).unwrap_or(false)
+    }
+
+    fn sandbox(&mut self, fields: &Fields<'_>, level: &Level) -> Option<Sandbox> {
+        let sandbox = self.value(fields, "sandbox", level, super::super::sandbox::decode)??;
+        let (node, source) = fields.get("sandbox")?;
+        let reason = if self.flag(fields, "persistent", level) {
+            Some(("a persistent recipe has no sandbox: it reads and writes for as long as it runs", None))
+        } else if fields.get("cache").is_none() {
+            let hint =
+                "add `cache: {inputs: […], outputs: […]}`; with `outputs: []` its success is what is cached";
+            Some(("a sandbox shows what `cache` declares, and there is no `cache`", Some(hint)))
+        } else if self.flag(fields, "incremental", level) {
+            let hint = "an incremental recipe starts with what an earlier run left, which a sandbox never shows: remove one of the two";
+            Some(("`incremental` and `sandbox` exclude each other", Some(hint)))
+        } else {
+            None
+        };
+        if let Some((message, hint)) = reason {
+            let found = Diagnostic::error(message);
+            let found = if let Some(hint) = hint { found.with_hint(hint) } else { found };
+            self.out.push(source.locate(found, node.span));
+        }
+        Some(sandbox)
     }
 
     fn text(&mut self, fields: &Fields<'_>, key: &str, level: &Level) -> Option<String> {
