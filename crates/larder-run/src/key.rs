@@ -6,7 +6,8 @@
 //!          environment_variables   declared ones that are set
 //!          working_directory       the cookbook's folder        output_paths   the patterns, sorted
 //!          platform    OSFamily, ISA, and larder:… : project, cookbook, recipe, instance, variables,
-//!                      tools by content, digests of dependencies' outputs, exclusions' order, `trace: strict`
+//!                      sandbox (if any), tools by content, digests of dependencies' outputs, exclusions' order,
+//!                      `trace: strict`
 //! ```
 //! The project's real root is in none of it ([`crate::recipe::ROOT_PLACEHOLDER`]). Two recipes, cookbooks or projects
 //! never share a key by sharing a text. What is added here changes all keys: raise [`VERSION`] when the meaning of something
@@ -18,7 +19,7 @@ use larder_store::message::{encode, to_message};
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::recipe::{CacheSpec, Recipe, RecipeId, TraceMode};
+use crate::recipe::{CacheSpec, Recipe, RecipeId, Sandbox, TraceMode};
 use crate::state::KeyItem;
 
 /// Version of the key's format.
@@ -81,6 +82,7 @@ fn platform(parts: &Parts<'_>) -> Platform {
         properties.push(property("larder:trace", traced(recipe)));
     }
     properties.extend(parts.spared.map(|digest| property("larder:spared", digest.to_string())));
+    properties.extend(recipe.sandbox.as_ref().map(|sandbox| property("larder:sandbox", sandboxed(sandbox))));
     properties.extend(recipe.id.instance.as_ref().map(|instance| property("larder:instance", instance)));
     properties.extend(
         recipe.variables.iter().map(|(name, value)| property(format!("larder:variable:{name}"), value)),
@@ -101,6 +103,16 @@ fn traced(recipe: &Recipe) -> String {
     ignored.sort_unstable();
     ignored.dedup();
     std::iter::once("strict").chain(ignored).collect::<Vec<_>>().join("\n")
+}
+
+/// What a sandbox shows, as text; a recipe without one says nothing, so that its key is what it always was.
+fn sandboxed(sandbox: &Sandbox) -> String {
+    let mut text = if sandbox.network { "on".to_owned() } else { "on, no network".to_owned() };
+    for folder in &sandbox.folders {
+        text.push_str(", ");
+        text.push_str(&name::encode(folder.as_os_str().as_bytes()));
+    }
+    text
 }
 
 /// The salt that binds an action to one place: results whose bytes hold the project's root, and incremental ones.
@@ -164,6 +176,7 @@ pub fn items(parts: &Parts<'_>, inputs: impl IntoIterator<Item = (String, String
     if recipe.trace.mode == TraceMode::Strict {
         items.push(item("platform", "trace", traced(recipe)));
     }
+    items.extend(recipe.sandbox.as_ref().map(|sandbox| item("command", "sandbox", sandboxed(sandbox))));
     items.extend(parts.args.iter().enumerate().map(|(at, arg)| item("args", (at + 1).to_string(), arg)));
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(unset)".to_owned());
     items.extend(recipe.environment.iter().map(|(name, set)| item("env", name, value(set))));

@@ -13,6 +13,7 @@
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
+//! | [`sandbox`] | what a sandboxed command sees, and what is taken from it |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
 //! | [`profile`] | the course of a run: where its time went |
 
@@ -32,6 +33,7 @@ pub mod plan;
 pub mod process;
 pub mod profile;
 pub mod recipe;
+pub mod sandbox;
 pub mod select;
 pub mod state;
 pub mod template;

@@ -99,6 +99,15 @@ pub struct TraceSpec {
     pub ignore: Vec<String>,
 }
 
+/// What `sandbox:` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sandbox {
+    /// The machine's network is seen.
+    pub network: bool,
+    /// Folders of the machine that are seen beside the system; absolute, or below the home folder (`~/…`).
+    pub folders: Vec<PathBuf>,
+}
+
 /// A recipe, resolved. See the module's header.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
@@ -132,6 +141,8 @@ pub struct Recipe {
     pub incremental: bool,
     /// Whether undeclared inputs and outputs are looked for.
     pub trace: TraceSpec,
+    /// Only what is declared, and the system, is seen.
+    pub sandbox: Option<Sandbox>,
     /// A server or watcher: never cached.
     pub persistent: bool,
     /// Kill after this long.

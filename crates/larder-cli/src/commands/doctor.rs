@@ -28,6 +28,7 @@ pub(super) fn doctor(context: &Context, args: &DoctorArgs) -> Result<Exit, Exit>
     let mut findings = Findings { printer: &context.printer, json: args.json, trouble: 0 };
     findings.store(&open, store.as_ref());
     findings.keys(store.as_ref());
+    findings.sandbox();
     let cache = &open.project.config.cache;
     let tiers = if args.tiers.is_empty() {
         larder::tiers::configured(cache, &open.project.root, &around, true)
@@ -146,6 +147,25 @@ impl Findings<'_> {
         self.say("keys", &line, &value);
     }
 
+    /// Without one, recipes that want one fail; whether there are any is not this command's to know, so it is no trouble.
+    fn sandbox(&mut self) {
+        let tried = tempfile::tempdir().map_err(|error| (error.to_string(), None)).and_then(|scratch| {
+            let probed = larder::run::sandbox::probe(scratch.path());
+            probed.map_err(|error| (chain(&error), larder::run::sandbox::hint(&error)))
+        });
+        let (line, value) = match tried {
+            Ok(()) => (
+                "can be had: recipes may say `sandbox: true`".to_owned(),
+                json!({"part": "sandbox", "ok": true}),
+            ),
+            Err((message, hint)) => (
+                hint.iter().fold(message.clone(), |line, hint| format!("{line}\n{:<7} {hint}", "")),
+                json!({"part": "sandbox", "ok": false, "error": message, "hint": hint}),
+            ),
+        };
+        self.say("sandbox", &line, &value);
+    }
+
     fn tier(&mut self, name: &str, examined: &Examination) {
         for (what, error) in examined.failures() {
             // Only deletion lists, and who may only read is told what that means.
@@ -211,6 +231,18 @@ impl Findings<'_> {
             self.printer.warning(format_args!("{name}: {message}"), Some("use a region that is nearer"));
         }
     }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 fn median(took: &[Duration]) -> Duration {

@@ -344,6 +344,18 @@ pub static TRACE: Table = Table {
     one_of: &[],
 };
 
+/// `sandbox` as a map.
+pub static SANDBOX: Table = Table {
+    name: "sandbox",
+    doc: "What a recipe sees of the machine",
+    keys: &[
+        key("network", Kind::Flag, "The machine's network is seen (default: true)"),
+        key("folders", Kind::TextOrTexts, "Folders of the machine that are seen, too: `/…` or `~/…`"),
+    ],
+    elsewhere: &[],
+    one_of: &[],
+};
+
 /// A cookbook.
 pub static COOKBOOK: Table = Table {
     name: "cookbook",
@@ -394,7 +406,11 @@ pub static RECIPE: Table = Table {
         key("timeout", Kind::Duration, "Killed after this long: `90s`, `500ms`, `1h30m`, or seconds"),
         key("retries", Kind::Count, "How often it runs again after a failure, each time from a clean start"),
         key("persistent", Kind::Flag, "A server or watcher: never cached, ends with the run"),
-        key("sandbox", Kind::Flag, "Only declared inputs, declared tools and the system are seen"),
+        key(
+            "sandbox",
+            Kind::Either(&[Kind::Flag, Kind::Map(&SANDBOX)]),
+            "Only declared inputs, declared tools and the system are seen",
+        ),
         key("trace", TRACE_MODE, "What is read and not declared: `warn` names it, `strict` does not cache"),
         key("incremental", Kind::Flag, "Outputs are kept before a run; results stay on this machine"),
         key("relocatable", Kind::Flag, "Outputs hold no path of this machine"),

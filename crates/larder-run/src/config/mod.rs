@@ -28,6 +28,7 @@ mod parsed;
 pub mod patterns;
 pub mod raw;
 mod resolve;
+mod sandbox;
 pub mod schema;
 mod scope;
 pub mod settings;

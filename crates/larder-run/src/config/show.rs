@@ -67,6 +67,13 @@ fn show_recipe(recipe: &Recipe) -> Value {
     }
     put("relocatable", json!(recipe.relocatable));
     put("incremental", json!(recipe.incremental));
+    put(
+        "sandbox",
+        recipe
+            .sandbox
+            .as_ref()
+            .map_or(Value::Null, |sandbox| json!({ "network": sandbox.network, "folders": sandbox.folders })),
+    );
     put("persistent", json!(recipe.persistent));
     put("timeout", json!(recipe.timeout.map(|timeout| timeout.as_secs_f64())));
     put("retries", if recipe.retries == 0 { Value::Null } else { json!(recipe.retries) });

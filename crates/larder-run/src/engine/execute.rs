@@ -8,11 +8,12 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
+use super::sandboxed::not_started;
 use super::{Session, timing};
 use crate::event::Event;
 use crate::key;
 use crate::lock::RecipeLock;
-use crate::process::{self, CancelToken, CommandSpec, Exit, HeldLock, Stdin, Stop};
+use crate::process::{self, CancelToken, CommandSpec, Enclosure, Exit, HeldLock, Stdin, Stop};
 use crate::profile::Phase;
 use crate::recipe::{ROOT_PLACEHOLDER, Recipe};
 
@@ -83,6 +84,10 @@ fn environment(session: &Session<'_>, recipe: &Recipe) -> Vec<(OsString, OsStrin
     if !inherits {
         out.insert("LANG".into(), "C.UTF-8".into());
     }
+    if recipe.sandbox.is_some() {
+        // The caller's is not seen there.
+        out.remove(OsStr::new("TMPDIR"));
+    }
     for (name, value) in &recipe.environment {
         match value {
             Some(value) => out.insert(name.into(), with_root(session, value)),
@@ -99,6 +104,7 @@ pub(super) fn execute(
     args: &[String],
     lock: &RecipeLock,
     cancel: &CancelToken,
+    enclosure: Option<&Enclosure>,
 ) -> Result<(Exit, Option<std::io::Error>), Failure> {
     let mut arguments: Vec<OsString> =
         key::arguments(recipe, args).iter().map(|argument| with_root(session, argument)).collect();
@@ -109,12 +115,13 @@ pub(super) fn execute(
         env: environment(session, recipe),
         stdin: Stdin::Null,
         locks: vec![lock as &dyn HeldLock],
+        enclosure,
     };
     let path = session.state.log_path(&recipe.id);
     let mut log =
         File::create(&path).map_err(|error| Failure::new(format!("cannot write the log: {error}")))?;
     let _counting = timing::enter(Phase::Command);
-    let mut child = process::spawn(&spec).map_err(|error| Failure::new(chain(&error)))?;
+    let mut child = process::spawn(&spec).map_err(|error| not_started(&error))?;
     let mut log_error = None;
     let result = child.wait_with(
         |stream, bytes| {

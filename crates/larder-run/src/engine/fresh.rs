@@ -58,6 +58,7 @@ impl Job<'_> {
             Ok(is_input) => is_input,
             Err(done) => return Ok(*done),
         };
+        let sandbox = self.sandbox(now)?;
         let name = recipe.id.to_string();
         let owned = self.owned();
         let scope = session.scope(&self.spec, &owned, &is_input, &name);
@@ -80,7 +81,9 @@ impl Job<'_> {
         let seen = meanwhile::look(session, &now.inputs, self.dependencies);
         drop(counting);
         let began = SystemTime::now();
-        let executed = execute(session, recipe, self.args, lock, &session.cancel);
+        let enclosure = sandbox.as_ref().map(|sandbox| &sandbox.enclosure);
+        let executed = execute(session, recipe, self.args, lock, &session.cancel, enclosure)
+            .and_then(|ran| self.collect(sandbox.as_ref()).map(|()| ran));
         let ended = SystemTime::now();
         let done = match executed {
             Err(failure) => Err(failure),

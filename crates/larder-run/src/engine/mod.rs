@@ -11,6 +11,7 @@
 //! servers.rs  persistent recipes beside the others
 //! spared.rs   inputs among outputs (`!` in `outputs`)
 //! dry.rs      what would happen              timing.rs    where a recipe's time goes
+//! sandboxed.rs  what a sandbox shows, and what came of it
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
 //! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
@@ -29,6 +30,7 @@ mod recipe;
 mod record;
 mod remove;
 mod report;
+mod sandboxed;
 mod schedule;
 mod servers;
 mod spared;

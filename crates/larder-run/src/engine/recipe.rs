@@ -204,7 +204,7 @@ fn run_uncached(
     }
     (session.events)(Event::Started { recipe: &recipe.id, miss: None });
     for tries in 1.. {
-        match execute(session, recipe, args, &lock, &session.cancel) {
+        match execute(session, recipe, args, &lock, &session.cancel, None) {
             Ok(_) => break,
             Err(failure) if is_tried_again(session, recipe, &failure, tries) => {}
             Err(failure) => return failure.into(),
@@ -290,23 +290,25 @@ impl Job<'_> {
     }
 
     pub(super) fn tools(&self) -> Result<Vec<(String, Digest)>, Box<Done>> {
-        let path = self.session.options.environment.get(std::ffi::OsStr::new("PATH"));
         let found = |tool: &String| -> Result<(String, Digest), Box<Done>> {
             let missing = || {
                 stopped(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()))
             };
-            let file = if tool.contains('/') {
-                Some(self.session.root.join(&self.recipe.folder).join(tool))
-            } else {
-                let mut files =
-                    path.into_iter().flat_map(std::env::split_paths).map(|folder| folder.join(tool));
-                files.find(|file| file.is_file())
-            };
-            let file = file.filter(|file| file.is_file()).ok_or_else(missing)?;
+            let file = self.tool_file(tool).ok_or_else(missing)?;
             let digest = self.session.worktree.file(&file);
             Ok((tool.clone(), digest.map_err(|error| stopped(chain(&error), error.hint()))?))
         };
         self.recipe.tools.iter().map(found).collect()
+    }
+
+    /// Where a declared tool is.
+    pub(super) fn tool_file(&self, tool: &str) -> Option<PathBuf> {
+        if tool.contains('/') {
+            return Some(self.session.root.join(&self.recipe.folder).join(tool))
+                .filter(|file| file.is_file());
+        }
+        let path = self.session.options.environment.get(std::ffi::OsStr::new("PATH"))?;
+        std::env::split_paths(path).map(|folder| folder.join(tool)).find(|file| file.is_file())
     }
 
     /// The trusted result for the key, and its tree. `Err`: why there is none.

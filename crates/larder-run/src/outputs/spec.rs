@@ -113,6 +113,11 @@ impl OutputSpec {
         self.exclusions.iter().any(|glob| glob.covers(path))
     }
 
+    /// There are `!` patterns.
+    pub(crate) fn has_exclusions(&self) -> bool {
+        !self.exclusions.is_empty()
+    }
+
     /// The globs that match `path`, by number.
     pub(crate) fn globs_of<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
         self.globs.iter().enumerate().filter(move |(_, glob)| glob.covers(path)).map(|(index, _)| index)

@@ -9,6 +9,7 @@
 //! - `spec.rs` what to run · `spawn.rs` prepares everything and forks · `supervisor.rs` the forked side
 //! - `descendants.rs` finds what lives, without allocating · `child.rs` Larder's side · `cancel.rs` the way to stop
 //! - `observe.rs` lets somebody see the command's system calls · `filter.rs` by a filter · `ptrace.rs` where there can be none
+//! - `enclosure.rs` namespaces for the command, as a list of system calls
 //!
 //! # Invariants
 //! - When [`Child::wait_with`] returns an [`Exit`], no descendant of the command lives: not one that was left in the
@@ -43,6 +44,7 @@
 mod cancel;
 mod child;
 mod descendants;
+mod enclosure;
 mod filter;
 mod observe;
 mod ptrace;
@@ -52,6 +54,7 @@ mod supervisor;
 
 pub use cancel::CancelToken;
 pub use child::{Child, Exit, Status, Stop, Stream, Usage, WaitError};
+pub use enclosure::{Enclosure, Refused, Step};
 pub use observe::{Observer, SystemCall, Watch, Way};
 pub use spawn::{spawn, spawn_watched};
 pub use spec::{CommandSpec, HeldLock, SpawnError, Stdin};

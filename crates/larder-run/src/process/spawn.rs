@@ -16,6 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::child::Child;
+use super::enclosure::{Enclosure, Refused};
 use super::observe::{Watch, Watching};
 use super::spec::{CommandSpec, SpawnError, Stdin};
 use super::supervisor::{self, Asks, Failure, Plan, stage};
@@ -62,8 +63,10 @@ pub fn spawn_watched(spec: &CommandSpec<'_>, watch: Option<Watch>) -> Result<Chi
     });
     let raw =
         [&theirs, &ends.failure, &ends.null, &ends.stdin, &ends.stdout, &ends.stderr].map(AsRawFd::as_raw_fd);
-    let socket = asks.iter().map(|asks| asks.socket);
-    let mut keep: Vec<RawFd> = raw.into_iter().chain(locks.iter().copied()).chain(socket).collect();
+    let asked = asks.iter().map(|asks| asks.socket);
+    let enclosed = spec.enclosure.map(Enclosure::descriptor);
+    let more = asked.chain(enclosed);
+    let mut keep: Vec<RawFd> = raw.into_iter().chain(locks.iter().copied()).chain(more).collect();
     keep.sort_unstable();
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 16);
     let (programs, argv, envp) = (pointers(&texts.programs), pointers(&texts.argv), pointers(&texts.envp));
@@ -82,6 +85,7 @@ pub fn spawn_watched(spec: &CommandSpec<'_>, watch: Option<Watch>) -> Result<Chi
         cwd: texts.cwd.as_ptr(),
         asks: asks.as_ref(),
         own_session: spec.stdin == Stdin::Null,
+        enclosure: spec.enclosure,
         most_files: c_uint::try_from(most.min(1 << 20)).unwrap_or(1 << 20),
     };
     let started = Instant::now();
@@ -113,6 +117,11 @@ fn explain(spec: &CommandSpec<'_>, failure: Failure) -> SpawnError {
     let source = io::Error::from_raw_os_error(failure.errno);
     let program = spec.program.to_string_lossy().into_owned();
     match (failure.stage, failure.errno) {
+        (stage::ENCLOSURE, _) => {
+            let explained = spec.enclosure.map(|enclosure| enclosure.explain(failure.detail));
+            let (refused, step) = explained.unwrap_or((Refused::Other, "enter it".to_owned()));
+            SpawnError::Enclosure { refused, step, source }
+        }
         (stage::FOLDER, _) => SpawnError::WorkingDirectory { path: spec.cwd.clone(), source },
         (stage::EXEC, libc::ENOENT | libc::ENOTDIR) => SpawnError::ProgramNotFound { program },
         (stage::EXEC, libc::E2BIG) => SpawnError::TooLarge { program },

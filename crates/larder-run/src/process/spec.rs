@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
+use super::enclosure::{Enclosure, Refused};
+
 /// A lock file that a command's supervisor keeps open until nothing of the command lives.
 pub trait HeldLock {
     /// The open lock file. A duplicate of this very descriptor shares the lock (`flock`).
@@ -43,6 +45,8 @@ pub struct CommandSpec<'a> {
     pub stdin: Stdin,
     /// Held open by the supervisor, not by the command.
     pub locks: Vec<&'a dyn HeldLock>,
+    /// What it sees instead of the machine; `None`: the machine.
+    pub enclosure: Option<&'a Enclosure>,
 }
 
 /// Why a command did not start. Nothing of it runs.
@@ -85,6 +89,16 @@ pub enum SpawnError {
         what: &'static str,
         /// The text, lossily.
         value: String,
+    },
+    /// The enclosure could not be made.
+    #[error("cannot make the sandbox: cannot {step}")]
+    Enclosure {
+        /// What kind of step.
+        refused: Refused,
+        /// The step, as a verb with its object.
+        step: String,
+        /// What the system said.
+        source: io::Error,
     },
     /// The system refused something else: descriptors, processes, memory.
     #[error("cannot {step}")]

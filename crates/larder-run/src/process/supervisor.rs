@@ -13,6 +13,7 @@
 use libc::{c_char, c_int, c_long, c_uint, pid_t};
 
 use super::descendants::{Descendants, errno};
+use super::enclosure::{self, Enclosure};
 use super::observe::Hello;
 use super::{GRACE, LINGER};
 
@@ -36,6 +37,7 @@ pub(super) struct Plan<'a> {
     /// Somebody wants to see its system calls.
     pub(super) asks: Option<&'a Asks>,
     pub(super) own_session: bool,
+    pub(super) enclosure: Option<&'a Enclosure>,
     /// The limit on descriptors, for kernels without `close_range`.
     pub(super) most_files: c_uint,
 }
@@ -94,6 +96,8 @@ impl Report {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failure {
     pub(super) stage: u8,
+    /// Which part of the stage; 24 bits.
+    pub(super) detail: u32,
     pub(super) errno: c_int,
 }
 
@@ -109,6 +113,8 @@ pub(super) mod stage {
     pub(in super::super) const FOLDER: u8 = 4;
     /// `execve`.
     pub(in super::super) const EXEC: u8 = 5;
+    /// Entering the enclosure.
+    pub(in super::super) const ENCLOSURE: u8 = 6;
 }
 
 impl Failure {
@@ -116,12 +122,13 @@ impl Failure {
 
     fn encode(self) -> [u8; Failure::LEN] {
         let [a, b, c, d] = self.errno.to_ne_bytes();
-        [self.stage, 0, 0, 0, a, b, c, d]
+        let [x, y, z, _] = self.detail.to_le_bytes();
+        [self.stage, x, y, z, a, b, c, d]
     }
 
     pub(super) fn decode(bytes: &[u8; Failure::LEN]) -> Failure {
-        let &[stage, _, _, _, a, b, c, d] = bytes;
-        Failure { stage, errno: c_int::from_ne_bytes([a, b, c, d]) }
+        let &[stage, x, y, z, a, b, c, d] = bytes;
+        Failure { stage, detail: u32::from_le_bytes([x, y, z, 0]), errno: c_int::from_ne_bytes([a, b, c, d]) }
     }
 }
 
@@ -303,6 +310,11 @@ unsafe fn execute(plan: &Plan<'_>, supervisor: pid_t) -> ! {
         for &lock in plan.locks {
             libc::close(lock);
         }
+        if let Some(enclosure) = plan.enclosure
+            && let Err(detail) = enclosure::enter(enclosure)
+        {
+            fail_with(plan, Failure { stage: stage::ENCLOSURE, detail, errno: errno() });
+        }
         libc::umask(0o022);
         if libc::chdir(plan.cwd) != 0 {
             fail(plan, stage::FOLDER);
@@ -337,7 +349,7 @@ unsafe fn execute(plan: &Plan<'_>, supervisor: pid_t) -> ! {
                 }
             }
         }
-        fail_with(plan, Failure { stage: stage::EXEC, errno: reason })
+        fail_with(plan, Failure { stage: stage::EXEC, detail: 0, errno: reason })
     }
 }
 
@@ -415,7 +427,7 @@ fn say(socket: c_int, bytes: &[u8], fd: c_int) -> bool {
 }
 
 fn fail(plan: &Plan<'_>, stage: u8) -> ! {
-    fail_with(plan, Failure { stage, errno: errno() })
+    fail_with(plan, Failure { stage, detail: 0, errno: errno() })
 }
 
 fn fail_with(plan: &Plan<'_>, failure: Failure) -> ! {

@@ -17,7 +17,7 @@ use super::super::yaml::{Node, Value};
 use super::template::Inherited;
 use super::{Resolver, recipe_constants};
 use crate::diagnostic::Diagnostic;
-use crate::recipe::{CacheSpec, Inputs, Mode, Recipe, RecipeId, TraceSpec};
+use crate::recipe::{CacheSpec, Inputs, Mode, Recipe, RecipeId, Sandbox, TraceSpec};
 
 /// Where the fields of a recipe come from: its own, then its template's, then those of what that extends.
 struct Fields<'a> {
@@ -66,21 +66,6 @@ impl Resolver<'_> {
     }
 
     fn assemble(&mut self, id: &RecipeId, book: &RawCookbook, fields: &Fields<'_>, level: &Level) -> Recipe {
-        let strict = self.project.mode == Mode::Strict;
-        for key in ["sandbox"] {
-            if let Some((node, source)) = fields.get(key)
-                && !matches!(&node.value, Value::Bool(false) | Value::Null)
-                && node.text() != Some("off")
-            {
-                let found = Diagnostic::error(format!("`{key}` is not built yet"));
-                let found = if strict {
-                    found.with_hint("running without it would not be what the recipe asks for: remove it until it is built")
-                } else {
-                    found
-                };
-                self.not_built(source, node.span, found);
-            }
-        }
         let folder = book.source.file.parent().unwrap_or(Path::new("")).to_owned();
         let persistent = self.flag(fields, "persistent", level);
         let cache = self.cache(fields, level, &folder);
@@ -131,6 +116,7 @@ impl Resolver<'_> {
             relocatable: self.flag(fields, "relocatable", level),
             incremental: self.flag(fields, "incremental", level),
             trace: self.trace(fields, level, &folder),
+            sandbox: self.sandbox(fields, level),
             persistent,
             timeout: self.value(fields, "timeout", level, |reader, node| reader.duration(node)),
             retries: self
@@ -172,6 +158,29 @@ impl Resolver<'_> {
 
     fn flag(&mut self, fields: &Fields<'_>, key: &str, level: &Level) -> bool {
         self.value(fields, key, level, |reader, node| reader.boolean(node)).unwrap_or(false)
+    }
+
+    fn sandbox(&mut self, fields: &Fields<'_>, level: &Level) -> Option<Sandbox> {
+        let sandbox = self.value(fields, "sandbox", level, super::super::sandbox::decode)??;
+        let (node, source) = fields.get("sandbox")?;
+        let reason = if self.flag(fields, "persistent", level) {
+            Some(("a persistent recipe has no sandbox: it reads and writes for as long as it runs", None))
+        } else if fields.get("cache").is_none() {
+            let hint =
+                "add `cache: {inputs: […], outputs: […]}`; with `outputs: []` its success is what is cached";
+            Some(("a sandbox shows what `cache` declares, and there is no `cache`", Some(hint)))
+        } else if self.flag(fields, "incremental", level) {
+            let hint = "an incremental recipe starts with what an earlier run left, which a sandbox never shows: remove one of the two";
+            Some(("`incremental` and `sandbox` exclude each other", Some(hint)))
+        } else {
+            None
+        };
+        if let Some((message, hint)) = reason {
+            let found = Diagnostic::error(message);
+            let found = if let Some(hint) = hint { found.with_hint(hint) } else { found };
+            self.out.push(source.locate(found, node.span));
+        }
+        Some(sandbox)
     }
 
     fn text(&mut self, fields: &Fields<'_>, key: &str, level: &Level) -> Option<String> {

@@ -89,15 +89,6 @@ impl<'p> Resolver<'p> {
         Ok(chain)
     }
 
-    /// Says that something parses and does nothing: an error in strict mode, a warning in bake mode.
-    pub(super) fn not_built(&mut self, source: &Source, span: Span, found: Diagnostic) {
-        let severity = if self.project.mode == Mode::Strict { Severity::Error } else { Severity::Warning };
-        let found = source.locate(Diagnostic { severity, ..found }, span);
-        if !self.out.contains(&found) {
-            self.out.push(found);
-        }
-    }
-
     fn given_parameters(
         &mut self,
         book: &RawCookbook,

@@ -179,22 +179,6 @@ fn an_input_that_another_recipe_writes() {
 }
 
 #[test]
-fn what_is_not_built_says_so() {
-    let cookbook = "name: app\nrecipes: {a: {run: x, sandbox: true}}\n";
-    insta::assert_snapshot!(Fixture::strict(cookbook).error(&["a"]), @r##"
-    error: `sandbox` is not built yet
-      ┌ cookbook.yml:2:32
-    2 │ recipes: {a: {run: x, sandbox: true}}
-      │                                ^^^^
-    hint: running without it would not be what the recipe asks for: remove it until it is built
-    "##);
-    let bake = Fixture::new(&[("bake.yml", "name: demo\n"), ("cookbook.yml", cookbook)]);
-    let warnings = bake.resolve(&["app:a"]).unwrap().warnings;
-    assert_eq!(warnings.len(), 1);
-    assert!(!warnings[0].is_error());
-}
-
-#[test]
 fn yaml_errors_have_a_place_and_a_hint() {
     let fixture = Fixture::strict("name: app\nrecipes:\n  {{#if x}}\n  build: {run: make}\n");
     insta::assert_snapshot!(fixture.error(&[]), @r##"
