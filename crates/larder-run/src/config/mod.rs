@@ -18,6 +18,7 @@
 pub mod bake;
 pub mod decode;
 pub mod discover;
+pub mod edit;
 pub mod environment;
 mod files;
 mod load;
