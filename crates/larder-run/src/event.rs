@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::process::Stream;
 use crate::recipe::RecipeId;
+use crate::trace::{Trace, Undeclared};
 
 /// Something that happened. Events of one recipe come in order; those of different recipes interleave.
 #[derive(Clone, Debug)]
@@ -50,6 +51,15 @@ pub enum Event<'a> {
         retry: u32,
         /// How many there may be.
         of: u32,
+    },
+    /// What its command touched, if that was observed.
+    Traced {
+        /// Which.
+        recipe: &'a RecipeId,
+        /// All of it.
+        trace: &'a Trace,
+        /// Of that, what the recipe does not declare.
+        undeclared: &'a Undeclared,
     },
     /// The recipe is done.
     Finished {

@@ -6,7 +6,7 @@
 //!          environment_variables   declared ones that are set
 //!          working_directory       the cookbook's folder        output_paths   the patterns, sorted
 //!          platform    OSFamily, ISA, and larder:… : project, cookbook, recipe, instance, variables,
-//!                      tools by content, digests of dependencies' outputs, exclusions' order
+//!                      tools by content, digests of dependencies' outputs, exclusions' order, `trace: strict`
 //! ```
 //! The project's real root is in none of it ([`crate::recipe::ROOT_PLACEHOLDER`]). Two recipes, cookbooks or projects
 //! never share a key by sharing a text. What is added here changes all keys: raise [`VERSION`] when the meaning of something
@@ -18,7 +18,7 @@ use larder_store::message::{encode, to_message};
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::recipe::{CacheSpec, Recipe, RecipeId};
+use crate::recipe::{CacheSpec, Recipe, RecipeId, TraceMode};
 use crate::state::KeyItem;
 
 /// Version of the key's format.
@@ -77,6 +77,9 @@ fn platform(parts: &Parts<'_>) -> Platform {
         property("larder:recipe", &recipe.id.recipe),
         property("larder:version", VERSION),
     ];
+    if recipe.trace.mode == TraceMode::Strict {
+        properties.push(property("larder:trace", traced(recipe)));
+    }
     properties.extend(parts.spared.map(|digest| property("larder:spared", digest.to_string())));
     properties.extend(recipe.id.instance.as_ref().map(|instance| property("larder:instance", instance)));
     properties.extend(
@@ -90,6 +93,14 @@ fn platform(parts: &Parts<'_>) -> Platform {
     properties.extend(parts.dependencies.iter().map(dependency));
     properties.sort_by(|a, b| (&a.name, &a.value).cmp(&(&b.name, &b.value)));
     Platform { properties }
+}
+
+/// How `trace: strict` looked on: a result that was recorded without it, or with more patterns that were not in question, will not do.
+fn traced(recipe: &Recipe) -> String {
+    let mut ignored: Vec<&str> = recipe.trace.ignore.iter().map(String::as_str).collect();
+    ignored.sort_unstable();
+    ignored.dedup();
+    std::iter::once("strict").chain(ignored).collect::<Vec<_>>().join("\n")
 }
 
 /// The salt that binds an action to one place: results whose bytes hold the project's root, and incremental ones.
@@ -150,6 +161,9 @@ pub fn items(parts: &Parts<'_>, inputs: impl IntoIterator<Item = (String, String
         item("platform", "key version", VERSION),
         item("platform", "project", parts.project),
     ];
+    if recipe.trace.mode == TraceMode::Strict {
+        items.push(item("platform", "trace", traced(recipe)));
+    }
     items.extend(parts.args.iter().enumerate().map(|(at, arg)| item("args", (at + 1).to_string(), arg)));
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(unset)".to_owned());
     items.extend(recipe.environment.iter().map(|(name, set)| item("env", name, value(set))));

@@ -78,6 +78,27 @@ pub struct CacheSpec {
     pub outputs: Vec<String>,
 }
 
+/// What becomes of what a command was seen to touch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TraceMode {
+    /// Nothing is observed.
+    #[default]
+    Off,
+    /// What is not declared is named.
+    Warn,
+    /// It is named, and the result is not cached.
+    Strict,
+}
+
+/// What `trace:` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceSpec {
+    /// What is done about what is not declared.
+    pub mode: TraceMode,
+    /// Patterns of what cannot change a result: relative to the project's root, or below the home folder (`~/…`).
+    pub ignore: Vec<String>,
+}
+
 /// A recipe, resolved. See the module's header.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
@@ -109,6 +130,8 @@ pub struct Recipe {
     pub relocatable: bool,
     /// Keep owned outputs before a run; results stay on this machine.
     pub incremental: bool,
+    /// Whether undeclared inputs and outputs are looked for.
+    pub trace: TraceSpec,
     /// A server or watcher: never cached.
     pub persistent: bool,
     /// Kill after this long.

@@ -56,6 +56,7 @@ pub(super) fn clean(context: &Context, args: &CleanArgs) -> Result<Exit, Exit> {
         replay: false,
         environment: around.environment.clone(),
         order: Order::LocalFirst,
+        trace_all: false,
         flights: None,
     };
     let (name, root, run) = (&open.project.name, &open.project.root, project::run_name());

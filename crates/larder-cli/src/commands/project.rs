@@ -151,6 +151,7 @@ pub(super) fn looking(open: &OpenProject, around: &Surroundings, args: &[String]
         environment: around.environment.clone(),
         lenient_outputs: open.project.mode == Mode::Bake,
         order: Order::LocalFirst,
+        trace_all: false,
         flights: None,
     }
 }

@@ -194,7 +194,7 @@ impl Project {
             node
         });
         let mut reader = Reader { source: &self.raw.source, mode: self.mode, out };
-        self.config = settings::decode(&mut reader, config.as_ref());
+        self.config = settings::decode(&mut reader, config.as_ref(), &self.root);
         self.default = default.map(|node| reader.texts(&node)).unwrap_or_default();
         self.description = description.and_then(|node| reader.text(&node));
         if self.mode == Mode::Bake {

@@ -31,6 +31,7 @@ mod scope;
 pub mod settings;
 mod show;
 pub mod source;
+pub mod trace;
 pub mod variables;
 pub mod yaml;
 

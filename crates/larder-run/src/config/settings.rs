@@ -3,12 +3,12 @@
 //! Secrets are held in [`Secret`], which prints as redacted. Remote tiers parse fully; opening them is not this module's.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::decode::Reader;
 use super::yaml::{Node, Value};
 use crate::diagnostic::Diagnostic;
-use crate::recipe::Mode;
+use crate::recipe::{Mode, TraceSpec};
 
 /// A value that never shows itself.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct RunConfig {
     pub verbose: bool,
     /// `cleanEnvironment`: recipes without `cache` see only declared environment too. Default true (in `bake.yml`: false).
     pub clean_environment: bool,
+    /// `trace`: for recipes that do not say. Default off.
+    pub trace: TraceSpec,
     /// `minVersion`.
     pub min_version: Option<String>,
     /// `cache`.
@@ -176,13 +178,14 @@ pub fn defaults(mode: Mode) -> RunConfig {
         fast_fail: true,
         verbose: false,
         clean_environment: strict,
+        trace: TraceSpec::default(),
         min_version: None,
         cache: CacheConfig::default(),
     }
 }
 
 /// Decodes `config:`.
-pub fn decode(reader: &mut Reader<'_>, node: Option<&Node>) -> RunConfig {
+pub fn decode(reader: &mut Reader<'_>, node: Option<&Node>, root: &Path) -> RunConfig {
     let mut config = defaults(reader.mode);
     let Some(node) = node else { return config };
     if reader.mode == Mode::Bake {
@@ -194,6 +197,7 @@ pub fn decode(reader: &mut Reader<'_>, node: Option<&Node>) -> RunConfig {
         "fastFail",
         "verbose",
         "cleanEnvironment",
+        "trace",
         "minVersion",
         "cache",
     ];
@@ -212,6 +216,10 @@ pub fn decode(reader: &mut Reader<'_>, node: Option<&Node>) -> RunConfig {
             "verbose" => config.verbose = reader.boolean(value).unwrap_or(false),
             "cleanEnvironment" => {
                 config.clean_environment = reader.boolean(value).unwrap_or(config.clean_environment);
+            }
+            "trace" => {
+                let spec = super::trace::decode(reader, value, Path::new(""), root);
+                config.trace = spec.unwrap_or_default();
             }
             "minVersion" => config.min_version = reader.text(value),
             "cache" => config.cache = cache(reader, value),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Project, Resolved};
-use crate::recipe::{Inputs, ROOT_PLACEHOLDER, Recipe};
+use crate::recipe::{Inputs, ROOT_PLACEHOLDER, Recipe, TraceMode};
 
 impl Project {
     /// The project and these recipes, as they are after templating. Values of the environment are left out: they may be secret.
@@ -55,6 +55,16 @@ fn show_recipe(recipe: &Recipe) -> Value {
     put("variables", json!(recipe.variables));
     put("tags", json!(recipe.tags));
     put("tools", json!(recipe.tools));
+    let mode = match recipe.trace.mode {
+        TraceMode::Off => Value::Null,
+        TraceMode::Warn => json!("warn"),
+        TraceMode::Strict => json!("strict"),
+    };
+    if recipe.trace.ignore.is_empty() {
+        put("trace", mode);
+    } else {
+        put("trace", json!({ "mode": mode, "ignore": recipe.trace.ignore }));
+    }
     put("relocatable", json!(recipe.relocatable));
     put("incremental", json!(recipe.incremental));
     put("persistent", json!(recipe.persistent));

@@ -85,6 +85,8 @@ pub struct Options {
     pub lenient_outputs: bool,
     /// Which of store and tiers is asked first.
     pub order: Order,
+    /// Observe every command and tell of it ([`Event::Traced`]), whatever its recipe says.
+    pub trace_all: bool,
     /// Folder of the locks that all worktrees share (`locks/` of the store's home); `None`: no single flight.
     pub flights: Option<PathBuf>,
 }

@@ -10,6 +10,7 @@ use larder::run::engine::Report;
 use larder::run::event::{Event, Outcome};
 use larder::run::plan::Plan;
 use larder::run::process::Stream;
+use larder::run::trace::{AccessKind, UndeclaredAccess};
 use serde::Serialize;
 
 use super::summary;
@@ -60,6 +61,12 @@ enum Told<'e> {
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<&'e str>,
     },
+    Traced {
+        recipe: String,
+        undeclared: Vec<Touched<'e>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        incomplete: Option<&'e str>,
+    },
     Finished {
         recipe: String,
         #[serde(flatten)]
@@ -87,6 +94,13 @@ struct Planned {
     selected: bool,
     has_cache: bool,
     dependencies: Vec<String>,
+}
+
+/// One access that is not declared.
+#[derive(Serialize)]
+struct Touched<'e> {
+    path: &'e str,
+    how: &'static str,
 }
 
 #[derive(Serialize)]
@@ -155,6 +169,17 @@ fn content(bytes: &[u8]) -> Content<'_> {
     }
 }
 
+fn touched(found: &UndeclaredAccess) -> Touched<'_> {
+    let how = match found.access.kind {
+        AccessKind::Read => "read",
+        AccessKind::Missing => "missing",
+        AccessKind::Listed => "listed",
+        AccessKind::Executed => "executed",
+        AccessKind::Written => "written",
+    };
+    Touched { path: &found.name, how }
+}
+
 /// Writes events.
 pub(super) struct Json<'a> {
     printer: &'a Printer,
@@ -198,6 +223,11 @@ impl<'a> Json<'a> {
             Event::Warning { recipe, message, hint } => {
                 Told::Warning { recipe: recipe.map(ToString::to_string), message, hint }
             }
+            Event::Traced { recipe, trace, undeclared } => Told::Traced {
+                recipe: recipe.to_string(),
+                undeclared: undeclared.found.iter().map(touched).collect(),
+                incomplete: trace.incomplete.as_deref(),
+            },
             Event::Finished { recipe, outcome, took } => {
                 Told::Finished { recipe: recipe.to_string(), outcome: ended(outcome), took_ms: millis(took) }
             }

@@ -146,6 +146,7 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
                 Order::LocalFirst
             }
         },
+        trace_all: false,
         flights: store.map(|store| store.local_store().home().join("locks")),
     }
 }

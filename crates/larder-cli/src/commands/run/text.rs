@@ -90,6 +90,8 @@ impl<'a> Text<'a> {
                 let who = recipe.map(|recipe| format!("{recipe}: ")).unwrap_or_default();
                 self.printer.warning(format_args!("{who}{}", units::printable(message)), *hint);
             }
+            // What is not declared comes as a warning.
+            Event::Traced { .. } => {}
             Event::Finished { recipe, outcome, took } => {
                 self.finished(&mut progress, recipe, outcome, *took);
             }

@@ -16,7 +16,7 @@ use super::super::yaml::{Node, Value};
 use super::template::Inherited;
 use super::{Resolver, recipe_constants};
 use crate::diagnostic::Diagnostic;
-use crate::recipe::{CacheSpec, Inputs, Mode, Recipe, RecipeId};
+use crate::recipe::{CacheSpec, Inputs, Mode, Recipe, RecipeId, TraceSpec};
 
 /// Where the fields of a recipe come from: its own, then its template's, then those of what that extends.
 struct Fields<'a> {
@@ -66,7 +66,7 @@ impl Resolver<'_> {
 
     fn assemble(&mut self, id: &RecipeId, book: &RawCookbook, fields: &Fields<'_>, level: &Level) -> Recipe {
         let strict = self.project.mode == Mode::Strict;
-        for key in ["sandbox", "trace"] {
+        for key in ["sandbox"] {
             if let Some((node, source)) = fields.get(key)
                 && !matches!(&node.value, Value::Bool(false) | Value::Null)
                 && node.text() != Some("off")
@@ -129,6 +129,7 @@ impl Resolver<'_> {
             tools: self.texts(fields, "tools", level).into_iter().map(|(text, ..)| text).collect(),
             relocatable: self.flag(fields, "relocatable", level),
             incremental: self.flag(fields, "incremental", level),
+            trace: self.trace(fields, level, &folder),
             persistent,
             timeout: self.value(fields, "timeout", level, |reader, node| reader.duration(node)),
             retries: self
@@ -152,6 +153,19 @@ impl Resolver<'_> {
         let (node, source) = fields.get(key)?;
         let node = self.deep(level, node, source)?;
         decode(&mut self.reader(source), &node)
+    }
+
+    /// What the recipe says of `trace`, over what the project says.
+    fn trace(&mut self, fields: &Fields<'_>, level: &Level, folder: &Path) -> TraceSpec {
+        let root = self.project.root.clone();
+        let own = self
+            .value(fields, "trace", level, |reader, node| super::super::trace::decode(reader, node, folder, &root));
+        let mut spec = self.project.config.trace.clone();
+        if let Some(own) = own {
+            spec.mode = own.mode;
+            spec.ignore.extend(own.ignore);
+        }
+        spec
     }
 
     fn flag(&mut self, fields: &Fields<'_>, key: &str, level: &Level) -> bool {
