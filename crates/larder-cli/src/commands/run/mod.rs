@@ -6,6 +6,7 @@
 //! plan.rs    --show-plan, --render, --check          log.rs    recipes' output: prefixed, whole, its end
 //! undo.rs    --undo                                  summary.rs  the last line
 //! affected.rs  --affected                            graph.rs  --tree, --graph
+//! suggest.rs --suggest-inputs
 //! ```
 
 mod affected;
@@ -14,6 +15,7 @@ mod json;
 mod list;
 mod log;
 mod plan;
+mod suggest;
 mod summary;
 mod text;
 mod undo;
@@ -131,7 +133,7 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
     Options {
         jobs: args.jobs.map_or(configured.max(1), usize::from),
         fail_fast: args.fail_fast || (config.fast_fail && !args.no_fail_fast),
-        force: args.force,
+        force: args.force || args.suggest_inputs,
         dry_run: args.dry_run,
         args: args.args.clone(),
         read_cache: uses_cache,
@@ -146,7 +148,7 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
                 Order::LocalFirst
             }
         },
-        trace_all: false,
+        trace_all: args.suggest_inputs,
         flights: store.map(|store| store.local_store().home().join("locks")),
     }
 }
@@ -191,7 +193,9 @@ fn execute(
     let watch = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
     let options = options(args, around, open, store.as_ref());
     let view = View::new(context, args, &plan, open, options.jobs);
+    let observed = suggest::Observations::default();
     let events = |event: Event<'_>| {
+        observed.note(&event);
         if matches!(event, Event::Started { .. } | Event::Waiting { .. }) {
             watch.be_gentle();
         }
@@ -212,6 +216,14 @@ fn execute(
     }
     let exit = exit(&report);
     view.end(&plan, &report, begun.elapsed(), exit);
+    let exit = match args.suggest_inputs && !report.cancelled {
+        true => {
+            let ran = suggest::Ran { around, open, selection, plan: &plan, report: &report };
+            suggest::suggest(context, args, &ran, &observed)?;
+            exit
+        }
+        false => exit,
+    };
     std::mem::forget(plan);
     Ok(exit)
 }
@@ -287,11 +299,15 @@ fn exit(report: &Report) -> Exit {
 enum View<'a> {
     Text(text::Text<'a>),
     Json(json::Json<'a>),
+    /// One value is told at the end.
+    Silent,
 }
 
 impl<'a> View<'a> {
     fn new(context: &'a Context, args: &RunArgs, plan: &Plan, open: &'a OpenProject, jobs: usize) -> Self {
-        if args.json {
+        if args.json && args.suggest_inputs {
+            Self::Silent
+        } else if args.json {
             Self::Json(json::Json::new(&context.printer, plan, open, jobs))
         } else {
             Self::Text(text::Text::new(context, args.output, plan, open))
@@ -302,6 +318,7 @@ impl<'a> View<'a> {
         match self {
             Self::Text(text) => text.show(event),
             Self::Json(json) => json.show(event),
+            Self::Silent => {}
         }
     }
 
@@ -309,6 +326,7 @@ impl<'a> View<'a> {
         match self {
             Self::Text(text) => text.end(plan, report, took),
             Self::Json(json) => json.end(report, took, exit),
+            Self::Silent => {}
         }
     }
 }
