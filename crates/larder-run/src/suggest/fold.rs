@@ -179,6 +179,15 @@ impl<'a> Folding<'a> {
         counts
     }
 
+    /// The files that are left below a folder (of a kind) do not all lie in one folder of it.
+    fn branches(&self, folder: &Path, kind: Option<&OsStr>) -> bool {
+        let is_of = |path: &&PathBuf| kind.is_none() || path.extension() == kind;
+        let below = self.files.iter().filter(is_of).filter_map(|path| path.strip_prefix(folder).ok());
+        let first: BTreeSet<Option<Component<'_>>> =
+            below.map(|path| path.components().next().filter(|_| path.components().count() > 1)).collect();
+        first.len() > 1 || (kind.is_none() && first.contains(&None))
+    }
+
     /// `src/**`.
     fn subtrees(&mut self) {
         for folder in self.folders(true) {
@@ -186,7 +195,7 @@ impl<'a> Folding<'a> {
             let count: usize = counts.values().sum();
             let is_mixed = counts.len() > 1 || counts.contains_key(&None);
             let pattern = self.pattern(&folder, "**");
-            if count >= MANY && is_mixed && self.is_right(&pattern) {
+            if count >= MANY && is_mixed && self.branches(&folder, None) && self.is_right(&pattern) {
                 self.take(pattern);
             }
         }
@@ -198,11 +207,8 @@ impl<'a> Folding<'a> {
             |folder: &PathBuf| self.recipe.folder.starts_with(folder) && self.recipe.folder != *folder;
         for folder in self.folders(false).into_iter().filter(|folder| !is_above(folder)).collect::<Vec<_>>() {
             for (kind, count) in owned(self.counts(&folder, true)) {
-                let of_kind = |path: &&PathBuf| path.starts_with(&folder) && path.extension() == Some(&kind);
-                let folders: BTreeSet<_> =
-                    self.files.iter().filter(of_kind).map(|path| path.parent()).collect();
                 let pattern = self.pattern(&folder, &format!("**/*.{}", kind.to_string_lossy()));
-                if count >= MANY && folders.len() > 1 && self.is_right(&pattern) {
+                if count >= MANY && self.branches(&folder, Some(&kind)) && self.is_right(&pattern) {
                     self.take(pattern);
                 }
             }
