@@ -122,6 +122,8 @@ pub struct Child {
     own_session: bool,
     stopped: Option<(Stop, Instant)>,
     reaped: bool,
+    /// Tells the observer that nothing lives.
+    watched: Option<CancelToken>,
 }
 
 impl Child {
@@ -134,7 +136,11 @@ impl Child {
         own_session: bool,
     ) -> Child {
         let (stdout, stderr) = (Some(stdout), Some(stderr));
-        Child { supervisor, control, stdout, stderr, started, own_session, stopped: None, reaped: false }
+        Child { supervisor, control, stdout, stderr, started, own_session, stopped: None, reaped: false, watched: None }
+    }
+
+    pub(super) fn is_watched(&mut self, over: CancelToken) {
+        self.watched = Some(over);
     }
 
     pub(super) fn go(&self) {
@@ -272,6 +278,9 @@ impl Child {
             // No child: the process ignores SIGCHLD, and the system has taken it.
             while let Err(Errno::INTR) = rustix::process::waitpid(Some(self.supervisor), WaitOptions::empty())
             {
+            }
+            if let Some(over) = &self.watched {
+                over.cancel();
             }
         }
     }

@@ -8,6 +8,7 @@
 //!
 //! - `spec.rs` what to run · `spawn.rs` prepares everything and forks · `supervisor.rs` the forked side
 //! - `descendants.rs` finds what lives, without allocating · `child.rs` Larder's side · `cancel.rs` the way to stop
+//! - `observe.rs` lets somebody see the command's system calls · `filter.rs` by a filter · `ptrace.rs` where there can be none
 //!
 //! # Invariants
 //! - When [`Child::wait_with`] returns an [`Exit`], no descendant of the command lives: not one that was left in the
@@ -42,13 +43,17 @@
 mod cancel;
 mod child;
 mod descendants;
+mod filter;
+mod observe;
+mod ptrace;
 mod spawn;
 mod spec;
 mod supervisor;
 
 pub use cancel::CancelToken;
 pub use child::{Child, Exit, Status, Stop, Stream, Usage, WaitError};
-pub use spawn::spawn;
+pub use observe::{Observer, SystemCall, Watch, Way};
+pub use spawn::{spawn, spawn_watched};
 pub use spec::{CommandSpec, HeldLock, SpawnError, Stdin};
 
 use std::time::Duration;

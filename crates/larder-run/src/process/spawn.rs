@@ -16,8 +16,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::child::Child;
+use super::observe::{Watch, Watching};
 use super::spec::{CommandSpec, SpawnError, Stdin};
-use super::supervisor::{self, Failure, Plan, stage};
+use super::supervisor::{self, Asks, Failure, Plan, stage};
 
 /// Where programs are looked for when the command's environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -27,6 +28,14 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// # Errors
 /// [`SpawnError`]; nothing runs then.
 pub fn spawn(spec: &CommandSpec<'_>) -> Result<Child, SpawnError> {
+    spawn_watched(spec, None)
+}
+
+/// Starts a command as [`spawn`] does, with somebody who sees its system calls.
+///
+/// # Errors
+/// [`SpawnError`]; nothing runs then. That nothing can be seen is no error: the observer is told.
+pub fn spawn_watched(spec: &CommandSpec<'_>, watch: Option<Watch>) -> Result<Child, SpawnError> {
     let texts = Texts::of(spec)?;
     let ends = Ends::open(spec).map_err(system("open pipes for a command"))?;
     let (control, theirs) = UnixStream::pair().map_err(system("open a socket for a supervisor"))?;
@@ -43,9 +52,18 @@ pub fn spawn(spec: &CommandSpec<'_>) -> Result<Child, SpawnError> {
             kept.push(copy);
         }
     }
+    let watching = watch.and_then(Watching::start);
+    let asks = watching.as_ref().map(|watching| Asks {
+        socket: watching.theirs.as_raw_fd(),
+        filter: libc::sock_fprog {
+            len: u16::try_from(watching.program.len()).unwrap_or(0),
+            filter: watching.program.as_ptr().cast_mut(),
+        },
+    });
     let raw =
         [&theirs, &ends.failure, &ends.null, &ends.stdin, &ends.stdout, &ends.stderr].map(AsRawFd::as_raw_fd);
-    let mut keep: Vec<RawFd> = raw.into_iter().chain(locks.iter().copied()).collect();
+    let socket = asks.iter().map(|asks| asks.socket);
+    let mut keep: Vec<RawFd> = raw.into_iter().chain(locks.iter().copied()).chain(socket).collect();
     keep.sort_unstable();
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 16);
     let (programs, argv, envp) = (pointers(&texts.programs), pointers(&texts.argv), pointers(&texts.envp));
@@ -62,6 +80,7 @@ pub fn spawn(spec: &CommandSpec<'_>) -> Result<Child, SpawnError> {
         argv: &argv,
         envp: &envp,
         cwd: texts.cwd.as_ptr(),
+        asks: asks.as_ref(),
         own_session: spec.stdin == Stdin::Null,
         most_files: c_uint::try_from(most.min(1 << 20)).unwrap_or(1 << 20),
     };
@@ -70,7 +89,10 @@ pub fn spawn(spec: &CommandSpec<'_>) -> Result<Child, SpawnError> {
     let Ends { null, stdin, stdout, stderr, failure, read_stdout, read_stderr, read_failure } = ends;
     // Larder's copies of the forked side's ends: while they are open, no pipe comes to its end.
     drop((theirs, kept, null, stdin, stdout, stderr, failure));
-    let child = Child::new(supervisor, control, read_stdout, read_stderr, started, spec.stdin == Stdin::Null);
+    let mut child = Child::new(supervisor, control, read_stdout, read_stderr, started, spec.stdin == Stdin::Null);
+    if let Some(watching) = watching {
+        child.is_watched(watching.over);
+    }
     for lock in &spec.locks {
         let pid = supervisor.as_raw_nonzero().get().cast_unsigned();
         lock.supervised_by(pid).map_err(system("mark a lock"))?;
@@ -211,7 +233,7 @@ fn duplicate(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, 3)?)
 }
 
-fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(super) fn above_stdio(fd: OwnedFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 { Ok(fd) } else { duplicate(fd.as_fd()) }
 }
 

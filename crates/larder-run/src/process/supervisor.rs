@@ -10,9 +10,10 @@
 //! dying means "end it". The supervisor sends one [`Report`] when nothing lives. On the failure pipe comes one
 //! [`Failure`] when the command could not be started; it closes empty by a successful `execve`.
 
-use libc::{c_char, c_int, c_uint, pid_t};
+use libc::{c_char, c_int, c_long, c_uint, pid_t};
 
 use super::descendants::{Descendants, errno};
+use super::observe::Hello;
 use super::{GRACE, LINGER};
 
 /// What the forked side needs, made before the fork. All descriptors are above 2 and close-on-exec.
@@ -32,9 +33,19 @@ pub(super) struct Plan<'a> {
     pub(super) argv: &'a [*const c_char],
     pub(super) envp: &'a [*const c_char],
     pub(super) cwd: *const c_char,
+    /// Somebody wants to see its system calls.
+    pub(super) asks: Option<&'a Asks>,
     pub(super) own_session: bool,
     /// The limit on descriptors, for kernels without `close_range`.
     pub(super) most_files: c_uint,
+}
+
+/// How the command makes itself seen.
+pub(super) struct Asks {
+    /// To Larder's thread.
+    pub(super) socket: c_int,
+    /// What to ask about; without a program there shall be no filter.
+    pub(super) filter: libc::sock_fprog,
 }
 
 /// What the supervisor says when nothing of the command lives.
@@ -164,6 +175,9 @@ pub(super) unsafe extern "C" fn supervise(plan: &Plan<'_>) -> ! {
         }
         for fd in [plan.failure, plan.stdin, plan.stdout, plan.stderr, plan.null] {
             libc::close(fd);
+        }
+        if let Some(asks) = plan.asks {
+            libc::close(asks.socket);
         }
         libc::chdir(c"/".as_ptr());
         let mut report = watch(plan.control, children, own, command);
@@ -308,6 +322,9 @@ unsafe fn execute(plan: &Plan<'_>, supervisor: pid_t) -> ! {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+        if let Some(asks) = plan.asks {
+            show(plan, asks);
+        }
         let mut reason = libc::ENOENT;
         for &program in plan.programs {
             libc::execve(program, plan.argv.as_ptr(), plan.envp.as_ptr());
@@ -321,6 +338,79 @@ unsafe fn execute(plan: &Plan<'_>, supervisor: pid_t) -> ! {
             }
         }
         fail_with(plan, Failure { stage: stage::EXEC, errno: reason })
+    }
+}
+
+/// Makes the command's calls seen by Larder's thread: hands it a listener, or waits until it traces.
+///
+/// The privilege that a filter needs is that nothing gains any by `execve`; it is given up only where there is no other.
+fn show(plan: &Plan<'_>, asks: &Asks) {
+    // SAFETY: system calls on what the plan vouches for, and on locals.
+    unsafe {
+        let mut listener: c_long = -1;
+        let mut reason = 0;
+        if asks.filter.len > 0 {
+            for (killable, gain_nothing) in [(true, false), (false, false), (true, true), (false, true)] {
+                if gain_nothing && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 {
+                    continue;
+                }
+                let more = if killable { libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV } else { 0 };
+                listener = libc::syscall(
+                    libc::SYS_seccomp,
+                    libc::SECCOMP_SET_MODE_FILTER,
+                    libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | more,
+                    &raw const asks.filter,
+                );
+                reason = errno();
+                if listener >= 0 || !matches!(reason, libc::EINVAL | libc::EACCES) {
+                    break;
+                }
+            }
+        }
+        let listener = c_int::try_from(listener).unwrap_or(-1);
+        let errno = if listener >= 0 { 0 } else { reason };
+        let hello = Hello { has_listener: listener >= 0, errno, pid: libc::getpid() };
+        if !say(asks.socket, &hello.encode(), listener) {
+            // With a filter that nobody listens to, nothing would work.
+            fail(plan, stage::SUPERVISOR);
+        }
+        if listener >= 0 {
+            libc::close(listener);
+        } else {
+            let mut go = 0_u8;
+            // Nobody there: then it is not seen, which Larder knows.
+            libc::read(asks.socket, (&raw mut go).cast(), 1);
+        }
+        libc::close(asks.socket);
+    }
+}
+
+/// Sends bytes, and a descriptor if it is one.
+fn say(socket: c_int, bytes: &[u8], fd: c_int) -> bool {
+    /// Room for one descriptor, aligned as the kernel wants it.
+    #[repr(C)]
+    struct Room {
+        head: libc::cmsghdr,
+        fd: c_int,
+        rest: c_int,
+    }
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: numbers and pointers, for which zero is a value; all that is pointed to is local and outlives the call.
+    unsafe {
+        let mut room: Room = std::mem::zeroed();
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        if fd >= 0 {
+            room.head.cmsg_level = libc::SOL_SOCKET;
+            room.head.cmsg_type = libc::SCM_RIGHTS;
+            room.head.cmsg_len = size_of::<libc::cmsghdr>().wrapping_add(size_of::<c_int>()) as _;
+            room.fd = fd;
+            message.msg_control = (&raw mut room).cast();
+            message.msg_controllen = size_of::<Room>() as _;
+        }
+        let sent = libc::sendmsg(socket, &raw const message, libc::MSG_NOSIGNAL);
+        usize::try_from(sent) == Ok(bytes.len())
     }
 }
 

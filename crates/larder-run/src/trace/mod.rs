@@ -1,10 +1,17 @@
 //! What a recipe's command touches in the file system, seen from outside: `trace: warn|strict`, `--suggest-inputs`.
 //!
 //! - `access.rs` what was seen: the words that everything here speaks
+//! - `calls.rs` the system calls that touch paths · `located.rs` from arguments to paths
+//! - `observer.rs` from calls to a trace · `seen.rs` what was touched so far, and what the command made itself
 //! - `judge.rs` what of that the recipe does not declare
 
 mod access;
+mod calls;
 mod judge;
+mod located;
+mod observer;
+mod seen;
 
 pub use access::{Access, AccessKind, Trace};
 pub use judge::{Undeclared, UndeclaredAccess};
+pub use observer::TraceObserver;

@@ -1,0 +1,202 @@
+//! From a call's arguments to an absolute, clean path: [`Locator`].
+//!
+//! A relative path starts from the caller's own working directory or descriptor, as `/proc` shows them while the caller
+//! waits. `..` after a symbolic link goes to where the link leads. Existence is asked beneath the caller's root, which is
+//! another one than Larder's in a namespace of mounts that was there from the beginning.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::calls::At;
+use crate::process::SystemCall;
+
+/// Longer paths are refused by the kernel.
+pub(super) const LONGEST: usize = 4096;
+
+/// Why there is no path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPath {
+    /// The call will fail, or it names what is no path (a pipe, a memory file).
+    Nothing,
+    /// The call names an open descriptor and no path.
+    Open,
+    /// The caller cannot be read.
+    Hidden,
+}
+
+/// Turns arguments into paths.
+pub(super) struct Locator {
+    root: Option<OwnedFd>,
+    text: Box<[u8; LONGEST]>,
+}
+
+impl Locator {
+    pub(super) fn new() -> Self {
+        Self { root: None, text: Box::new([0; LONGEST]) }
+    }
+
+    /// Finds the root of the command's first process. `Err`: why paths would not be what they seem.
+    pub(super) fn begin(&mut self, thread: u32) -> Result<(), &'static str> {
+        let own = |link: &str| rustix::fs::readlink(format!("/proc/self/{link}"), Vec::new());
+        let theirs = |link: &str| rustix::fs::readlink(format!("/proc/{thread}/{link}"), Vec::new());
+        let same = |link: &str| matches!((own(link), theirs(link)), (Ok(own), Ok(theirs)) if own == theirs);
+        if same("ns/mnt") && same("root") {
+            return Ok(());
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(format!("/proc/{thread}/root"), flags, Mode::empty()) {
+            Ok(root) => {
+                self.root = Some(root);
+                Ok(())
+            }
+            Err(_) => Err("its root folder cannot be seen"),
+        }
+    }
+
+    /// The text that an argument points to.
+    pub(super) fn text(&mut self, call: &SystemCall, argument: usize) -> Result<&[u8], NoPath> {
+        let address = call.arguments.get(argument).copied().unwrap_or(0);
+        if address == 0 {
+            return Err(NoPath::Open);
+        }
+        call.text(address, &mut *self.text).map_err(|error| match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => NoPath::Hidden,
+            // A bad address, or no end: the call fails, too.
+            _ => NoPath::Nothing,
+        })
+    }
+
+    /// The path that arguments name.
+    pub(super) fn path(&mut self, call: &SystemCall, at: At, path: usize) -> Result<Vec<u8>, NoPath> {
+        let text = self.text(call, path)?;
+        let from = match (text.first(), at) {
+            (None, Some(_)) => return Err(NoPath::Open),
+            (None, None) => return Err(NoPath::Nothing),
+            (Some(b'/'), _) => {
+                if let Some(plain) = through_proc(call.thread, text) {
+                    return self.clean(&plain);
+                }
+                Vec::new()
+            }
+            (Some(_), at) => {
+                let fd = at.and_then(|at| descriptor(call, at));
+                folder(call.thread, fd)?
+            }
+        };
+        let mut full = from;
+        full.push(b'/');
+        full.extend_from_slice(&self.text[..memchr::memchr(0, &*self.text).unwrap_or(LONGEST)]);
+        self.clean(&full)
+    }
+
+    /// The path of an open descriptor.
+    pub(super) fn open(&self, call: &SystemCall, argument: usize) -> Result<Vec<u8>, NoPath> {
+        folder(call.thread, descriptor(call, argument))
+    }
+
+    /// The caller's working directory.
+    pub(super) fn working(&self, call: &SystemCall) -> Result<Vec<u8>, NoPath> {
+        folder(call.thread, None)
+    }
+
+    /// Without `.`, `..` and doubled slashes.
+    pub(super) fn clean(&self, path: &[u8]) -> Result<Vec<u8>, NoPath> {
+        let mut out: Vec<u8> = Vec::with_capacity(path.len());
+        for part in path.split(|&byte| byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => {
+                    if self.is_link(&out) {
+                        let real = std::fs::canonicalize(OsStr::from_bytes(&out));
+                        out = real.map_err(|_| NoPath::Nothing)?.into_os_string().into_vec();
+                    }
+                    out.truncate(memchr::memrchr(b'/', &out).unwrap_or(0));
+                }
+                name => {
+                    out.push(b'/');
+                    out.extend_from_slice(name);
+                }
+            }
+        }
+        if out.is_empty() {
+            out.push(b'/');
+        }
+        Ok(out)
+    }
+
+    fn is_link(&self, path: &[u8]) -> bool {
+        !path.is_empty()
+            && self.stat(path).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
+    }
+
+    /// What is at a path, links not followed.
+    pub(super) fn stat(&self, path: &[u8]) -> Result<Stat, Errno> {
+        match &self.root {
+            None => rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW),
+            Some(root) => {
+                let below = path.strip_prefix(b"/").filter(|below| !below.is_empty()).unwrap_or(b".");
+                rustix::fs::statat(root, below, AtFlags::SYMLINK_NOFOLLOW)
+            }
+        }
+    }
+
+    /// Whether something is there. What cannot be told counts as there.
+    pub(super) fn exists(&self, path: &[u8]) -> bool {
+        !matches!(self.stat(path), Err(Errno::NOENT | Errno::NOTDIR))
+    }
+}
+
+/// A descriptor's number; `None`: the working directory.
+fn descriptor(call: &SystemCall, argument: usize) -> Option<u32> {
+    // Only the lower half is looked at by the kernel; a negative number is `AT_FDCWD`, or wrong.
+    let value = call.arguments.get(argument).copied().unwrap_or(0) & u64::from(u32::MAX);
+    u32::try_from(value).ok().filter(|&fd| !fd.cast_signed().is_negative())
+}
+
+/// Where a descriptor, or the working directory, is.
+fn folder(thread: u32, fd: Option<u32>) -> Result<Vec<u8>, NoPath> {
+    let link = match fd {
+        Some(fd) => format!("/proc/{thread}/fd/{fd}"),
+        None => format!("/proc/{thread}/cwd"),
+    };
+    match rustix::fs::readlink(link.as_str(), Vec::new()) {
+        Ok(path) if path.to_bytes().first() == Some(&b'/') => Ok(path.into_bytes()),
+        Err(Errno::ACCESS | Errno::PERM) => Err(NoPath::Hidden),
+        _ => Err(NoPath::Nothing),
+    }
+}
+
+/// `/proc/self/cwd/x` and its like are other names of other paths; `None`: it is none of these.
+fn through_proc(thread: u32, text: &[u8]) -> Option<Vec<u8>> {
+    let rest = text.strip_prefix(b"/proc/")?;
+    let mut parts = rest.split(|&byte| byte == b'/').filter(|part| !part.is_empty());
+    let who = parts.next()?;
+    let process = match who {
+        b"self" | b"thread-self" => thread,
+        number => std::str::from_utf8(number).ok()?.parse().ok()?,
+    };
+    let mut kind = parts.next()?;
+    if kind == b"task" {
+        parts.next()?;
+        kind = parts.next()?;
+    }
+    let link = match kind {
+        b"cwd" => format!("/proc/{process}/cwd"),
+        b"root" => format!("/proc/{process}/root"),
+        b"fd" => format!("/proc/{process}/fd/{}", std::str::from_utf8(parts.next()?).ok()?),
+        _ => return None,
+    };
+    let mut path = rustix::fs::readlink(link.as_str(), Vec::new()).ok()?.into_bytes();
+    if path.first() != Some(&b'/') {
+        return None;
+    }
+    for part in parts {
+        path.push(b'/');
+        path.extend_from_slice(part);
+    }
+    Some(path)
+}

@@ -1,0 +1,374 @@
+//! [`TraceObserver`]: from system calls to a [`Trace`].
+//!
+//! While a caller waits, its arguments are read and what is there is looked at; what that means is noted once the call went on.
+//! What a call will do is told from what is there before it, not from its result: a call that fails may be noted as one
+//! that did something (and is judged by what is there in the end), never the other way round.
+
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::mpsc::Sender;
+
+use rustix::fs::FileType;
+
+use super::access::{AccessKind, Trace};
+use super::calls::{At, Flags, Shape, Shapes};
+use super::located::{LONGEST, Locator, NoPath};
+use super::seen::{Note, Seen};
+use crate::process::{Observer, SystemCall};
+
+const HIDDEN: &str = "a process does not let itself be looked at (a set-uid program?)";
+/// Paths that were looked up and need no second look.
+const MOST_KNOWN: usize = 100_000;
+
+/// Makes a trace of what it sees, and sends it at the end.
+pub struct TraceObserver {
+    shapes: Shapes,
+    locator: Locator,
+    seen: Seen,
+    begun: bool,
+    /// Look-ups that are noted: their texts as they were found.
+    known: HashSet<Vec<u8>>,
+    pending: Vec<(Vec<u8>, Note)>,
+    /// Why the call at hand means that not all is seen.
+    missed: Option<&'static str>,
+    done: Sender<Trace>,
+}
+
+impl TraceObserver {
+    /// One that sends its trace to `done`.
+    #[must_use]
+    pub fn new(done: Sender<Trace>) -> Self {
+        Self {
+            shapes: Shapes::new(),
+            locator: Locator::new(),
+            seen: Seen::default(),
+            begun: false,
+            known: HashSet::new(),
+            pending: Vec::new(),
+            missed: None,
+            done,
+        }
+    }
+
+    /// The calls that it wants to see.
+    #[must_use]
+    pub fn calls(&self) -> Vec<u32> {
+        self.shapes.numbers()
+    }
+
+    fn look_at(&mut self, call: &SystemCall) -> Result<(), NoPath> {
+        let Some(number) = call.number else {
+            self.missed = Some("it runs a program of another architecture (32-bit)");
+            return Ok(());
+        };
+        match self.shapes.get(number) {
+            None => Ok(()),
+            Some(Shape::Escapes(reason)) => {
+                self.missed = Some(reason);
+                Ok(())
+            }
+            Some(Shape::Look { at, path, follows }) => self.look_up(call, at, path, follows),
+            Some(Shape::LookFlags { at, path, flags }) => {
+                let follows = argument(call, flags) & libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() == 0;
+                self.look_up(call, at, path, follows)
+            }
+            Some(Shape::Open { at, path, flags }) => self.open(call, at, path, flags),
+            Some(Shape::List { fd }) => {
+                let path = self.locator.open(call, fd)?;
+                self.touch(path, AccessKind::Listed);
+                Ok(())
+            }
+            Some(Shape::Execute { at, path }) => self.execute(call, at, path),
+            Some(Shape::Make { at, path }) => {
+                let path = self.path(call, at, path, false)?;
+                self.make(path, |_| Note::Made(None));
+                Ok(())
+            }
+            Some(Shape::Link { target, at, path }) => self.link(call, target, at, path),
+            Some(Shape::Remove { at, path }) => {
+                let path = self.path(call, at, path, false)?;
+                match self.locator.stat(&path) {
+                    Ok(stat) => self.pending.push((path, Note::Removed(Box::new(stat)))),
+                    Err(_) => self.touch(path, AccessKind::Missing),
+                }
+                Ok(())
+            }
+            Some(Shape::Rename { from_at, from, to_at, to, keeps }) => {
+                self.rename(call, (from_at, from), (to_at, to), keeps)
+            }
+            Some(Shape::Change { at, path }) => {
+                let found = match self.path(call, at, path, true) {
+                    // The descriptor's own times, or mode.
+                    Err(NoPath::Open) => self.locator.open(call, at.unwrap_or(0))?,
+                    found => found?,
+                };
+                match self.locator.stat(&found) {
+                    Ok(stat) => self.pending.push((found, Note::Changed(Box::new(stat)))),
+                    Err(_) => self.touch(found, AccessKind::Missing),
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The path, gone through links that the command made.
+    fn path(&mut self, call: &SystemCall, at: At, path: usize, follows: bool) -> Result<Vec<u8>, NoPath> {
+        let path = self.locator.path(call, at, path)?;
+        Ok(self.seen.through_links(path, follows, &self.locator))
+    }
+
+    /// Notes something that changes nothing, unless it is the command's own or noted already.
+    fn touch(&mut self, path: Vec<u8>, kind: AccessKind) {
+        if !self.seen.has(&path, kind) && !self.seen.is_made(&path) {
+            self.pending.push((path, Note::Touched(kind)));
+        }
+    }
+
+    fn look_up(&mut self, call: &SystemCall, at: At, path: usize, follows: bool) -> Result<(), NoPath> {
+        // Programs look the same absolute paths up again and again.
+        let text = self.locator.text(call, path)?;
+        let is_known = text.first() == Some(&b'/') && self.known.contains(text);
+        if is_known {
+            return Ok(());
+        }
+        let known = (text.first() == Some(&b'/') && !text.starts_with(b"/proc/")).then(|| text.to_vec());
+        let path = self.path(call, at, path, follows)?;
+        let kind = if self.locator.exists(&path) { AccessKind::Read } else { AccessKind::Missing };
+        self.touch(path, kind);
+        if let Some(known) = known.filter(|_| self.known.len() < MOST_KNOWN) {
+            self.known.insert(known);
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, call: &SystemCall, at: At, path: usize, flags: Flags) -> Result<(), NoPath> {
+        let flags = match flags {
+            Flags::Argument(number) => argument(call, number).cast_signed(),
+            Flags::Create => libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC,
+            Flags::Memory(number) => {
+                let address = call.arguments.get(number).copied().unwrap_or(0);
+                let word = call.word(address).map_err(|error| match error.raw_os_error() {
+                    Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => NoPath::Hidden,
+                    _ => NoPath::Nothing,
+                })?;
+                u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0).cast_signed()
+            }
+        };
+        let has = |flag: libc::c_int| flags & flag == flag;
+        if has(libc::O_TMPFILE) {
+            return Ok(());
+        }
+        let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || has(libc::O_TRUNC);
+        if has(libc::O_PATH) || (!writes && !has(libc::O_CREAT)) {
+            return self.look_up(call, at, path, !has(libc::O_NOFOLLOW));
+        }
+        let exclusive = has(libc::O_CREAT | libc::O_EXCL);
+        let path = self.path(call, at, path, !exclusive)?;
+        match self.locator.stat(&path) {
+            Ok(_) if exclusive || !writes => self.touch(path, AccessKind::Read),
+            // A device, a pipe: nothing of it lasts.
+            Ok(stat) if is_special(&stat) => {}
+            Ok(stat) if has(libc::O_TRUNC) => self.pending.push((path, Note::Made(Some(Box::new(stat))))),
+            Ok(stat) => {
+                // What is there stays, beside what is written.
+                self.touch(path.clone(), AccessKind::Read);
+                self.pending.push((path, Note::Changed(Box::new(stat))));
+            }
+            Err(_) if has(libc::O_CREAT) => self.make(path, |_| Note::Made(None)),
+            Err(_) => self.touch(path, AccessKind::Missing),
+        }
+        Ok(())
+    }
+
+    /// Something is made where nothing is; else it was only looked for.
+    fn make(&mut self, path: Vec<u8>, note: impl FnOnce(&mut Self) -> Note) {
+        if self.locator.exists(&path) {
+            return self.touch(path, AccessKind::Read);
+        }
+        if !self.locator.exists(parent(&path)) {
+            return self.touch(path, AccessKind::Missing);
+        }
+        let note = note(self);
+        self.pending.push((path, note));
+    }
+
+    fn link(&mut self, call: &SystemCall, target: usize, at: At, path: usize) -> Result<(), NoPath> {
+        let path = self.path(call, at, path, false)?;
+        let target = self.locator.text(call, target)?;
+        let mut full = Vec::new();
+        if target.first() != Some(&b'/') {
+            full.extend_from_slice(parent(&path));
+            full.push(b'/');
+        }
+        full.extend_from_slice(target);
+        let target = self.locator.clean(&full).unwrap_or(full);
+        self.known.clear();
+        self.make(path, |_| Note::Linked(target));
+        Ok(())
+    }
+
+    fn rename(
+        &mut self,
+        call: &SystemCall,
+        (from_at, from): (At, usize),
+        (to_at, to): (At, usize),
+        keeps: bool,
+    ) -> Result<(), NoPath> {
+        let from = match self.path(call, from_at, from, false) {
+            // A file without a name gets one.
+            Err(NoPath::Open) => None,
+            found => Some(found?),
+        };
+        let to = self.path(call, to_at, to, false)?;
+        let mut source = None;
+        if let Some(from) = from {
+            let Ok(stat) = self.locator.stat(&from) else {
+                self.touch(from, AccessKind::Missing);
+                return Ok(());
+            };
+            source = self.seen.is_made(&from).then(|| from.clone());
+            self.touch(from.clone(), AccessKind::Read);
+            if !keeps {
+                self.pending.push((from, Note::Removed(Box::new(stat))));
+            }
+        }
+        self.known.clear();
+        match self.locator.stat(&to) {
+            Ok(_) if keeps => self.touch(to.clone(), AccessKind::Read),
+            Ok(stat) => self.pending.push((to.clone(), Note::Moved(Some(Box::new(stat))))),
+            Err(_) if self.locator.exists(parent(&to)) => self.pending.push((to.clone(), Note::Moved(None))),
+            Err(_) => {
+                self.pending.clear();
+                self.touch(to, AccessKind::Missing);
+                return Ok(());
+            }
+        }
+        // Links of the command's own lead from their new names.
+        if let Some(source) = source {
+            self.seen.move_links(&source, &to);
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, call: &SystemCall, at: At, path: usize) -> Result<(), NoPath> {
+        let found = match self.path(call, at, path, true) {
+            Err(NoPath::Open) => self.locator.open(call, at.unwrap_or(0))?,
+            found => found?,
+        };
+        let mut program = found;
+        // A script's interpreter may be a script, as the kernel has it.
+        for _ in 0..4 {
+            if !self.locator.exists(&program) {
+                self.touch(program, AccessKind::Missing);
+                return Ok(());
+            }
+            if self.seen.has(&program, AccessKind::Executed) {
+                return Ok(());
+            }
+            let next = interpreter(&program).map(|next| match next.first() {
+                Some(b'/') => self.locator.clean(&next),
+                // Relative to the working directory: rare, and looked up there.
+                _ => self.locator.working(call).and_then(|cwd| self.locator.clean(&[&cwd, &b"/"[..], &next].concat())),
+            });
+            self.touch(program, AccessKind::Executed);
+            match next {
+                Some(next) => program = self.seen.through_links(next?, true, &self.locator),
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Observer for TraceObserver {
+    fn before(&mut self, call: &SystemCall) {
+        self.pending.clear();
+        self.missed = None;
+        if !self.begun {
+            self.begun = true;
+            self.missed = self.locator.begin(call.thread).err();
+        }
+        match self.look_at(call) {
+            Err(NoPath::Hidden) => self.missed = Some(HIDDEN),
+            Ok(()) | Err(NoPath::Nothing | NoPath::Open) => {}
+        }
+    }
+
+    fn after(&mut self, went_on: bool) {
+        if !went_on {
+            self.pending.clear();
+            // Looked up by a process that is gone: perhaps not by it.
+            self.known.clear();
+            return;
+        }
+        if let Some(reason) = self.missed.take() {
+            self.seen.miss(reason);
+        }
+        for (path, note) in self.pending.drain(..) {
+            self.seen.note(path, note);
+        }
+    }
+
+    fn ended(self: Box<Self>, trouble: Option<String>) {
+        let trace = self.seen.trace(&self.locator, trouble);
+        // Nobody waits for it any more: then it is not wanted.
+        let _ = self.done.send(trace);
+    }
+}
+
+fn argument(call: &SystemCall, number: usize) -> u32 {
+    let value = call.arguments.get(number).copied().unwrap_or(0);
+    u32::try_from(value & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    match memchr::memrchr(b'/', path) {
+        None | Some(0) => b"/",
+        Some(at) => &path[..at],
+    }
+}
+
+fn is_special(stat: &rustix::fs::Stat) -> bool {
+    !matches!(
+        FileType::from_raw_mode(stat.st_mode),
+        FileType::RegularFile | FileType::Directory | FileType::Symlink
+    )
+}
+
+/// What the first line of a script names; or the loader that a program names.
+fn interpreter(program: &[u8]) -> Option<Vec<u8>> {
+    use std::io::Read;
+    let path = std::ffi::OsStr::from_bytes(program);
+    // Opening a pipe or a device would wait.
+    std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(LONGEST as u64).read_to_end(&mut bytes).ok()?;
+    if let Some(line) = bytes.strip_prefix(b"#!") {
+        let line = line.split(|&byte| byte == b'\n').next()?;
+        let word = line.trim_ascii_start().split(|byte| byte.is_ascii_whitespace()).next()?;
+        return (!word.is_empty()).then(|| word.to_vec());
+    }
+    loader(&bytes)
+}
+
+/// `PT_INTERP` of a 64-bit program for this machine, if it lies in the part that was read.
+fn loader(bytes: &[u8]) -> Option<Vec<u8>> {
+    let number = |at: usize, size: usize| -> Option<usize> {
+        let part = bytes.get(at..at.checked_add(size)?)?;
+        let mut word = [0; 8];
+        word.get_mut(..size)?.copy_from_slice(part);
+        usize::try_from(u64::from_le_bytes(word)).ok()
+    };
+    if !bytes.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    for at in (0..count).map_while(|index| table.checked_add(index.checked_mul(size)?)) {
+        if number(at, 4)? == 3 {
+            let (from, length) = (number(at.checked_add(8)?, 8)?, number(at.checked_add(32)?, 8)?);
+            let text = bytes.get(from..from.checked_add(length)?)?;
+            return text.split(|&byte| byte == 0).next().map(<[u8]>::to_vec).filter(|text| !text.is_empty());
+        }
+    }
+    None
+}

@@ -1,0 +1,236 @@
+//! [`Seen`]: what a command touched so far, and what of that it made itself.
+//!
+//! What a command made (wrote where nothing was, truncated, renamed to) is its own from then on: reading it says nothing about
+//! the world before. What it made and removed again never happened. A link that it made is gone through by its text, so that
+//! nothing hides behind it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+use rustix::fs::{FileType, Stat};
+
+use super::access::{Access, AccessKind, Trace};
+use super::located::Locator;
+
+/// More paths are not kept.
+const MOST: usize = 1_000_000;
+/// Links that a link of the command's own may lead through.
+const MOST_LINKS: usize = 40;
+/// Entries below a folder that was renamed.
+const MOST_MOVED: usize = 200_000;
+
+/// Kinds of access as bits, in the order of [`AccessKind`].
+const KINDS: [AccessKind; 5] = [
+    AccessKind::Read,
+    AccessKind::Missing,
+    AccessKind::Listed,
+    AccessKind::Executed,
+    AccessKind::Written,
+];
+
+fn bit(kind: AccessKind) -> u8 {
+    1 << KINDS.iter().position(|&known| known == kind).unwrap_or(0)
+}
+
+/// What was there before the command first changed it: inode, time of change, mode.
+type Before = (u64, (i64, u64), u32);
+
+fn before(stat: &Stat) -> Before {
+    // The width of these differs between architectures.
+    #[expect(clippy::unnecessary_cast, reason = "not on every architecture")]
+    let times = (stat.st_ctime as i64, stat.st_ctime_nsec as u64);
+    #[expect(clippy::unnecessary_cast, reason = "not on every architecture")]
+    (stat.st_ino as u64, times, stat.st_mode)
+}
+
+/// See the module's header.
+#[derive(Default)]
+pub(super) struct Seen {
+    kinds: HashMap<Vec<u8>, u8>,
+    /// Its state is the command's doing, with all below.
+    made: HashSet<Vec<u8>>,
+    /// Links that the command made, and where they lead.
+    links: HashMap<Vec<u8>, Vec<u8>>,
+    /// Changed, and there before.
+    changed: HashMap<Vec<u8>, Before>,
+    /// Got their name by a renaming.
+    moved: Vec<Vec<u8>>,
+    incomplete: Option<String>,
+}
+
+/// What happened to one path.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// Touched, and not changed.
+    Touched(AccessKind),
+    /// Made where nothing was, or its content is replaced.
+    Made(Option<Box<Stat>>),
+    /// Made as a link that leads there.
+    Linked(Vec<u8>),
+    /// Made by a renaming.
+    Moved(Option<Box<Stat>>),
+    /// What was there is changed.
+    Changed(Box<Stat>),
+    /// What was there is removed.
+    Removed(Box<Stat>),
+}
+
+impl Seen {
+    /// Not all was seen. The first reason counts.
+    pub(super) fn miss(&mut self, reason: impl Into<String>) {
+        self.incomplete.get_or_insert_with(|| reason.into());
+    }
+
+    /// Whether the path, or a folder above it, is the command's own.
+    pub(super) fn is_made(&self, path: &[u8]) -> bool {
+        if self.made.is_empty() {
+            return false;
+        }
+        let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        ends.chain([path.len()]).any(|end| self.made.contains(&path[..end]))
+    }
+
+    /// Whether this was noted before.
+    pub(super) fn has(&self, path: &[u8], kind: AccessKind) -> bool {
+        self.kinds.get(path).is_some_and(|kinds| kinds & bit(kind) != 0)
+    }
+
+    /// The path that is reached through links of the command's own; `last`: also one at the end.
+    pub(super) fn through_links(&self, path: Vec<u8>, last: bool, locator: &Locator) -> Vec<u8> {
+        let mut path = path;
+        if self.links.is_empty() {
+            return path;
+        }
+        for _ in 0..MOST_LINKS {
+            let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            let found = ends.chain(last.then_some(path.len())).find_map(|end| {
+                let target = self.links.get(&path[..end])?;
+                Some([target.as_slice(), &path[end..]].concat())
+            });
+            let Some(next) = found else { break };
+            match locator.clean(&next) {
+                Ok(next) => path = next,
+                Err(_) => break,
+            }
+        }
+        path
+    }
+
+    /// Links of the command's own that lie at or below `from` lie at or below `to` now.
+    pub(super) fn move_links(&mut self, from: &[u8], to: &[u8]) {
+        let moved: Vec<(Vec<u8>, Vec<u8>)> = self
+            .links
+            .iter()
+            .filter_map(|(path, target)| {
+                let rest = path.strip_prefix(from)?;
+                (rest.is_empty() || rest.first() == Some(&b'/')).then(|| ([to, rest].concat(), target.clone()))
+            })
+            .collect();
+        self.links.extend(moved);
+    }
+
+    /// Notes what happened.
+    pub(super) fn note(&mut self, path: Vec<u8>, note: Note) {
+        match note {
+            Note::Touched(kind) => return self.put(path, kind),
+            Note::Linked(target) => {
+                self.links.insert(path.clone(), target);
+            }
+            Note::Moved(stat) => {
+                if let Some(stat) = stat {
+                    self.keep(&path, &stat);
+                }
+                self.moved.push(path.clone());
+                self.links.remove(&path);
+                self.made.insert(path.clone());
+            }
+            Note::Made(stat) => {
+                if let Some(stat) = stat {
+                    self.keep(&path, &stat);
+                }
+                self.made.insert(path.clone());
+            }
+            Note::Changed(stat) => self.keep(&path, &stat),
+            Note::Removed(stat) => {
+                self.keep(&path, &stat);
+                self.links.remove(&path);
+                self.made.insert(path.clone());
+            }
+        }
+        self.put(path, AccessKind::Written);
+    }
+
+    fn keep(&mut self, path: &[u8], stat: &Stat) {
+        if !self.is_made(path) {
+            self.changed.entry(path.to_vec()).or_insert_with(|| before(stat));
+        }
+    }
+
+    fn put(&mut self, path: Vec<u8>, kind: AccessKind) {
+        if self.kinds.len() >= MOST {
+            return self.miss("it touched more than a million paths");
+        }
+        *self.kinds.entry(path).or_default() |= bit(kind);
+    }
+
+    /// All that was seen, now that the command is over.
+    pub(super) fn trace(mut self, locator: &Locator, trouble: Option<String>) -> Trace {
+        for folder in std::mem::take(&mut self.moved) {
+            self.below(folder, locator);
+        }
+        let mut accesses = BTreeSet::new();
+        for (path, kinds) in &self.kinds {
+            let own = self.made.contains(path) && !self.changed.contains_key(path);
+            let stat = if kinds & bit(AccessKind::Written) == 0 { None } else { locator.stat(path).ok() };
+            for kind in KINDS.into_iter().filter(|&kind| kinds & bit(kind) != 0) {
+                let lasts = match kind {
+                    // Made and not there any more: it was not there before, either.
+                    AccessKind::Written if own => stat.is_some(),
+                    AccessKind::Written => self.is_changed(path, stat.as_ref()),
+                    // Looked for, made, removed: a scratch file.
+                    AccessKind::Missing if own => stat.is_some(),
+                    _ => true,
+                };
+                if lasts {
+                    let path = PathBuf::from(OsString::from_vec(path.clone()));
+                    accesses.insert(Access { path, kind });
+                }
+            }
+        }
+        Trace { accesses, incomplete: self.incomplete.or(trouble) }
+    }
+
+    /// Whether what was there before is another now. The time of change cannot be put back; that of a folder says only that
+    /// names in it changed.
+    fn is_changed(&self, path: &[u8], now: Option<&Stat>) -> bool {
+        let (Some(&(ino, times, mode)), Some(now)) = (self.changed.get(path), now) else { return true };
+        let (now_ino, now_times, now_mode) = before(now);
+        let is_folder = FileType::from_raw_mode(mode).is_dir();
+        now_ino != ino || now_mode != mode || (!is_folder && now_times != times)
+    }
+
+    /// What lies in a folder that was renamed is written where it is now.
+    fn below(&mut self, folder: Vec<u8>, locator: &Locator) {
+        let is_folder =
+            |path: &[u8]| locator.stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir());
+        let mut folders = vec![folder];
+        let mut count = 0_usize;
+        while let Some(folder) = folders.pop() {
+            if !is_folder(&folder) {
+                continue;
+            }
+            let path = PathBuf::from(OsString::from_vec(folder));
+            for entry in std::fs::read_dir(&path).into_iter().flatten().flatten() {
+                count += 1;
+                if count > MOST_MOVED {
+                    return self.miss("it moved folders with very many files");
+                }
+                let path = entry.path().into_os_string().into_vec();
+                folders.push(path.clone());
+                self.put(path, AccessKind::Written);
+            }
+        }
+    }
+}
