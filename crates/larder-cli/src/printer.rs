@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -156,6 +156,18 @@ impl Printer {
     /// Whether a line can be drawn over.
     pub(crate) fn redraws(&self) -> bool {
         self.terminal.redraws
+    }
+
+    /// Asks whether to go on; without an answer: no. `None`: nobody is there.
+    pub(crate) fn ask(&self, question: &str) -> Option<bool> {
+        if !self.terminal.asks {
+            return None;
+        }
+        self.log(format!("{question} [y/N] ").as_bytes());
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        let answer = answer.trim();
+        Some(read.is_ok() && (answer.eq_ignore_ascii_case("y") || answer.eq_ignore_ascii_case("yes")))
     }
 
     /// A line of progress in place of the last one, where that can be drawn over; `None` takes it away. Elsewhere a line of talk.

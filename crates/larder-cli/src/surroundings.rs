@@ -21,6 +21,8 @@ pub(crate) struct Terminal {
     pub(crate) colour_err: bool,
     /// Lines may be redrawn: both streams are the terminal.
     pub(crate) redraws: bool,
+    /// Somebody is there to answer: what is said and what is typed go through the terminal.
+    pub(crate) asks: bool,
 }
 
 /// Everything that was found, once.
@@ -127,6 +129,11 @@ impl Machine {
         let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let is_dumb = is("TERM", "dumb");
         let colour = self.path("NO_COLOR").is_none() && !is("CLICOLOR", "0") && !is_dumb;
-        Terminal { colour_out: out && colour, colour_err: err && colour, redraws: out && err && !is_dumb }
+        Terminal {
+            colour_out: out && colour,
+            colour_err: err && colour,
+            redraws: out && err && !is_dumb,
+            asks: out && err && io::stdin().is_terminal(),
+        }
     }
 }

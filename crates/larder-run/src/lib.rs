@@ -10,6 +10,7 @@
 //! | [`worktree`], [`listing`] | what is on disk: stat table, walk, globs, digests; the same for the configuration |
 //! | [`init`] | a first configuration for a folder |
 //! | [`changes`], [`affected`] | what git says has changed; the recipes that it concerns |
+//! | [`suggest`] | inputs and tools that a recipe should declare, from what its command touched |
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
@@ -36,6 +37,7 @@ pub mod recipe;
 pub mod sandbox;
 pub mod select;
 pub mod state;
+pub mod suggest;
 pub mod template;
 pub mod trace;
 pub mod worktree;

@@ -101,17 +101,25 @@ impl OpenProject {
         let state = root.join(".larder/state");
         let worktree = Worktree::open(&root, &state).map_err(at(&root))?;
         let listing = WorktreeListing::new(&worktree, &root);
-        let mut options = LoadOptions::new(&root, &listing);
-        let text = |(name, value): (&OsString, &OsString)| {
-            Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
-        };
-        options.env = around.environment.iter().filter_map(text).collect();
-        options.defines.clone_from(&around.defines);
-        options.environment_name.clone_from(&around.environment_name);
-        options.execution = execution;
+        let mut options = options(around, &root, &listing, execution);
         options.state = Some(state);
         let project = Project::load(options)?;
         Ok(Self { project, worktree })
+    }
+
+    /// The project as it would be with other texts in place of files (by path from the root).
+    ///
+    /// # Errors
+    /// When its configuration would be wrong.
+    pub fn with_texts(
+        &self,
+        around: &Surroundings,
+        texts: BTreeMap<PathBuf, String>,
+    ) -> std::result::Result<Project, ConfigError> {
+        let listing = self.listing();
+        let mut options = options(around, &self.project.root, &listing, Execution::Run);
+        options.instead = texts;
+        Project::load(options)
     }
 
     /// Answers the configuration's questions about files.
@@ -144,6 +152,22 @@ impl OpenProject {
             keys.signing(&around.folder, &places, cache.signing_off).map_err(StoreError::Settings)?;
         open_store(&home, cache, signing).map(Some)
     }
+}
+
+fn options<'a>(
+    around: &Surroundings,
+    root: &Path,
+    listing: &'a WorktreeListing<'_>,
+    execution: Execution,
+) -> LoadOptions<'a> {
+    let mut options = LoadOptions::new(root, listing);
+    let text =
+        |(name, value): (&OsString, &OsString)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()));
+    options.env = around.environment.iter().filter_map(text).collect();
+    options.defines.clone_from(&around.defines);
+    options.environment_name.clone_from(&around.environment_name);
+    options.execution = execution;
+    options
 }
 
 /// The user's own store, outside any project.

@@ -59,7 +59,15 @@ pub(crate) struct RunArgs {
     /// How recipes' output is shown
     #[arg(long, value_enum, value_name = "MODE", default_value_t = OutputMode::Errors)]
     pub(crate) output: OutputMode,
-    /// Write events as JSON, one a line (with --list, --show-plan, --render, --check: that, as JSON)
+    /// Run, observe what is touched, and show which `inputs` and `tools` should be declared (Linux)
+    ///
+    /// All that is selected runs, as with `--force`. The cookbooks' edits are shown as a diff; on a terminal they are made when you say so.
+    #[arg(long, group = "instead", conflicts_with_all = ["dry_run", "args"], help_heading = "Declaring inputs")]
+    pub(crate) suggest_inputs: bool,
+    /// Make the edits without asking
+    #[arg(short, long, requires = "suggest_inputs", help_heading = "Declaring inputs")]
+    pub(crate) yes: bool,
+    /// Write events as JSON, one a line (with --list, --show-plan, --render, --check, --suggest-inputs: that, as JSON)
     #[arg(long)]
     pub(crate) json: bool,
     /// Write a page with a timeline and a table of the run to FILE: one file, for any browser

@@ -40,12 +40,17 @@ pub(super) struct Loader<'a> {
     pub(super) root: PathBuf,
     pub(super) mode: Mode,
     pub(super) listing: &'a dyn Listing,
+    pub(super) instead: BTreeMap<PathBuf, String>,
     pub(super) out: Vec<Diagnostic>,
 }
 
 impl Loader<'_> {
     pub(super) fn source(&mut self, file: PathBuf) -> Option<Source> {
-        match read(&self.root.join(&file)) {
+        let text = match self.instead.remove(&file) {
+            Some(text) => Ok(text),
+            None => read(&self.root.join(&file)),
+        };
+        match text {
             Ok(text) if text.contains(ROOT_PLACEHOLDER) => {
                 self.out.push(Diagnostic::error(format!(
                     "`{}` holds a reserved control sequence",

@@ -39,6 +39,8 @@ pub struct LoadOptions<'a> {
     pub execution: Execution,
     /// The project's state folder, to keep parsed cookbooks in; `None`: all are parsed.
     pub state: Option<PathBuf>,
+    /// Texts to read in place of files, by path from the root: what the project would be with them. Not together with `state`.
+    pub instead: BTreeMap<PathBuf, String>,
 }
 
 impl<'a> LoadOptions<'a> {
@@ -54,6 +56,7 @@ impl<'a> LoadOptions<'a> {
             listing,
             execution: Execution::Run,
             state: None,
+            instead: BTreeMap::new(),
         }
     }
 
@@ -120,8 +123,13 @@ impl Project {
         let folder = found.path.parent().unwrap_or(&options.start_dir);
         let root = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let file = PathBuf::from(found.path.file_name().unwrap_or_default());
-        let mut loader =
-            Loader { root: root.clone(), mode: found.mode, listing: options.listing, out: Vec::new() };
+        let mut loader = Loader {
+            root: root.clone(),
+            mode: found.mode,
+            listing: options.listing,
+            instead: options.instead.clone(),
+            out: Vec::new(),
+        };
         if let Some(ignored) = &found.ignored {
             let other = ignored.file_name().unwrap_or_default().to_string_lossy().into_owned();
             loader.out.push(

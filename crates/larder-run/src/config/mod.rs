@@ -19,6 +19,7 @@
 pub mod bake;
 pub mod decode;
 pub mod discover;
+pub mod edit;
 pub mod environment;
 mod files;
 pub mod keys;

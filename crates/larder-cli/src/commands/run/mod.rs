@@ -6,7 +6,7 @@
 //! plan.rs    --show-plan, --render, --check          log.rs    recipes' output: prefixed, whole, its end
 //! undo.rs    --undo                                  summary.rs  the last line
 //! affected.rs  --affected                            graph.rs  --tree, --graph
-//! page.rs    --report
+//! page.rs    --report                                suggest.rs --suggest-inputs
 //! ```
 
 mod affected;
@@ -16,6 +16,7 @@ mod list;
 mod log;
 mod page;
 mod plan;
+mod suggest;
 mod summary;
 mod text;
 mod undo;
@@ -134,7 +135,7 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
     Options {
         jobs: args.jobs.map_or(configured.max(1), usize::from),
         fail_fast: args.fail_fast || (config.fast_fail && !args.no_fail_fast),
-        force: args.force,
+        force: args.force || args.suggest_inputs,
         dry_run: args.dry_run,
         args: args.args.clone(),
         read_cache: uses_cache,
@@ -149,7 +150,7 @@ fn options(args: &RunArgs, around: &Surroundings, open: &OpenProject, store: Opt
                 Order::LocalFirst
             }
         },
-        trace_all: false,
+        trace_all: args.suggest_inputs,
         flights: store.map(|store| store.local_store().home().join("locks")),
         name: None,
     }
@@ -211,7 +212,9 @@ fn execute(
     let watch = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
     let options = Options { name: name(context, args)?, ..options(args, around, open, store.as_ref()) };
     let view = View::new(context, args, &plan, open, options.jobs);
+    let observed = suggest::Observations::default();
     let events = |event: Event<'_>| {
+        observed.note(&event);
         if matches!(event, Event::Started { .. } | Event::Waiting { .. }) {
             watch.be_gentle();
         }
@@ -236,6 +239,10 @@ fn execute(
     let exit = exit(&report);
     view.end(&plan, &report, begun.elapsed(), exit);
     let exit = page::write(context, args, open, &plan, &report, exit);
+    if args.suggest_inputs && !report.cancelled {
+        let ran = suggest::Ran { around, open, selection, plan: &plan, report: &report };
+        suggest::suggest(context, args, &ran, &observed)?;
+    }
     std::mem::forget(plan);
     Ok(exit)
 }
@@ -311,11 +318,15 @@ fn exit(report: &Report) -> Exit {
 enum View<'a> {
     Text(text::Text<'a>),
     Json(json::Json<'a>),
+    /// One value is told at the end.
+    Silent,
 }
 
 impl<'a> View<'a> {
     fn new(context: &'a Context, args: &RunArgs, plan: &Plan, open: &'a OpenProject, jobs: usize) -> Self {
-        if args.json {
+        if args.json && args.suggest_inputs {
+            Self::Silent
+        } else if args.json {
             Self::Json(json::Json::new(&context.printer, plan, open, jobs))
         } else {
             Self::Text(text::Text::new(context, args.output, plan, open))
@@ -326,6 +337,7 @@ impl<'a> View<'a> {
         match self {
             Self::Text(text) => text.show(event),
             Self::Json(json) => json.show(event),
+            Self::Silent => {}
         }
     }
 
@@ -333,6 +345,7 @@ impl<'a> View<'a> {
         match self {
             Self::Text(text) => text.end(plan, report, took),
             Self::Json(json) => json.end(report, took, exit),
+            Self::Silent => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use super::super::scope::Level;
 use super::super::source::Source;
 use super::super::yaml::{self, Node, Span};
 use super::Resolver;
-use crate::diagnostic::{Diagnostic, Severity, nearest};
+use crate::diagnostic::{Diagnostic, nearest};
 use crate::recipe::Mode;
 use crate::template::{Parameter, bind, undefined};
 

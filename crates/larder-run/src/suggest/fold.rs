@@ -1,0 +1,299 @@
+//! Paths → a few patterns that say the same.
+//!
+//! A pattern is taken for several paths only if, on this disk, it finds nothing that was not read. In this order, outer folders first:
+//!
+//! | pattern | if |
+//! |---|---|
+//! | `src/**` | three files or more of several kinds, and nothing else is there |
+//! | `src/**/*.c` | three files or more of one kind in several folders |
+//! | `src/*.c` | three files or more of one kind, those that were looked for in vain among them; one is enough if the folder was listed |
+//! | `src/*` | the folder was listed, and no pattern above lists it |
+//! | `deps` | more than thirty files are left there: the whole folder, read or not |
+//! | `src/main.c` | the rest. What was looked for in vain is named like what is there: a literal input may be absent |
+//!
+//! The cookbook's own folder and those above it never become `**`: what is made there would be input.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use super::Place;
+use super::seen::Seen;
+use crate::recipe::{Inputs, Recipe};
+use crate::worktree::PathSpec;
+
+/// So many files of one kind are a pattern.
+const MANY: usize = 3;
+
+/// More single files than this in one folder are that folder, whatever else is in it.
+const TOO_MANY: usize = 30;
+
+/// The patterns for a recipe's inputs, relative to its cookbook, as they stand in its file.
+pub(super) fn patterns(place: &Place<'_>, recipe: &Recipe, seen: &Seen) -> Vec<String> {
+    let mut folding = Folding::new(place, recipe, seen);
+    folding.subtrees();
+    folding.kinds_below();
+    folding.kinds();
+    folding.lists();
+    folding.rest();
+    let mut found: Vec<String> = seen.expressions.iter().cloned().collect();
+    found.extend(folding.taken.iter().cloned());
+    found
+}
+
+/// The patterns for a new recipe's outputs: what it wrote, a whole folder where all in it was.
+pub(super) fn outputs(place: &Place<'_>, recipe: &Recipe, seen: &Seen) -> Vec<String> {
+    let is_above = |folder: &Path| recipe.folder.starts_with(folder);
+    let is_all_written = |folder: &Path| {
+        let below = place.worktree.glob(folder, &["**".to_owned()]).unwrap_or_default();
+        !below.is_empty() && below.iter().all(|path| seen.written.contains(path))
+    };
+    let mut found = BTreeSet::new();
+    for path in &seen.written {
+        let mut folders: Vec<&Path> = path.ancestors().skip(1).filter(|folder| !is_above(folder)).collect();
+        folders.reverse();
+        let whole = folders.into_iter().find(|folder| is_all_written(folder));
+        found.insert(written(&relative(whole.unwrap_or(path), &recipe.folder)));
+    }
+    found.into_iter().collect()
+}
+
+/// A path as a pattern that means only it. What no pattern can say (bytes that are no text, control characters, spaces at an end) becomes `?`.
+fn written(path: &Path) -> String {
+    let text = path.as_os_str().as_bytes();
+    let mut out = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\\' | '*' | '?' | '{' | '}' => out.extend(['\\', c]),
+                c if c.is_control() => out.push('?'),
+                c => out.push(c),
+            }
+        }
+        out.extend(chunk.invalid().iter().map(|_| '?'));
+    }
+    if out.starts_with('!') {
+        out.insert(0, '\\');
+    }
+    for end in [out.len().saturating_sub(1), 0] {
+        if out[end..].starts_with(char::is_whitespace) {
+            out.replace_range(end..=end, "?");
+        }
+    }
+    out
+}
+
+/// `path` as seen from `folder`, both relative to the root.
+fn relative(path: &Path, folder: &Path) -> PathBuf {
+    let shared = path.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().count() - shared;
+    let ups = std::iter::repeat_n(Component::ParentDir, up);
+    let found: PathBuf = ups.chain(path.components().skip(shared)).collect();
+    if found.as_os_str().is_empty() { PathBuf::from(".") } else { found }
+}
+
+/// What is left to say, and what was said.
+struct Folding<'a> {
+    place: &'a Place<'a>,
+    recipe: &'a Recipe,
+    seen: &'a Seen,
+    /// Files that no pattern names yet.
+    files: BTreeSet<PathBuf>,
+    /// Absent files that no pattern names yet.
+    absent: BTreeSet<PathBuf>,
+    taken: BTreeSet<String>,
+    found: RefCell<HashMap<String, BTreeSet<PathBuf>>>,
+}
+
+/// The ending of a name, with its dot.
+fn kind(path: &Path) -> Option<&OsStr> {
+    path.extension()
+        .filter(|kind| kind.to_str().is_some_and(|kind| kind.bytes().all(|b| b.is_ascii_alphanumeric())))
+}
+
+impl<'a> Folding<'a> {
+    fn new(place: &'a Place<'a>, recipe: &'a Recipe, seen: &'a Seen) -> Self {
+        Self {
+            place,
+            recipe,
+            seen,
+            files: seen.files.clone(),
+            absent: seen.absent.clone(),
+            taken: BTreeSet::new(),
+            found: RefCell::default(),
+        }
+    }
+
+    /// A pattern in a folder, relative to the cookbook.
+    fn pattern(&self, folder: &Path, tail: &str) -> String {
+        let folder = relative(folder, &self.recipe.folder);
+        if folder == Path::new(".") { tail.to_owned() } else { format!("{}/{tail}", written(&folder)) }
+    }
+
+    /// What a pattern finds.
+    fn finds(&self, pattern: &str) -> BTreeSet<PathBuf> {
+        let mut known = self.found.borrow_mut();
+        let glob = || {
+            let found = self.place.worktree.glob(&self.recipe.folder, &[pattern.to_owned()]);
+            found.unwrap_or_default().into_iter().collect()
+        };
+        known.entry(pattern.to_owned()).or_insert_with(glob).clone()
+    }
+
+    /// It finds nothing that was not read, nor anything that the recipe made.
+    fn is_right(&self, pattern: &str) -> bool {
+        let is_read = |path: &PathBuf| self.seen.read.contains(path) && !self.seen.made.contains(path);
+        self.finds(pattern).iter().all(is_read)
+    }
+
+    /// Takes a pattern, and with it all that it names.
+    fn take(&mut self, pattern: String) {
+        let found = self.finds(&pattern);
+        self.files.retain(|path| !found.contains(path));
+        let named = PathSpec::inputs(&self.recipe.folder, [pattern.clone()]);
+        self.absent.retain(|path| !named.names(path).unwrap_or(false));
+        self.taken.insert(pattern);
+    }
+
+    /// Folders that hold files that are left, outermost first; without those that hold the cookbook, if `inner`.
+    fn folders(&self, inner: bool) -> Vec<PathBuf> {
+        let all = self.files.iter().chain(&self.absent).flat_map(|path| path.ancestors().skip(1));
+        let all: BTreeSet<&Path> =
+            all.filter(|folder| !inner || !self.recipe.folder.starts_with(folder)).collect();
+        let mut all: Vec<PathBuf> = all.into_iter().map(Path::to_owned).collect();
+        all.sort_by_key(|folder| folder.components().count());
+        all
+    }
+
+    /// How many files of which kind are left in a folder; directly in it, or below it.
+    fn counts(&self, folder: &Path, below: bool) -> BTreeMap<Option<&OsStr>, usize> {
+        let is_in = |path: &&PathBuf| {
+            if below { path.starts_with(folder) } else { path.parent() == Some(folder) }
+        };
+        let mut counts = BTreeMap::new();
+        for path in self.files.iter().filter(is_in) {
+            *counts.entry(kind(path)).or_default() += 1;
+        }
+        counts
+    }
+
+    /// The files that are left below a folder (of a kind) do not all lie in one folder of it.
+    fn branches(&self, folder: &Path, kind: Option<&OsStr>) -> bool {
+        let is_of = |path: &&PathBuf| kind.is_none() || path.extension() == kind;
+        let below = self.files.iter().filter(is_of).filter_map(|path| path.strip_prefix(folder).ok());
+        let first: BTreeSet<Option<Component<'_>>> =
+            below.map(|path| path.components().next().filter(|_| path.components().count() > 1)).collect();
+        first.len() > 1 || (kind.is_none() && first.contains(&None))
+    }
+
+    /// `src/**`.
+    fn subtrees(&mut self) {
+        for folder in self.folders(true) {
+            let counts = self.counts(&folder, true);
+            let count: usize = counts.values().sum();
+            let is_mixed = counts.len() > 1 || counts.contains_key(&None);
+            let pattern = self.pattern(&folder, "**");
+            if count >= MANY && is_mixed && self.branches(&folder, None) && self.is_right(&pattern) {
+                self.take(pattern);
+            }
+        }
+    }
+
+    /// `src/**/*.c`.
+    fn kinds_below(&mut self) {
+        let is_above =
+            |folder: &PathBuf| self.recipe.folder.starts_with(folder) && self.recipe.folder != *folder;
+        for folder in self.folders(false).into_iter().filter(|folder| !is_above(folder)).collect::<Vec<_>>() {
+            for (kind, count) in owned(self.counts(&folder, true)) {
+                let pattern = self.pattern(&folder, &format!("**/*.{}", kind.to_string_lossy()));
+                if count >= MANY && self.branches(&folder, Some(&kind)) && self.is_right(&pattern) {
+                    self.take(pattern);
+                }
+            }
+        }
+    }
+
+    /// `src/*.c`.
+    fn kinds(&mut self) {
+        for folder in self.folders(false) {
+            let is_listed = self.seen.all_listed.contains(&folder);
+            let mut counts = owned(self.counts(&folder, false));
+            for path in self.absent.iter().filter(|path| path.parent() == Some(&folder)) {
+                if let Some(kind) = kind(path) {
+                    *counts.entry(kind.to_owned()).or_default() += 1;
+                }
+            }
+            for (kind, count) in counts {
+                let pattern = self.pattern(&folder, &format!("*.{}", kind.to_string_lossy()));
+                if (count >= MANY || is_listed) && self.is_right(&pattern) {
+                    self.take(pattern);
+                }
+            }
+        }
+    }
+
+    /// `src/*`, for listed folders that nothing else lists.
+    fn lists(&mut self) {
+        for folder in self.seen.listed.clone() {
+            let declared = match self.recipe.cache.as_ref().map(|cache| &cache.inputs) {
+                Some(Inputs::Patterns(patterns)) => patterns.as_slice(),
+                _ => &[],
+            };
+            let looks = |pattern: &String| lists(pattern, &relative(&folder, &self.recipe.folder));
+            if !declared.iter().chain(&self.taken).any(looks) {
+                let pattern = self.pattern(&folder, "*");
+                self.take(pattern);
+            }
+        }
+    }
+
+    fn rest(&mut self) {
+        for folder in self.folders(true) {
+            if self.files.iter().filter(|path| path.starts_with(&folder)).count() > TOO_MANY {
+                self.files.retain(|path| !path.starts_with(&folder));
+                self.absent.retain(|path| !path.starts_with(&folder));
+                self.taken.insert(written(&relative(&folder, &self.recipe.folder)));
+            }
+        }
+        for path in std::mem::take(&mut self.files) {
+            self.taken.insert(written(&relative(&path, &self.recipe.folder)));
+        }
+        let absent = std::mem::take(&mut self.absent);
+        for path in &absent {
+            // What is below a folder that is not there needs no name of its own.
+            if !path.ancestors().skip(1).any(|above| absent.contains(above)) {
+                self.taken.insert(written(&relative(path, &self.recipe.folder)));
+            }
+        }
+    }
+}
+
+fn owned(counts: BTreeMap<Option<&OsStr>, usize>) -> BTreeMap<std::ffi::OsString, usize> {
+    counts.into_iter().filter_map(|(kind, count)| Some((kind?.to_owned(), count))).collect()
+}
+
+/// Whether a pattern tries a wildcard on the names in a folder; both relative to the cookbook.
+pub(super) fn lists(pattern: &str, folder: &Path) -> bool {
+    let folder: Vec<String> = folder
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .map(|part| written(Path::new(part.as_os_str())))
+        .collect();
+    let parts: Vec<&str> = pattern.split('/').collect();
+    for (at, part) in parts.iter().enumerate() {
+        let is_wild = part.contains(['*', '?']) && !part.contains('\\');
+        if *part == "**" {
+            return true;
+        }
+        match folder.get(at) {
+            None => return is_wild,
+            Some(name) if name == part => {}
+            Some(_) if is_wild => {}
+            Some(_) => return false,
+        }
+    }
+    // A folder that is named is there with all below it.
+    true
+}

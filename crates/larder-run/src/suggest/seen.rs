@@ -1,0 +1,243 @@
+//! [`Seen`]: what of a trace is in question, by kind, with paths relative to the project's root.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::{Note, Observed, Place};
+use crate::outputs::OutputSpec;
+use crate::recipe::{Inputs, Recipe, RecipeId};
+use crate::trace::AccessKind;
+use crate::worktree::PathSpec;
+
+/// What was seen of one recipe, or of all instances of one.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Files that were read or run, declared or not; where links lead, too.
+    pub(super) read: BTreeSet<PathBuf>,
+    /// Files that were read or run and are to be declared.
+    pub(super) files: BTreeSet<PathBuf>,
+    /// Folders of which only was asked that they are there, to be declared.
+    pub(super) folders: BTreeSet<PathBuf>,
+    /// Looked for in vain, to be declared.
+    pub(super) absent: BTreeSet<PathBuf>,
+    /// Listed, to be declared.
+    pub(super) listed: BTreeSet<PathBuf>,
+    /// All that were listed.
+    pub(super) all_listed: BTreeSet<PathBuf>,
+    /// Written, and there.
+    pub(super) written: BTreeSet<PathBuf>,
+    /// Written, and perhaps gone again; folders too.
+    pub(super) made: BTreeSet<PathBuf>,
+    /// Expressions that stand for a file of an instance: `{{matrix.file}}`.
+    pub(super) expressions: BTreeSet<String>,
+    /// Something is not declared.
+    pub(super) is_wanting: bool,
+    /// What cannot be proposed.
+    pub(super) notes: BTreeSet<Note>,
+}
+
+impl Seen {
+    /// What was seen of one recipe.
+    pub(super) fn of(place: &Place<'_>, observed: &Observed<'_>) -> Self {
+        let mut seen = Self::default();
+        let mut homes: BTreeMap<String, usize> = BTreeMap::new();
+        let makers = Makers::new(place, observed.recipe);
+        for access in &observed.trace.accesses {
+            let Ok(path) = access.path.strip_prefix(place.root) else { continue };
+            if is_own(path) {
+                continue;
+            }
+            match access.kind {
+                AccessKind::Read | AccessKind::Executed => {
+                    seen.read.insert(path.to_owned());
+                    let real = access.path.canonicalize().ok();
+                    let real = real.as_deref().and_then(|real| real.strip_prefix(place.root).ok());
+                    seen.read.extend(real.map(Path::to_owned));
+                }
+                AccessKind::Listed => {
+                    seen.all_listed.insert(path.to_owned());
+                }
+                AccessKind::Written => {
+                    seen.made.insert(path.to_owned());
+                    if access.path.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+                        seen.written.insert(path.to_owned());
+                    }
+                }
+                AccessKind::Missing => {}
+            }
+        }
+        for undeclared in &observed.undeclared.found {
+            let access = &undeclared.access;
+            match access.path.strip_prefix(place.root) {
+                Ok(path) if path.starts_with(".git") => {
+                    seen.notes.insert(Note::Git);
+                }
+                Ok(path) if access.kind == AccessKind::Written => {
+                    if seen.written.contains(path) {
+                        seen.notes.insert(Note::Writes { path: path.to_owned() });
+                    }
+                }
+                Ok(path) => {
+                    seen.is_wanting |= seen.take(place, observed.recipe, &makers, path, access.kind);
+                }
+                Err(_) => {
+                    let below = place.home.and_then(|home| access.path.strip_prefix(home).ok());
+                    if let Some(first) = below.and_then(|path| path.components().next()) {
+                        let folder = format!("~/{}", first.as_os_str().to_string_lossy());
+                        *homes.entry(folder).or_default() += 1;
+                    }
+                }
+            }
+        }
+        seen.notes.extend(homes.into_iter().map(|(folder, paths)| Note::Home { folder, paths }));
+        let is_listed =
+            matches!(observed.recipe.cache.as_ref().map(|cache| &cache.inputs), Some(Inputs::Patterns(_)));
+        if !is_listed {
+            seen.take_all(place, observed, &makers);
+        }
+        seen
+    }
+
+    /// Everything in the project, for a recipe that has no list of inputs.
+    fn take_all(&mut self, place: &Place<'_>, observed: &Observed<'_>, makers: &Makers) {
+        let ignore = observed.recipe.trace.ignore.iter().filter(|pattern| !pattern.starts_with("~/"));
+        let ignored = PathSpec::inputs("", ignore.cloned());
+        let is_ignored = |path: &Path| !ignored.patterns.is_empty() && ignored.names(path).unwrap_or(false);
+        for access in &observed.trace.accesses {
+            if let Ok(path) = access.path.strip_prefix(place.root)
+                && access.kind != AccessKind::Written
+                && !path.starts_with(".git")
+                && !is_ignored(path)
+            {
+                self.take(place, observed.recipe, makers, path, access.kind);
+            }
+        }
+    }
+
+    /// Something to be declared. Whether it is.
+    fn take(
+        &mut self,
+        place: &Place<'_>,
+        recipe: &Recipe,
+        makers: &Makers,
+        path: &Path,
+        kind: AccessKind,
+    ) -> bool {
+        if is_own(path) || makers.gives(path) || self.is_made_by_itself(path) {
+            return false;
+        }
+        if let Some(by) = makers.foreign(path) {
+            self.notes.insert(Note::Foreign { path: path.to_owned(), by: by.clone() });
+            return false;
+        }
+        let found = std::fs::symlink_metadata(place.root.join(path)).ok();
+        match (kind, found) {
+            (AccessKind::Missing, None) => self.absent.insert(path.to_owned()),
+            (AccessKind::Listed, Some(_)) => self.listed.insert(path.to_owned()),
+            (AccessKind::Read | AccessKind::Executed, Some(found)) if found.is_dir() => {
+                self.folders.insert(path.to_owned())
+            }
+            (AccessKind::Read | AccessKind::Executed, Some(_)) => {
+                match expression(place, recipe, path) {
+                    Some(expression) => self.expressions.insert(expression),
+                    None => self.files.insert(path.to_owned()),
+                };
+                true
+            }
+            // It came or went meanwhile.
+            _ => false,
+        };
+        true
+    }
+
+    /// The command made it, or a folder that it is in.
+    fn is_made_by_itself(&self, path: &Path) -> bool {
+        path.ancestors().any(|above| self.made.contains(above))
+    }
+
+    /// Adds what another instance was seen to do.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.read.extend(other.read);
+        self.files.extend(other.files);
+        self.folders.extend(other.folders);
+        self.absent.extend(other.absent);
+        self.listed.extend(other.listed);
+        self.all_listed.extend(other.all_listed);
+        self.written.extend(other.written);
+        self.made.extend(other.made);
+        self.expressions.extend(other.expressions);
+        self.is_wanting |= other.is_wanting;
+        self.notes.extend(other.notes);
+    }
+
+    /// Declared patterns of which nothing was read. One that finds nothing, or is there for what may come, is none.
+    pub(super) fn never_read(&self, place: &Place<'_>, recipe: &Recipe) -> BTreeSet<String> {
+        let Some(Inputs::Patterns(patterns)) = recipe.cache.as_ref().map(|cache| &cache.inputs) else {
+            return BTreeSet::new();
+        };
+        let is_idle = |pattern: &&String| {
+            let found =
+                place.worktree.glob(&recipe.folder, std::slice::from_ref(*pattern)).unwrap_or_default();
+            let is_touched = |path: &PathBuf| {
+                self.read.contains(path) || path.parent().is_some_and(|above| self.all_listed.contains(above))
+            };
+            !found.is_empty() && !found.iter().any(is_touched)
+        };
+        patterns.iter().filter(|pattern| !pattern.starts_with('!')).filter(is_idle).cloned().collect()
+    }
+}
+
+/// Larder's own files.
+fn is_own(path: &Path) -> bool {
+    path.starts_with(".larder/state")
+}
+
+/// `{{matrix.AXIS}}`, if the path is the value of that axis in this instance.
+fn expression(place: &Place<'_>, recipe: &Recipe, path: &Path) -> Option<String> {
+    let label = recipe.id.instance.as_deref()?;
+    let axes = place.axes.get(&(recipe.id.cookbook.clone(), recipe.id.recipe.clone()))?;
+    let values: Vec<&str> = if axes.len() == 1 { vec![label] } else { label.split(',').collect() };
+    if values.len() != axes.len() {
+        return None;
+    }
+    let at = values.iter().position(|value| recipe.folder.join(value) == path)?;
+    Some(format!("{{{{matrix.{}}}}}", axes[at]))
+}
+
+/// Who makes what.
+struct Makers {
+    /// Its own outputs, and those of its direct dependencies.
+    given: Vec<OutputSpec>,
+    /// Those of recipes that it does not depend on, directly or not.
+    others: Vec<(RecipeId, OutputSpec)>,
+}
+
+impl Makers {
+    fn new(place: &Place<'_>, recipe: &Recipe) -> Self {
+        let find = |id: &RecipeId| place.recipes.iter().find(|other| other.id == *id);
+        let mut known: BTreeSet<&RecipeId> = BTreeSet::from([&recipe.id]);
+        let mut open: Vec<&RecipeId> = recipe.dependencies.iter().collect();
+        while let Some(id) = open.pop() {
+            if known.insert(id) {
+                open.extend(find(id).into_iter().flat_map(|recipe| &recipe.dependencies));
+            }
+        }
+        let spec = |other: &Recipe| OutputSpec::new(&other.folder, &other.cache.as_ref()?.outputs).ok();
+        let near = std::iter::once(recipe).chain(recipe.dependencies.iter().filter_map(find));
+        let far = place.recipes.iter().filter(|other| !known.contains(&other.id));
+        Self {
+            given: near.filter_map(spec).collect(),
+            others: far.filter_map(|other| Some((other.id.clone(), spec(other)?))).collect(),
+        }
+    }
+
+    fn gives(&self, path: &Path) -> bool {
+        self.given.iter().any(|spec| spec.covers(path.as_os_str().as_bytes()))
+    }
+
+    fn foreign(&self, path: &Path) -> Option<&RecipeId> {
+        let by = self.others.iter().find(|(_, spec)| spec.covers(path.as_os_str().as_bytes()));
+        by.map(|(id, _)| id)
+    }
+}
