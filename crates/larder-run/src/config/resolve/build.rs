@@ -158,8 +158,9 @@ impl Resolver<'_> {
     /// What the recipe says of `trace`, over what the project says.
     fn trace(&mut self, fields: &Fields<'_>, level: &Level, folder: &Path) -> TraceSpec {
         let root = self.project.root.clone();
-        let own = self
-            .value(fields, "trace", level, |reader, node| super::super::trace::decode(reader, node, folder, &root));
+        let own = self.value(fields, "trace", level, |reader, node| {
+            super::super::trace::decode(reader, node, folder, &root)
+        });
         let mut spec = self.project.config.trace.clone();
         if let Some(own) = own {
             spec.mode = own.mode;
