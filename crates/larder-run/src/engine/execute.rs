@@ -8,12 +8,13 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
+use super::observed::Observed;
 use super::sandboxed::not_started;
 use super::{Session, timing};
 use crate::event::Event;
 use crate::key;
 use crate::lock::RecipeLock;
-use crate::process::{self, CancelToken, CommandSpec, Enclosure, Exit, HeldLock, Stdin, Stop};
+use crate::process::{self, CancelToken, CommandSpec, Enclosure, Exit, HeldLock, Stdin, Stop, Watch};
 use crate::profile::Phase;
 use crate::recipe::{ROOT_PLACEHOLDER, Recipe};
 
@@ -29,11 +30,19 @@ pub(super) struct Failure {
     pub(super) cancelled: bool,
     /// The command ran and failed: it may do better another time.
     pub(super) may_pass: bool,
+    /// Being observed may be why; what kept it.
+    pub(super) hindered: Option<String>,
 }
 
 impl Failure {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None, cancelled: false, may_pass: false }
+        Self { reason: reason.into(), hint: None, cancelled: false, may_pass: false, hindered: None }
+    }
+
+    /// With what the observer says about it.
+    pub(super) fn unless_hindered(self, observed: Option<Observed>) -> Self {
+        let hindered = observed.filter(|_| self.may_pass).and_then(Observed::hindered);
+        Self { hindered, ..self }
     }
 
     fn of_command(reason: String) -> Self {
@@ -72,7 +81,7 @@ fn is_own(name: &OsStr) -> bool {
 }
 
 /// The complete environment of a recipe.
-fn environment(session: &Session<'_>, recipe: &Recipe) -> Vec<(OsString, OsString)> {
+pub(super) fn environment(session: &Session<'_>, recipe: &Recipe) -> Vec<(OsString, OsString)> {
     let all = &session.options.environment;
     let inherits = recipe.inherit_environment && recipe.cache.is_none();
     let passed = |name: &OsStr| inherits || PASSED_THROUGH.iter().any(|passed| name == *passed);
@@ -97,6 +106,15 @@ fn environment(session: &Session<'_>, recipe: &Recipe) -> Vec<(OsString, OsStrin
     out.into_iter().collect()
 }
 
+/// What a command is held in, and who looks on.
+#[derive(Default)]
+pub(super) struct Bounds<'a> {
+    /// The sandbox that it runs in.
+    pub(super) enclosure: Option<&'a Enclosure>,
+    /// Sees its system calls.
+    pub(super) watch: Option<Watch>,
+}
+
 /// Runs the recipe's command to its end. With it: why its log is not whole, if it is not.
 pub(super) fn execute(
     session: &Session<'_>,
@@ -104,7 +122,7 @@ pub(super) fn execute(
     args: &[String],
     lock: &RecipeLock,
     cancel: &CancelToken,
-    enclosure: Option<&Enclosure>,
+    bounds: Bounds<'_>,
 ) -> Result<(Exit, Option<std::io::Error>), Failure> {
     let mut arguments: Vec<OsString> =
         key::arguments(recipe, args).iter().map(|argument| with_root(session, argument)).collect();
@@ -115,13 +133,13 @@ pub(super) fn execute(
         env: environment(session, recipe),
         stdin: Stdin::Null,
         locks: vec![lock as &dyn HeldLock],
-        enclosure,
+        enclosure: bounds.enclosure,
     };
     let path = session.state.log_path(&recipe.id);
     let mut log =
         File::create(&path).map_err(|error| Failure::new(format!("cannot write the log: {error}")))?;
     let _counting = timing::enter(Phase::Command);
-    let mut child = process::spawn(&spec).map_err(|error| not_started(&error))?;
+    let mut child = process::spawn_watched(&spec, bounds.watch).map_err(|error| not_started(&error))?;
     let mut log_error = None;
     let result = child.wait_with(
         |stream, bytes| {

@@ -7,8 +7,9 @@ use std::time::SystemTime;
 
 use larder_core::Digest;
 
-use super::execute::{Failure, chain, execute, is_tried_again};
+use super::execute::{Bounds, Failure, chain, execute, is_tried_again};
 use super::meanwhile::{self, Seen};
+use super::observed;
 use super::recipe::{Done, Job, Now, failed, runs_itself};
 use super::record::{self, CaptureError};
 use super::schedule::Made;
@@ -33,23 +34,29 @@ impl Job<'_> {
         let miss = self.miss_reason(now, why);
         (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
         let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
-        let mut tries = 1;
+        let (mut tries, mut unseen) = (1, None);
         loop {
-            match self.attempt(now, lock, &miss, before_run.as_deref()) {
+            match self.attempt(now, lock, &miss, before_run.as_deref(), unseen.as_deref()) {
                 Ok(done) => return done,
+                // It cannot be told whether it failed by itself: once more, as if nobody had looked.
+                Err(failure) if failure.hindered.is_some() && !session.cancel.is_cancelled() => {
+                    unseen = failure.hindered;
+                }
                 Err(failure) if is_tried_again(session, recipe, &failure, tries) => tries += 1,
                 Err(failure) => return failure.into(),
             }
         }
     }
 
-    /// One try, from a clean start. `Err`: the command failed. `before_run`: the tree that was there before.
+    /// One try, from a clean start. `Err`: the command failed. `before_run`: the tree that was there before. `unseen`: why it is not
+    /// observed, although it is to be.
     fn attempt(
         &self,
         now: &Now,
         lock: &RecipeLock,
         miss: &str,
         before_run: Option<&str>,
+        unseen: Option<&str>,
     ) -> Result<Done, Failure> {
         let (session, recipe) = (self.session, self.recipe);
         let counting = timing::enter(Phase::Prepare);
@@ -81,12 +88,14 @@ impl Job<'_> {
         let seen = meanwhile::look(session, &now.inputs, self.dependencies);
         drop(counting);
         let began = SystemTime::now();
-        let enclosure = sandbox.as_ref().map(|sandbox| &sandbox.enclosure);
-        let executed = execute(session, recipe, self.args, lock, &session.cancel, enclosure)
+        let observed = if unseen.is_none() { observed::begin(session, recipe) } else { None };
+        let (watch, observed) = observed.unzip();
+        let bounds = Bounds { enclosure: sandbox.as_ref().map(|sandbox| &sandbox.enclosure), watch };
+        let executed = execute(session, recipe, self.args, lock, &session.cancel, bounds)
             .and_then(|ran| self.collect(sandbox.as_ref()).map(|()| ran));
         let ended = SystemTime::now();
         let done = match executed {
-            Err(failure) => Err(failure),
+            Err(failure) => Err(failure.unless_hindered(observed)),
             Ok((_, Some(error))) => {
                 Ok(self.uncached(now, miss, format!("its log could not be kept: {error}")))
             }
@@ -97,8 +106,9 @@ impl Job<'_> {
                         failed(reason, None)
                     }
                     None => {
-                        let changed = self.changed_meanwhile(now, &captured, seen);
-                        self.finish(now, captured, changed, miss, before_run, (began, ended))
+                        let undeclared = self.verdict(now, observed, unseen);
+                        let against = self.changed_meanwhile(now, &captured, seen).or(undeclared);
+                        self.finish(now, captured, against, miss, before_run, (began, ended))
                     }
                 },
                 Err(CaptureError::Failed(reason)) => failed(reason, None),
@@ -160,14 +170,14 @@ impl Job<'_> {
         &self,
         now: &Now,
         mut captured: record::Captured,
-        changed: Option<String>,
+        against: Option<String>,
         miss: &str,
         before_run: Option<&str>,
         times: (SystemTime, SystemTime),
     ) -> Done {
         let (session, recipe) = (self.session, self.recipe);
         let unchanged = before_run.is_some_and(|tree| tree == captured.tree_digest.to_string());
-        let not_cached = match changed {
+        let not_cached = match against {
             Some(reason) => Some(reason),
             None if !session.options.write_cache || !session.cache.is_there() => None,
             None => {

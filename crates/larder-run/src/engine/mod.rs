@@ -12,6 +12,7 @@
 //! spared.rs   inputs among outputs (`!` in `outputs`)
 //! dry.rs      what would happen              timing.rs    where a recipe's time goes
 //! sandboxed.rs  what a sandbox shows, and what came of it
+//! observed.rs   what a command touches beside what is declared
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
 //! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
@@ -25,6 +26,7 @@ mod explain;
 mod fresh;
 mod hit;
 mod meanwhile;
+mod observed;
 mod reason;
 mod recipe;
 mod record;

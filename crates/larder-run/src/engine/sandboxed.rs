@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Session;
 use super::execute::{Failure, chain};
-use super::recipe::{Job, Now};
+use super::recipe::{Job, Now, find_tool};
 use crate::event::Event;
 use crate::process::SpawnError;
 use crate::recipe::Recipe;
@@ -30,7 +30,8 @@ impl Job<'_> {
         };
         let wanted =
             crate::recipe::Sandbox { folders: wanted.folders.iter().map(in_home).collect(), ..*wanted };
-        let tools: Vec<PathBuf> = recipe.tools.iter().filter_map(|tool| self.tool_file(tool)).collect();
+        let tools: Vec<PathBuf> =
+            recipe.tools.iter().filter_map(|tool| find_tool(session, recipe, tool)).collect();
         let name = recipe.id.to_string();
         let place = place(session, home.as_deref(), &name);
         let made = Sandbox::new(&session.state_dir, place, &wanted, layout, &self.spec, &tools);

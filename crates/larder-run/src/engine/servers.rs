@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::execute::{Failure, execute};
+use super::execute::{Bounds, Failure, execute};
 use super::recipe::{Done, acquire, failed, runs_itself};
 use super::schedule::Made;
 use super::{Session, timing};
@@ -194,7 +194,7 @@ impl<'s> Servers<'s> {
             outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false },
             made: Made { digest: None, outputs: None },
         };
-        match execute(session, recipe, args, &lock, &end, None) {
+        match execute(session, recipe, args, &lock, &end, Bounds::default()) {
             Ok(_) => ran,
             // Ended with the run.
             Err(Failure { cancelled: true, .. }) if !session.cancel.is_cancelled() => ran,
