@@ -136,7 +136,17 @@ impl Child {
         own_session: bool,
     ) -> Child {
         let (stdout, stderr) = (Some(stdout), Some(stderr));
-        Child { supervisor, control, stdout, stderr, started, own_session, stopped: None, reaped: false, watched: None }
+        Child {
+            supervisor,
+            control,
+            stdout,
+            stderr,
+            started,
+            own_session,
+            stopped: None,
+            reaped: false,
+            watched: None,
+        }
     }
 
     pub(super) fn is_watched(&mut self, over: CancelToken) {

@@ -116,9 +116,8 @@ fn read_memory(thread: u32, address: u64, into: &mut [u8]) -> io::Result<usize> 
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: std::ptr::without_provenance_mut(address), iov_len: into.len() };
     // SAFETY: the local part is the slice; the remote one is only a number here, which the kernel checks.
-    let count = unsafe {
-        libc::process_vm_readv(thread.cast_signed(), &raw const local, 1, &raw const remote, 1, 0)
-    };
+    let count =
+        unsafe { libc::process_vm_readv(thread.cast_signed(), &raw const local, 1, &raw const remote, 1, 0) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
@@ -266,12 +265,7 @@ fn hello(socket: &UnixStream) -> io::Result<(Hello, Option<OwnedFd>)> {
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
-        match recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut ancillary,
-            RecvFlags::CMSG_CLOEXEC,
-        ) {
+        match recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
             Err(rustix::io::Errno::INTR) => {}
             other => break other?.bytes,
         }
@@ -292,7 +286,8 @@ fn listen(asked: &mut Asked, listener: &OwnedFd, over: &CancelToken) {
     // SAFETY: the flag is a number. Kernels without it wake the other way.
     unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS, SYNC_WAKE_UP) };
     loop {
-        let mut fds = [PollFd::new(listener, PollFlags::IN), PollFd::from_borrowed_fd(over.as_fd(), PollFlags::IN)];
+        let mut fds =
+            [PollFd::new(listener, PollFlags::IN), PollFd::from_borrowed_fd(over.as_fd(), PollFlags::IN)];
         // Interrupted or failed: the same question again.
         if poll(&mut fds, None).is_err() {
             continue;

@@ -124,7 +124,8 @@ fn look(asked: &mut Asked, thread: pid_t, calls: &[u32]) {
     if info.op != ENTRY {
         return;
     }
-    let number = i32::try_from(info.number).ok().and_then(|number| filter::own_number(info.architecture, number));
+    let number =
+        i32::try_from(info.number).ok().and_then(|number| filter::own_number(info.architecture, number));
     // Also -1 is no number, for a call that was skipped.
     if number.is_some_and(|number| !calls.contains(&number)) || info.number == u64::MAX {
         return;

@@ -89,7 +89,8 @@ pub fn spawn_watched(spec: &CommandSpec<'_>, watch: Option<Watch>) -> Result<Chi
     let Ends { null, stdin, stdout, stderr, failure, read_stdout, read_stderr, read_failure } = ends;
     // Larder's copies of the forked side's ends: while they are open, no pipe comes to its end.
     drop((theirs, kept, null, stdin, stdout, stderr, failure));
-    let mut child = Child::new(supervisor, control, read_stdout, read_stderr, started, spec.stdin == Stdin::Null);
+    let mut child =
+        Child::new(supervisor, control, read_stdout, read_stderr, started, spec.stdin == Stdin::Null);
     if let Some(watching) = watching {
         child.is_watched(watching.over);
     }

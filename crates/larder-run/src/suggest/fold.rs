@@ -6,9 +6,10 @@
 //! |---|---|
 //! | `src/**` | three files or more of several kinds, and nothing else is there |
 //! | `src/**/*.c` | three files or more of one kind in several folders |
+//! | `src/*` | the folder was listed, and not all names in it are declared otherwise, or are of one kind |
 //! | `src/*.c` | three files or more of one kind, those that were looked for in vain among them; one is enough if the folder was listed |
-//! | `src/*` | the folder was listed, and no pattern above lists it |
 //! | `deps` | more than thirty files are left there: the whole folder, read or not |
+//! | `src` | only whether the folder is there was asked |
 //! | `src/main.c` | the rest. What was looked for in vain is named like what is there: a literal input may be absent |
 //!
 //! The cookbook's own folder and those above it never become `**`: what is made there would be input.
@@ -35,9 +36,10 @@ pub(super) fn patterns(place: &Place<'_>, recipe: &Recipe, seen: &Seen) -> Vec<S
     let mut folding = Folding::new(place, recipe, seen);
     folding.subtrees();
     folding.kinds_below();
-    folding.kinds();
     folding.lists();
+    folding.kinds();
     folding.rest();
+    folding.folders_asked_for();
     let mut found: Vec<String> = seen.expressions.iter().cloned().collect();
     found.extend(folding.taken.iter().cloned());
     found
@@ -142,10 +144,12 @@ impl<'a> Folding<'a> {
         known.entry(pattern.to_owned()).or_insert_with(glob).clone()
     }
 
-    /// It finds nothing that was not read, nor anything that the recipe made.
+    /// It finds nothing that was not read, nor anything that a recipe makes.
     fn is_right(&self, pattern: &str) -> bool {
         let is_read = |path: &PathBuf| self.seen.read.contains(path) && !self.seen.made.contains(path);
-        self.finds(pattern).iter().all(is_read)
+        let named = PathSpec::inputs(&self.recipe.folder, [pattern]);
+        let is_made = |path: &PathBuf| named.names(path).unwrap_or(false);
+        self.finds(pattern).iter().all(is_read) && !self.seen.outputs.iter().any(is_made)
     }
 
     /// Takes a pattern, and with it all that it names.
@@ -234,17 +238,65 @@ impl<'a> Folding<'a> {
         }
     }
 
-    /// `src/*`, for listed folders that nothing else lists.
+    fn declared(&self) -> &'a [String] {
+        match self.recipe.cache.as_ref().map(|cache| &cache.inputs) {
+            Some(Inputs::Patterns(patterns)) => patterns,
+            _ => &[],
+        }
+    }
+
+    /// `src/*`, for listed folders whose names are not declared by what was read of them, and by patterns of one kind.
     fn lists(&mut self) {
-        for folder in self.seen.listed.clone() {
-            let declared = match self.recipe.cache.as_ref().map(|cache| &cache.inputs) {
-                Some(Inputs::Patterns(patterns)) => patterns.as_slice(),
-                _ => &[],
-            };
-            let looks = |pattern: &String| lists(pattern, &relative(&folder, &self.recipe.folder));
-            if !declared.iter().chain(&self.taken).any(looks) {
-                let pattern = self.pattern(&folder, "*");
-                self.take(pattern);
+        for folder in &self.seen.listed {
+            let looks = |pattern: &String| lists(pattern, &relative(folder, &self.recipe.folder));
+            let all = self.pattern(folder, "*");
+            let is_known = self.names_in(folder, &all).iter().all(|name| self.will_be_known(name));
+            let kinds = self.counts(folder, false);
+            let is_one_kind = kinds.len() == 1 && !kinds.contains_key(&None);
+            let has_wildcard = self.declared().iter().chain(&self.taken).any(looks) || is_one_kind;
+            if is_known && has_wildcard {
+                continue;
+            }
+            let relative = |path: &PathBuf| format!("!{}", written(&relative(path, &self.recipe.folder)));
+            let made = self.seen.outputs.iter().filter(|path| path.parent() == Some(folder));
+            let made = made.filter(|path| !self.seen.known.contains(*path)).map(relative).collect::<Vec<_>>();
+            self.take(all);
+            self.taken.extend(made);
+        }
+    }
+
+    /// What a listing tells: files that are not ignored, and folders; without what every project has, and what is made.
+    fn names_in(&self, folder: &Path, all: &str) -> Vec<PathBuf> {
+        let files = self.finds(all);
+        let entries = std::fs::read_dir(self.place.root.join(folder)).into_iter().flatten().flatten();
+        let names = entries.map(|entry| folder.join(entry.file_name()));
+        let counts = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().as_bytes();
+            let is_usual = name.starts_with(b".git") || name == b".larder" || name.ends_with(b"cookbook.yml");
+            let is_usual = is_usual || matches!(name, b"larder.yml" | b"bake.yml");
+            let is_there = files.contains(path) || self.place.root.join(path).is_dir();
+            is_there && !is_usual && !self.seen.known.contains(path)
+        };
+        names.filter(counts).collect()
+    }
+
+    /// A file that is to be declared, or is; a folder with such files.
+    fn will_be_known(&self, path: &Path) -> bool {
+        let spec = PathSpec::inputs(&self.recipe.folder, self.declared().iter().chain(&self.taken).cloned());
+        let mut below = self.seen.read.range(path.to_owned()..);
+        self.seen.read.contains(path)
+            || spec.names(path).unwrap_or(false)
+            || below.next().is_some_and(|found| found.starts_with(path))
+    }
+
+    /// `src`, for folders of which only was asked that they are there.
+    fn folders_asked_for(&mut self) {
+        for folder in &self.seen.folders {
+            let patterns: Vec<String> = self.declared().iter().chain(&self.taken).cloned().collect();
+            let spec = PathSpec::inputs(&self.recipe.folder, patterns.iter().cloned());
+            let mut files = patterns.iter().flat_map(|pattern| self.finds(pattern));
+            if !spec.names(folder).unwrap_or(false) && !files.any(|file| file.starts_with(folder)) {
+                self.taken.insert(written(&relative(folder, &self.recipe.folder)));
             }
         }
     }

@@ -1,10 +1,11 @@
 //! [`Seen`]: what of a trace is in question, by kind, with paths relative to the project's root.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::{Note, Observed, Place};
+use super::{Note, Observed, Place, tools};
 use crate::outputs::OutputSpec;
 use crate::recipe::{Inputs, Recipe, RecipeId};
 use crate::trace::AccessKind;
@@ -29,8 +30,14 @@ pub(super) struct Seen {
     pub(super) written: BTreeSet<PathBuf>,
     /// Written, and perhaps gone again; folders too.
     pub(super) made: BTreeSet<PathBuf>,
+    /// Single paths that the recipe, or one that it does not depend on, makes: never to be found by its patterns.
+    pub(super) outputs: BTreeSet<PathBuf>,
+    /// Names of which a listing said nothing, because the recipe may write them or read them of others.
+    pub(super) known: BTreeSet<PathBuf>,
     /// Expressions that stand for a file of an instance: `{{matrix.file}}`.
     pub(super) expressions: BTreeSet<String>,
+    /// Paths in the user's own folder, relative to it.
+    pub(super) at_home: BTreeSet<PathBuf>,
     /// Something is not declared.
     pub(super) is_wanting: bool,
     /// What cannot be proposed.
@@ -41,8 +48,8 @@ impl Seen {
     /// What was seen of one recipe.
     pub(super) fn of(place: &Place<'_>, observed: &Observed<'_>) -> Self {
         let mut seen = Self::default();
-        let mut homes: BTreeMap<String, usize> = BTreeMap::new();
         let makers = Makers::new(place, observed.recipe);
+        seen.outputs = makers.singles();
         for access in &observed.trace.accesses {
             let Ok(path) = access.path.strip_prefix(place.root) else { continue };
             if is_own(path) {
@@ -79,18 +86,17 @@ impl Seen {
                     }
                 }
                 Ok(path) => {
+                    if matches!(access.kind, AccessKind::Read | AccessKind::Executed) {
+                        seen.read.insert(path.to_owned());
+                        if makers.makes(path) && access.path.is_file() {
+                            seen.notes.insert(Note::OwnOutput { path: path.to_owned() });
+                        }
+                    }
                     seen.is_wanting |= seen.take(place, observed.recipe, &makers, path, access.kind);
                 }
-                Err(_) => {
-                    let below = place.home.and_then(|home| access.path.strip_prefix(home).ok());
-                    if let Some(first) = below.and_then(|path| path.components().next()) {
-                        let folder = format!("~/{}", first.as_os_str().to_string_lossy());
-                        *homes.entry(folder).or_default() += 1;
-                    }
-                }
+                Err(_) => seen.at_home.extend(below_home(place, &access.path)),
             }
         }
-        seen.notes.extend(homes.into_iter().map(|(folder, paths)| Note::Home { folder, paths }));
         let is_listed =
             matches!(observed.recipe.cache.as_ref().map(|cache| &cache.inputs), Some(Inputs::Patterns(_)));
         if !is_listed {
@@ -166,9 +172,33 @@ impl Seen {
         self.all_listed.extend(other.all_listed);
         self.written.extend(other.written);
         self.made.extend(other.made);
+        self.outputs.extend(other.outputs);
+        self.known.extend(other.known);
+        self.at_home.extend(other.at_home);
         self.expressions.extend(other.expressions);
         self.is_wanting |= other.is_wanting;
         self.notes.extend(other.notes);
+    }
+
+    /// What was touched in the user's own folder and does not belong to these programs: for each name in it, the folder that has it all.
+    pub(super) fn homes(&self, place: &Place<'_>, tools: &[PathBuf]) -> BTreeSet<Note> {
+        let Some(home) = place.home else { return BTreeSet::new() };
+        let mut groups: BTreeMap<Component<'_>, (PathBuf, usize)> = BTreeMap::new();
+        for path in &self.at_home {
+            let Some(first) = path.components().next() else { continue };
+            if tools.iter().any(|tool| tools::belongs(tool, &home.join(path), home)) {
+                continue;
+            }
+            let (common, count) = groups.entry(first).or_insert_with(|| (path.clone(), 0));
+            *count += 1;
+            let shared = common.components().zip(path.components()).take_while(|(one, other)| one == other);
+            *common = shared.map(|(part, _)| part).collect();
+        }
+        let note = |(common, paths): (PathBuf, usize)| Note::Home {
+            folder: format!("~/{}", common.display()),
+            paths,
+        };
+        groups.into_values().map(note).collect()
     }
 
     /// Declared patterns of which nothing was read. One that finds nothing, or is there for what may come, is none.
@@ -186,6 +216,10 @@ impl Seen {
         };
         patterns.iter().filter(|pattern| !pattern.starts_with('!')).filter(is_idle).cloned().collect()
     }
+}
+
+fn below_home(place: &Place<'_>, path: &Path) -> Option<PathBuf> {
+    path.strip_prefix(place.home?).ok().map(Path::to_owned)
 }
 
 /// Larder's own files.
@@ -207,6 +241,7 @@ fn expression(place: &Place<'_>, recipe: &Recipe, path: &Path) -> Option<String>
 
 /// Who makes what.
 struct Makers {
+    own: Option<OutputSpec>,
     /// Its own outputs, and those of its direct dependencies.
     given: Vec<OutputSpec>,
     /// Those of recipes that it does not depend on, directly or not.
@@ -227,6 +262,7 @@ impl Makers {
         let near = std::iter::once(recipe).chain(recipe.dependencies.iter().filter_map(find));
         let far = place.recipes.iter().filter(|other| !known.contains(&other.id));
         Self {
+            own: spec(recipe),
             given: near.filter_map(spec).collect(),
             others: far.filter_map(|other| Some((other.id.clone(), spec(other)?))).collect(),
         }
@@ -234,6 +270,18 @@ impl Makers {
 
     fn gives(&self, path: &Path) -> bool {
         self.given.iter().any(|spec| spec.covers(path.as_os_str().as_bytes()))
+    }
+
+    /// It is an output of the recipe itself.
+    fn makes(&self, path: &Path) -> bool {
+        self.own.as_ref().is_some_and(|spec| spec.covers(path.as_os_str().as_bytes()))
+    }
+
+    /// Outputs without wildcards, of itself and of others that it does not depend on.
+    fn singles(&self) -> BTreeSet<PathBuf> {
+        let all = self.own.iter().chain(self.others.iter().map(|(_, spec)| spec));
+        let path = |bytes: &Vec<u8>| PathBuf::from(OsStr::from_bytes(bytes));
+        all.flat_map(|spec| spec.literals().iter().map(path)).collect()
     }
 
     fn foreign(&self, path: &Path) -> Option<&RecipeId> {

@@ -146,10 +146,28 @@ fn a_kind_that_was_read_whole_is_a_pattern() {
 
 #[test]
 fn listed_folders_are_patterns() {
-    let world = World::new(PLAIN).file("src/readme", "").read(&["src/a.c"]);
+    let world = World::new(PLAIN).read(&["src/a.c"]);
     world.did(AccessKind::Listed, &["src"]).proposes(&["src/*.c"]);
     let world = World::new(PLAIN).file("src/readme", "").file("src/b.c", "").read(&["src/a.c"]);
     world.did(AccessKind::Listed, &["src"]).proposes(&["src/*"]);
+    // Names of several kinds, and none at all.
+    let world = World::new(PLAIN).read(&["src/a.c", "src/Makefile"]);
+    world.did(AccessKind::Listed, &["src"]).proposes(&["src/*"]);
+    let world = World::new(PLAIN).file("src/deep/x", "").did(AccessKind::Listed, &["src"]);
+    world.proposes(&["src/*"]);
+    // Outputs in it are no names, and never inputs.
+    let cookbook = "name: a\nrecipes:\n  build: {run: x, cache: {inputs: [], outputs: [src/a.o]}}\n  \
+                    other: {run: x, cache: {inputs: [], outputs: [src/b.txt]}}\n";
+    let world = World::new(cookbook).file("src/a.o", "").read(&["src/a.c"]);
+    world.did(AccessKind::Listed, &["src"]).proposes(&["src/*.c"]);
+    let world = World::new(cookbook).file("src/b.txt", "").read(&["src/a.c"]);
+    world.did(AccessKind::Listed, &["src"]).proposes(&["!src/b.txt", "src/*"]);
+}
+
+#[test]
+fn a_folder_that_is_asked_for_is_named() {
+    let world = World::new(PLAIN).file("conf/x", "").file("src/x", "").read(&["src/a.c"]);
+    world.did(AccessKind::Read, &["conf", "src"]).proposes(&["conf", "src/a.c"]);
 }
 
 #[test]
@@ -185,7 +203,8 @@ fn outputs_are_no_inputs() {
     let proposal = world.proposal();
     assert_eq!(proposal.inputs, ["a.c"]);
     let by = RecipeId { cookbook: "a".into(), recipe: "far".into(), instance: None };
-    assert_eq!(proposal.notes, [Note::Foreign { path: "far.txt".into(), by }]);
+    let own = Note::OwnOutput { path: "out/b.o".into() };
+    assert_eq!(proposal.notes, [own, Note::Foreign { path: "far.txt".into(), by }]);
 }
 
 #[test]
@@ -242,7 +261,9 @@ fn what_cannot_be_an_input_is_a_note() {
         "name: a\nrecipes:\n  build: {run: x, cache: {inputs: [a.c, 'doc/**', 'none/*'], outputs: [out]}}\n",
     );
     let home = world.home.join(".cargo/registry/x").to_string_lossy().into_owned();
-    let mut world = world.file("doc/x.md", "").read(&["a.c"]).did(AccessKind::Read, &[&home, ".git/HEAD"]);
+    let other = world.home.join(".cargo/registry/y/z").to_string_lossy().into_owned();
+    let mut world =
+        world.file("doc/x.md", "").read(&["a.c"]).did(AccessKind::Read, &[&home, &other, ".git/HEAD"]);
     world.declared = vec!["a.c"];
     let proposal = world.file("log.txt", "").did(AccessKind::Written, &["log.txt", "gone.tmp"]).proposal();
     assert!(proposal.is_empty());
@@ -250,7 +271,7 @@ fn what_cannot_be_an_input_is_a_note() {
         proposal.notes,
         [
             Note::NeverRead { pattern: "doc/**".into() },
-            Note::Home { folder: "~/.cargo".into(), paths: 1 },
+            Note::Home { folder: "~/.cargo/registry".into(), paths: 2 },
             Note::Git,
             Note::Writes { path: "log.txt".into() },
         ]

@@ -130,7 +130,9 @@ impl Locator {
 
     fn is_link(&self, path: &[u8]) -> bool {
         !path.is_empty()
-            && self.stat(path).is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
+            && self
+                .stat(path)
+                .is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
     }
 
     /// What is at a path, links not followed.

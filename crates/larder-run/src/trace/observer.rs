@@ -268,7 +268,10 @@ impl TraceObserver {
             let next = interpreter(&program).map(|next| match next.first() {
                 Some(b'/') => self.locator.clean(&next),
                 // Relative to the working directory: rare, and looked up there.
-                _ => self.locator.working(call).and_then(|cwd| self.locator.clean(&[&cwd, &b"/"[..], &next].concat())),
+                _ => self
+                    .locator
+                    .working(call)
+                    .and_then(|cwd| self.locator.clean(&[&cwd, &b"/"[..], &next].concat())),
             });
             self.touch(program, AccessKind::Executed);
             match next {

@@ -22,13 +22,8 @@ const MOST_LINKS: usize = 40;
 const MOST_MOVED: usize = 200_000;
 
 /// Kinds of access as bits, in the order of [`AccessKind`].
-const KINDS: [AccessKind; 5] = [
-    AccessKind::Read,
-    AccessKind::Missing,
-    AccessKind::Listed,
-    AccessKind::Executed,
-    AccessKind::Written,
-];
+const KINDS: [AccessKind; 5] =
+    [AccessKind::Read, AccessKind::Missing, AccessKind::Listed, AccessKind::Executed, AccessKind::Written];
 
 fn bit(kind: AccessKind) -> u8 {
     1 << KINDS.iter().position(|&known| known == kind).unwrap_or(0)
@@ -125,7 +120,8 @@ impl Seen {
             .iter()
             .filter_map(|(path, target)| {
                 let rest = path.strip_prefix(from)?;
-                (rest.is_empty() || rest.first() == Some(&b'/')).then(|| ([to, rest].concat(), target.clone()))
+                (rest.is_empty() || rest.first() == Some(&b'/'))
+                    .then(|| ([to, rest].concat(), target.clone()))
             })
             .collect();
         self.links.extend(moved);
