@@ -12,7 +12,7 @@ use super::Session;
 use crate::event::Event;
 use crate::key;
 use crate::lock::RecipeLock;
-use crate::process::{self, CancelToken, CommandSpec, Exit, HeldLock, Stdin, Stop};
+use crate::process::{self, CancelToken, CommandSpec, Exit, HeldLock, Stdin, Stop, Watch};
 use crate::recipe::{ROOT_PLACEHOLDER, Recipe};
 
 /// Variables of the caller that every recipe sees, although they are in no key. `LANG` is always `C.UTF-8` unless it is
@@ -70,7 +70,7 @@ fn is_own(name: &OsStr) -> bool {
 }
 
 /// The complete environment of a recipe.
-fn environment(session: &Session<'_>, recipe: &Recipe) -> Vec<(OsString, OsString)> {
+pub(super) fn environment(session: &Session<'_>, recipe: &Recipe) -> Vec<(OsString, OsString)> {
     let all = &session.options.environment;
     let inherits = recipe.inherit_environment && recipe.cache.is_none();
     let passed = |name: &OsStr| inherits || PASSED_THROUGH.iter().any(|passed| name == *passed);
@@ -98,6 +98,7 @@ pub(super) fn execute(
     args: &[String],
     lock: &RecipeLock,
     cancel: &CancelToken,
+    watch: Option<Watch>,
 ) -> Result<(Exit, Option<std::io::Error>), Failure> {
     let mut arguments: Vec<OsString> =
         key::arguments(recipe, args).iter().map(|argument| with_root(session, argument)).collect();
@@ -112,7 +113,7 @@ pub(super) fn execute(
     let path = session.state.log_path(&recipe.id);
     let mut log =
         File::create(&path).map_err(|error| Failure::new(format!("cannot write the log: {error}")))?;
-    let mut child = process::spawn(&spec).map_err(|error| Failure::new(chain(&error)))?;
+    let mut child = process::spawn_watched(&spec, watch).map_err(|error| Failure::new(chain(&error)))?;
     let mut log_error = None;
     let result = child.wait_with(
         |stream, bytes| {

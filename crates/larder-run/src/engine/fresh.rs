@@ -9,6 +9,7 @@ use larder_core::Digest;
 
 use super::execute::{Failure, chain, execute, is_tried_again};
 use super::meanwhile::{self, Seen};
+use super::observed;
 use super::recipe::{Done, Job, Now, failed, runs_itself};
 use super::record::{self, CaptureError};
 use super::schedule::Made;
@@ -76,7 +77,8 @@ impl Job<'_> {
         };
         let seen = meanwhile::look(session, &now.inputs, self.dependencies);
         let began = SystemTime::now();
-        let executed = execute(session, recipe, self.args, lock, &session.cancel);
+        let (watch, observed) = observed::begin(session, recipe).unzip();
+        let executed = execute(session, recipe, self.args, lock, &session.cancel, watch);
         let ended = SystemTime::now();
         let done = match executed {
             Err(failure) => Err(failure),
@@ -90,8 +92,9 @@ impl Job<'_> {
                         failed(reason, None)
                     }
                     None => {
-                        let changed = self.changed_meanwhile(now, &captured, seen);
-                        self.finish(now, captured, changed, miss, before_run, (began, ended))
+                        let undeclared = observed.and_then(|observed| self.verdict(now, observed));
+                        let against = self.changed_meanwhile(now, &captured, seen).or(undeclared);
+                        self.finish(now, captured, against, miss, before_run, (began, ended))
                     }
                 },
                 Err(CaptureError::Failed(reason)) => failed(reason, None),
@@ -153,14 +156,14 @@ impl Job<'_> {
         &self,
         now: &Now,
         mut captured: record::Captured,
-        changed: Option<String>,
+        against: Option<String>,
         miss: &str,
         before_run: Option<&str>,
         times: (SystemTime, SystemTime),
     ) -> Done {
         let (session, recipe) = (self.session, self.recipe);
         let unchanged = before_run.is_some_and(|tree| tree == captured.tree_digest.to_string());
-        let not_cached = match changed {
+        let not_cached = match against {
             Some(reason) => Some(reason),
             None if !session.options.write_cache || !session.cache.is_there() => None,
             None => {

@@ -10,7 +10,7 @@
 //! meanwhile.rs  whether what a run relied on was touched while it ran
 //! servers.rs  persistent recipes beside the others
 //! spared.rs   inputs among outputs (`!` in `outputs`)
-//! dry.rs      what would happen
+//! dry.rs      what would happen              observed.rs  what a command touches beside what is declared
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
 //! done (there are no levels). Threads: one per job, each handles one recipe at a time from beginning to end.
@@ -24,6 +24,7 @@ mod explain;
 mod fresh;
 mod hit;
 mod meanwhile;
+mod observed;
 mod reason;
 mod recipe;
 mod record;

@@ -21,6 +21,7 @@ use larder_store::store::Note;
 
 use super::execute::{Failure, chain, execute, is_tried_again};
 use super::hit::{self, OnDisk, Restored};
+use super::observed;
 use super::record;
 use super::schedule::Made;
 use super::servers::Servers;
@@ -202,8 +203,14 @@ fn run_uncached(
     }
     (session.events)(Event::Started { recipe: &recipe.id, miss: None });
     for tries in 1.. {
-        match execute(session, recipe, args, &lock, &session.cancel) {
-            Ok(_) => break,
+        let (watch, observed) = observed::begin(session, recipe).unzip();
+        match execute(session, recipe, args, &lock, &session.cancel, watch) {
+            Ok(_) => {
+                if let Some(observed) = observed {
+                    observed::tell_uncached(session, recipe, observed);
+                }
+                break;
+            }
             Err(failure) if is_tried_again(session, recipe, &failure, tries) => {}
             Err(failure) => return failure.into(),
         }
@@ -286,19 +293,11 @@ impl Job<'_> {
     }
 
     pub(super) fn tools(&self) -> Result<Vec<(String, Digest)>, Box<Done>> {
-        let path = self.session.options.environment.get(std::ffi::OsStr::new("PATH"));
         let found = |tool: &String| -> Result<(String, Digest), Box<Done>> {
             let missing = || {
                 stopped(format!("tool `{tool}` was not found"), Some("`tools:` are looked up in PATH".into()))
             };
-            let file = if tool.contains('/') {
-                Some(self.session.root.join(&self.recipe.folder).join(tool))
-            } else {
-                let mut files =
-                    path.into_iter().flat_map(std::env::split_paths).map(|folder| folder.join(tool));
-                files.find(|file| file.is_file())
-            };
-            let file = file.filter(|file| file.is_file()).ok_or_else(missing)?;
+            let file = find_tool(self.session, self.recipe, tool).ok_or_else(missing)?;
             let digest = self.session.worktree.file(&file);
             Ok((tool.clone(), digest.map_err(|error| stopped(chain(&error), error.hint()))?))
         };
@@ -442,6 +441,18 @@ impl Job<'_> {
     pub(super) fn remember_key(&self, now: &Now) {
         self.session.remember(&self.recipe.id, self.items(now));
     }
+}
+
+/// Where a tool of the recipe is.
+pub(super) fn find_tool(session: &Session<'_>, recipe: &Recipe, tool: &str) -> Option<PathBuf> {
+    let file = if tool.contains('/') {
+        Some(session.root.join(&recipe.folder).join(tool))
+    } else {
+        let path = session.options.environment.get(std::ffi::OsStr::new("PATH"));
+        let mut files = path.into_iter().flat_map(std::env::split_paths).map(|folder| folder.join(tool));
+        files.find(|file| file.is_file())
+    };
+    file.filter(|file| file.is_file())
 }
 
 /// How long the recorded run took.

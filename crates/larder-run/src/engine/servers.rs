@@ -192,7 +192,7 @@ impl<'s> Servers<'s> {
             outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false },
             made: Made { digest: None, outputs: None },
         };
-        match execute(session, recipe, args, &lock, &end) {
+        match execute(session, recipe, args, &lock, &end, None) {
             Ok(_) => ran,
             // Ended with the run.
             Err(Failure { cancelled: true, .. }) if !session.cancel.is_cancelled() => ran,

@@ -35,6 +35,7 @@ use std::fs::File;
 
 use larder_core::Digest;
 
+pub(crate) use beneath::is_within;
 pub use beneath::{FileStat, Root};
 pub use error::{Error, Result};
 pub use record::{Owned, Snapshot};

@@ -13,5 +13,5 @@ mod observer;
 mod seen;
 
 pub use access::{Access, AccessKind, Trace};
-pub use judge::{Undeclared, UndeclaredAccess};
+pub use judge::{Declared, FromDependency, Undeclared, UndeclaredAccess, judge};
 pub use observer::TraceObserver;

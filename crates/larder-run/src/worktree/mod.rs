@@ -3,7 +3,7 @@
 //! ```text
 //! spec.rs     what is asked                      pattern.rs  patterns as states of a walk
 //! walk.rs     patterns → paths and dependencies  ignored.rs  ignore files
-//! links.rs    where links lead
+//! links.rs    where links lead             cover.rs    the same about single paths that are not there
 //! table.rs    one node per path, versions        refresh.rs  lstat and reading, on all cores
 //! stat.rs     file-system time, the proof rule   format.rs   the table on disk (docs/formats/stat-table.md)
 //! tree.rs     entries → REAPI messages
@@ -30,6 +30,7 @@
 //! All methods take `&self`; one question is answered at a time, each on all cores. Several processes may use one state
 //! folder: the table is replaced whole, the last writer wins, and a lost table costs time only.
 
+mod cover;
 mod error;
 mod format;
 mod ignored;
@@ -54,6 +55,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use larder_core::Digest;
 
+pub use cover::Cover;
 pub use error::{InputError, PatternProblem, SpecialKind};
 pub use spec::PathSpec;
 pub use stat::{FsTime, Stat};
