@@ -12,6 +12,7 @@
 //! memory.rs        bounded, whatever the outputs       config.rs        commands, templates, exit codes
 //! odd.rs           files and folders that are rare     remote.rs        shared through a folder
 //! tiers.rs         registries, encryption, doctor, warm, collections in tiers
+//! trace.rs         what is touched and not declared
 //! ```
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -31,5 +32,6 @@ mod remote;
 mod stat;
 mod store_damage;
 mod tiers;
+mod trace;
 mod trust;
 mod world;

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use super::Session;
+use super::observed::Observed;
 use crate::event::Event;
 use crate::key;
 use crate::lock::RecipeLock;
@@ -27,11 +28,19 @@ pub(super) struct Failure {
     pub(super) cancelled: bool,
     /// The command ran and failed: it may do better another time.
     pub(super) may_pass: bool,
+    /// Being observed may be why; what kept it.
+    pub(super) hindered: Option<String>,
 }
 
 impl Failure {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: None, cancelled: false, may_pass: false }
+        Self { reason: reason.into(), hint: None, cancelled: false, may_pass: false, hindered: None }
+    }
+
+    /// With what the observer says about it.
+    pub(super) fn unless_hindered(self, observed: Option<Observed>) -> Self {
+        let hindered = observed.filter(|_| self.may_pass).and_then(Observed::hindered);
+        Self { hindered, ..self }
     }
 
     fn of_command(reason: String) -> Self {

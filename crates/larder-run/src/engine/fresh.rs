@@ -32,23 +32,29 @@ impl Job<'_> {
         let miss = self.miss_reason(now, why);
         (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
         let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
-        let mut tries = 1;
+        let (mut tries, mut unseen) = (1, None);
         loop {
-            match self.attempt(now, lock, &miss, before_run.as_deref()) {
+            match self.attempt(now, lock, &miss, before_run.as_deref(), unseen.as_deref()) {
                 Ok(done) => return done,
+                // It cannot be told whether it failed by itself: once more, as if nobody had looked.
+                Err(failure) if failure.hindered.is_some() && !session.cancel.is_cancelled() => {
+                    unseen = failure.hindered;
+                }
                 Err(failure) if is_tried_again(session, recipe, &failure, tries) => tries += 1,
                 Err(failure) => return failure.into(),
             }
         }
     }
 
-    /// One try, from a clean start. `Err`: the command failed. `before_run`: the tree that was there before.
+    /// One try, from a clean start. `Err`: the command failed. `before_run`: the tree that was there before. `unseen`: why it is not
+    /// observed, although it is to be.
     fn attempt(
         &self,
         now: &Now,
         lock: &RecipeLock,
         miss: &str,
         before_run: Option<&str>,
+        unseen: Option<&str>,
     ) -> Result<Done, Failure> {
         let (session, recipe) = (self.session, self.recipe);
         session.state.set_placed(&recipe.id, None);
@@ -77,11 +83,12 @@ impl Job<'_> {
         };
         let seen = meanwhile::look(session, &now.inputs, self.dependencies);
         let began = SystemTime::now();
-        let (watch, observed) = observed::begin(session, recipe).unzip();
+        let observed = if unseen.is_none() { observed::begin(session, recipe) } else { None };
+        let (watch, observed) = observed.unzip();
         let executed = execute(session, recipe, self.args, lock, &session.cancel, watch);
         let ended = SystemTime::now();
         let done = match executed {
-            Err(failure) => Err(failure),
+            Err(failure) => Err(failure.unless_hindered(observed)),
             Ok((_, Some(error))) => {
                 Ok(self.uncached(now, miss, format!("its log could not be kept: {error}")))
             }
@@ -92,7 +99,7 @@ impl Job<'_> {
                         failed(reason, None)
                     }
                     None => {
-                        let undeclared = observed.and_then(|observed| self.verdict(now, observed));
+                        let undeclared = self.verdict(now, observed, unseen);
                         let against = self.changed_meanwhile(now, &captured, seen).or(undeclared);
                         self.finish(now, captured, against, miss, before_run, (began, ended))
                     }

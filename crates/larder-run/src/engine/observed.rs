@@ -19,16 +19,14 @@ use crate::event::Event;
 use crate::outputs::OutputSpec;
 use crate::process::{Watch, Way};
 use crate::recipe::{Recipe, RecipeId, TraceMode};
-use crate::trace::{Declared, FromDependency, Trace, TraceObserver, Undeclared, judge};
+use crate::trace::{Declared, FromDependency, Observation, Trace, TraceObserver, Undeclared, judge};
 use crate::worktree::InputError;
 
 /// How long after the command's end the observer may take to tell.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Names in a message.
-const MOST_NAMED: usize = 12;
 
 /// An observed command's trace, to come.
-pub(super) struct Observed(Receiver<Trace>);
+pub(super) struct Observed(Receiver<Observation>);
 
 /// Sets an observer up, if one is wanted.
 pub(super) fn begin(session: &Session<'_>, recipe: &Recipe) -> Option<(Watch, Observed)> {
@@ -43,27 +41,53 @@ pub(super) fn begin(session: &Session<'_>, recipe: &Recipe) -> Option<(Watch, Ob
 }
 
 impl Observed {
-    /// The trace, now that the command is over.
-    fn end(self) -> Trace {
-        self.0.recv_timeout(PATIENCE).unwrap_or_else(|_| Trace {
-            incomplete: Some("the observer did not come to an end".to_owned()),
-            ..Trace::default()
+    /// What was seen, now that the command is over.
+    fn end(self) -> Observation {
+        self.0.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+            let incomplete = Some("the observer did not come to an end".to_owned());
+            Observation { trace: Trace { incomplete, ..Trace::default() }, hindered: false }
         })
+    }
+
+    /// What was seen of a command that nobody observed.
+    fn none(reason: &str) -> Self {
+        let (send, receive) = channel();
+        let trace = Trace { incomplete: Some(reason.to_owned()), ..Trace::default() };
+        // The other end is right here.
+        let _ = send.send(Observation { trace, hindered: false });
+        Self(receive)
+    }
+
+    /// Whether being observed may be why the command failed, and what kept it.
+    pub(super) fn hindered(self) -> Option<String> {
+        let Observation { trace, hindered } = self.end();
+        trace.incomplete.filter(|_| hindered)
     }
 }
 
 /// Tells what an uncached recipe touched: it declares nothing.
 pub(super) fn tell_uncached(session: &Session<'_>, recipe: &Recipe, observed: Observed) {
-    let trace = observed.end();
+    let trace = observed.end().trace;
     let undeclared = judge(&trace, &surroundings(session, recipe));
     (session.events)(Event::Traced { recipe: &recipe.id, trace: &trace, undeclared: &undeclared });
 }
 
 impl Job<'_> {
     /// Judges what was seen. The reason why the result must not be recorded, if there is one.
-    pub(super) fn verdict(&self, now: &Now, observed: Observed) -> Option<String> {
+    /// `unseen`: why it ran unobserved although it should not have.
+    pub(super) fn verdict(
+        &self,
+        now: &Now,
+        observed: Option<Observed>,
+        unseen: Option<&str>,
+    ) -> Option<String> {
         let (session, recipe) = (self.session, self.recipe);
-        let mut trace = observed.end();
+        let observed = match (observed, unseen) {
+            (Some(observed), _) => observed,
+            (None, None) => return None,
+            (None, Some(reason)) => Observed::none(reason),
+        };
+        let mut trace = observed.end().trace;
         let undeclared = match self.declared(now) {
             Ok(declared) => judge(&trace, &declared),
             Err(error) => {
@@ -77,7 +101,7 @@ impl Job<'_> {
             return None;
         }
         if !undeclared.is_empty() {
-            let message = message(&undeclared);
+            let message = format!("it touches what it does not declare: {}", undeclared.told());
             let hint = "declare them in `inputs`, `outputs` or `tools` (`larder run --suggest-inputs` writes that), or, if \
                         they cannot change the result, in `trace: {mode: …, ignore: […]}`";
             (session.events)(Event::Warning {
@@ -96,7 +120,7 @@ impl Job<'_> {
             });
             return Some(format!("its trace is incomplete: {reason}"));
         }
-        (mode == TraceMode::Strict).then(|| short(&undeclared)).flatten()
+        (mode == TraceMode::Strict).then(|| undeclared.short()).flatten()
     }
 
     /// All that the recipe declares, as it is on disk now.
@@ -172,47 +196,4 @@ fn surroundings(session: &Session<'_>, recipe: &Recipe) -> Declared {
         search: search.unwrap_or_default(),
         ignore: recipe.trace.ignore.clone(),
     }
-}
-
-/// Why it is not cached, in few words.
-fn short(undeclared: &Undeclared) -> Option<String> {
-    let (what, first) = match (undeclared.inputs().next(), undeclared.outputs().next()) {
-        (Some(input), _) => ("input", input),
-        (None, output) => ("output", output?),
-    };
-    let more = undeclared.found.len() - 1;
-    let more = if more > 0 { format!(" (+{more})") } else { String::new() };
-    Some(format!("undeclared {what} `{}`{more}", first.name))
-}
-
-/// All of it, by what was done.
-fn message(undeclared: &Undeclared) -> String {
-    use crate::trace::AccessKind::{Executed, Listed, Missing, Read, Written};
-    let mut parts = Vec::new();
-    let mut left = MOST_NAMED;
-    for (kind, verb) in [
-        (Read, "reads"),
-        (Executed, "executes"),
-        (Listed, "lists"),
-        (Missing, "looks for"),
-        (Written, "writes"),
-    ] {
-        let names: Vec<String> = undeclared
-            .found
-            .iter()
-            .filter(|found| found.access.kind == kind)
-            .map(|found| format!("`{}`", found.name))
-            .collect();
-        if names.is_empty() {
-            continue;
-        }
-        let shown = names.len().min(left.max(1));
-        left -= shown.min(left);
-        let mut part = format!("{verb} {}", names[..shown].join(", "));
-        if names.len() > shown {
-            part.push_str(&format!(" and {} more", names.len() - shown));
-        }
-        parts.push(part);
-    }
-    format!("it touches what it does not declare: {}", parts.join("; "))
 }

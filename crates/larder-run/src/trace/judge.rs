@@ -123,6 +123,7 @@ pub fn judge(trace: &Trace, declared: &Declared) -> Undeclared {
     for access in &trace.accesses {
         judge.take(access);
     }
+    judge.drop_folders();
     Undeclared {
         found: judge.found.into_iter().map(|(access, name)| UndeclaredAccess { access, name }).collect(),
     }
@@ -156,6 +157,26 @@ impl<'a> Judge<'a> {
         let home = home.into_iter().filter_map(|pattern| pattern.strip_prefix("~/"));
         let ignored = [globs(project.into_iter().map(String::as_str)), globs(home)];
         Self { declared, zones, ignored, links: HashMap::new(), found: BTreeMap::new() }
+    }
+
+    /// That a folder is there says no more than what was found in it.
+    fn drop_folders(&mut self) {
+        let folders: Vec<Access> = self
+            .found
+            .keys()
+            .filter(|found| found.kind == AccessKind::Read && found.path.is_dir())
+            .cloned()
+            .collect();
+        for folder in folders {
+            let has_more = self
+                .found
+                .range(folder.clone()..)
+                .take_while(|(found, _)| found.path.starts_with(&folder.path))
+                .any(|(found, _)| found.path != folder.path);
+            if has_more {
+                self.found.remove(&folder);
+            }
+        }
     }
 
     fn zone(&self, path: &Path) -> Zone {

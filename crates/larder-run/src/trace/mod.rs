@@ -3,7 +3,7 @@
 //! - `access.rs` what was seen: the words that everything here speaks
 //! - `calls.rs` the system calls that touch paths · `located.rs` from arguments to paths
 //! - `observer.rs` from calls to a trace · `seen.rs` what was touched so far, and what the command made itself
-//! - `judge.rs` what of that the recipe does not declare
+//! - `judge.rs` what of that the recipe does not declare · `told.rs` how that is told
 
 mod access;
 mod calls;
@@ -11,7 +11,8 @@ mod judge;
 mod located;
 mod observer;
 mod seen;
+mod told;
 
 pub use access::{Access, AccessKind, Trace};
 pub use judge::{Declared, FromDependency, Undeclared, UndeclaredAccess, judge};
-pub use observer::TraceObserver;
+pub use observer::{Observation, TraceObserver};

@@ -16,9 +16,20 @@ use super::located::{LONGEST, Locator, NoPath};
 use super::seen::{Note, Seen};
 use crate::process::{Observer, SystemCall};
 
+const PRIVILEGED: &str =
+    "it runs a program with privileges of its own (set-uid), which has none while it is observed";
 const HIDDEN: &str = "a process does not let itself be looked at (a set-uid program?)";
 /// Paths that were looked up and need no second look.
 const MOST_KNOWN: usize = 100_000;
+
+/// What an observer has to say at the end.
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// What was seen.
+    pub trace: Trace,
+    /// Being observed may have kept the command from what it does else.
+    pub hindered: bool,
+}
 
 /// Makes a trace of what it sees, and sends it at the end.
 pub struct TraceObserver {
@@ -31,13 +42,16 @@ pub struct TraceObserver {
     pending: Vec<(Vec<u8>, Note)>,
     /// Why the call at hand means that not all is seen.
     missed: Option<&'static str>,
-    done: Sender<Trace>,
+    /// Programs lose privileges of their own while Larder has none.
+    is_privileged: bool,
+    hindered: bool,
+    done: Sender<Observation>,
 }
 
 impl TraceObserver {
-    /// One that sends its trace to `done`.
+    /// One that sends what it saw to `done`.
     #[must_use]
-    pub fn new(done: Sender<Trace>) -> Self {
+    pub fn new(done: Sender<Observation>) -> Self {
         Self {
             shapes: Shapes::new(),
             locator: Locator::new(),
@@ -46,6 +60,8 @@ impl TraceObserver {
             known: HashSet::new(),
             pending: Vec::new(),
             missed: None,
+            is_privileged: rustix::process::geteuid().is_root(),
+            hindered: false,
             done,
         }
     }
@@ -265,6 +281,10 @@ impl TraceObserver {
             if self.seen.has(&program, AccessKind::Executed) {
                 return Ok(());
             }
+            if !self.is_privileged && self.gives_privileges(&program) {
+                self.missed = Some(PRIVILEGED);
+                self.hindered = true;
+            }
             let next = interpreter(&program).map(|next| match next.first() {
                 Some(b'/') => self.locator.clean(&next),
                 // Relative to the working directory: rare, and looked up there.
@@ -280,6 +300,16 @@ impl TraceObserver {
             }
         }
         Ok(())
+    }
+}
+
+impl TraceObserver {
+    /// The program runs as somebody else, or with capabilities.
+    fn gives_privileges(&self, program: &[u8]) -> bool {
+        let special = libc::S_ISUID | libc::S_ISGID;
+        self.locator.stat(program).is_ok_and(|stat| stat.st_mode & special != 0)
+            || rustix::fs::getxattr(program, c"security.capability", &mut [0_u8; 64])
+                .is_ok_and(|size| size > 0)
     }
 }
 
@@ -315,7 +345,7 @@ impl Observer for TraceObserver {
     fn ended(self: Box<Self>, trouble: Option<String>) {
         let trace = self.seen.trace(&self.locator, trouble);
         // Nobody waits for it any more: then it is not wanted.
-        let _ = self.done.send(trace);
+        let _ = self.done.send(Observation { trace, hindered: self.hindered });
     }
 }
 

@@ -1,0 +1,269 @@
+//! Rule 8: what a command touches and its recipe does not declare.
+
+use rustix::process::Signal;
+
+use crate::world::{Project, lives, wait_until};
+
+/// Two sources, two headers, a generated one, a script that is the compiler's driver, and a text that it reads.
+const INPUTS: [&str; 6] = ["src/main.c", "src/other.c", "include/**", "gen/**", "build.sh", "flags.txt"];
+
+fn c_project(inputs: &[&str]) -> Project {
+    let inputs: Vec<String> = inputs.iter().map(|input| format!("'{input}'")).collect();
+    let project = Project::new(&format!(
+        "  app:
+    tools: [cc]
+    trace: strict
+    cache: {{inputs: [{}], outputs: [out/]}}
+    run: sh build.sh
+",
+        inputs.join(", ")
+    ));
+    project.file("src/main.c", "#include \"main.h\"\nint main(void) { return other() - VALUE; }\n");
+    project.file("src/other.c", "#include \"value.h\"\nint other(void) { return VALUE; }\n");
+    project.file("include/main.h", "#include \"value.h\"\nint other(void);\n");
+    project.file("gen/value.h", "#define VALUE 3\n");
+    project.file("flags.txt", "-O1\n");
+    project.file(
+        "build.sh",
+        "mkdir -p out\nfor f in main other; do cc $(cat flags.txt) -Iinclude -Igen -c src/$f.c -o out/$f.o; done\ncc out/main.o out/other.o -o out/app\n",
+    );
+    project
+}
+
+/// "removing any single declared input makes `trace: strict` refuse to cache and name it"
+#[test]
+fn every_single_missing_input_is_refused_and_named() {
+    let project = c_project(&INPUTS);
+    project.good(&["app"]);
+    assert!(project.good(&["app"]).out.contains("1 cached"), "with all inputs it is cached");
+    for (at, missing) in INPUTS.iter().enumerate() {
+        let inputs: Vec<&str> =
+            INPUTS.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, input)| *input).collect();
+        let project = c_project(&inputs);
+        let ran = project.good(&["app"]);
+        let file = match *missing {
+            "include/**" => "include/main.h",
+            "gen/**" => "gen/value.h",
+            file => file,
+        };
+        assert!(ran.out.contains(&format!("not cached: undeclared input `{file}`")), "{missing}: {ran:#?}");
+        assert!(ran.err.contains(&format!("reads `{file}`")), "{missing}: {ran:#?}");
+        assert!(project.good(&["app"]).out.contains("0 cached"), "{missing}: nothing was recorded");
+    }
+}
+
+fn not_cached(recipe: &str, files: &[&str]) -> String {
+    let project = Project::new(&format!("  make:\n    trace: strict\n{recipe}"));
+    for file in files {
+        project.file(file, "x");
+    }
+    let ran = project.good(&["make"]);
+    let text = ran.out.split("not cached: ").nth(1).unwrap_or_default();
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// "reads, failed look-ups and directory listings outside the declared inputs … and writes in the project outside the
+/// declared outputs"
+#[test]
+fn look_ups_listings_and_writes_count() {
+    let of = |run: &str, inputs: &str, files: &[&str]| {
+        not_cached(&format!("    cache: {{inputs: [{inputs}], outputs: []}}\n    run: {run}\n"), files)
+    };
+    assert_eq!(of("cat a", "a", &["a"]), "");
+    assert_eq!(of("test -e b || true", "a", &["a"]), "undeclared input `b`");
+    assert_eq!(of("test -e b || true", "a, b", &["a"]), "", "a literal input may be absent");
+    assert_eq!(of("test -e d/b || true", "'d/*'", &["d/a"]), "");
+    assert_eq!(of("test -e $HOME/.config || true", "a", &["a"]), "undeclared input `~/.config`");
+    assert_eq!(
+        of("ls d", "d/a", &["d/a"]),
+        "undeclared input `d/`",
+        "another name would be seen by the command alone"
+    );
+    assert_eq!(of("ls d", "'d/*'", &["d/a"]), "");
+    assert_eq!(of("ls d", "'d/*.c'", &["d/a.c", "d/b.h"]), "undeclared input `d/`");
+    assert_eq!(of("echo x > stray", "a", &["a"]), "undeclared output `stray`");
+    assert_eq!(of("echo x > stray; rm stray", "a", &["a"]), "", "a scratch file is nobody's");
+    assert_eq!(of("echo x > $HOME/mine", "a", &["a"]), "", "only the project is in question");
+    assert_eq!(of("rm a", "", &["a"]), "undeclared input `a` (+1)");
+}
+
+/// "a link on the way": what it leads to counts, and the link itself.
+#[test]
+fn links_are_gone_through() {
+    let project = Project::new(
+        "  make:
+    trace: strict
+    cache: {inputs: ['src/*'], outputs: []}
+    run: cat src/link ../outer/a
+",
+    );
+    project.file("src/a", "x");
+    project.file("other/b", "x");
+    project.link("../other/b", "src/link");
+    project.shell("ln -s \"$PWD\"/other ../outer; cp other/b other/a");
+    let ran = project.good(&["make"]);
+    assert!(
+        ran.out.contains("undeclared input `other/a`\n"),
+        "through a link outside of the project: {ran:#?}"
+    );
+}
+
+/// Outputs of direct dependencies are declared by depending on it; those of others are not.
+#[test]
+fn outputs_of_direct_dependencies_are_declared() {
+    let chain = |reads: &str| {
+        format!(
+            "  a: {{run: echo a > a.out, cache: {{inputs: [], outputs: [a.out]}}}}
+  b: {{run: cp a.out b.out, dependencies: [a], cache: {{inputs: [], outputs: [b.out]}}, trace: strict}}
+  make: {{run: cat {reads}, dependencies: [b], cache: {{inputs: [], outputs: []}}, trace: strict}}
+"
+        )
+    };
+    let ran = Project::new(&chain("b.out")).good(&["make"]);
+    assert!(!ran.out.contains("not cached"), "{ran:#?}");
+    let ran = Project::new(&chain("a.out")).good(&["make"]);
+    assert!(ran.out.contains("undeclared input `a.out`"), "{ran:#?}");
+}
+
+/// "`warn` names them"; what cannot change the result is taken out of question.
+#[test]
+fn warn_names_and_caches_and_patterns_are_not_in_question() {
+    let recipe = |trace: &str| {
+        format!(
+            "  make: {{run: cat a b d/x $HOME/c/y, trace: {trace}, cache: {{inputs: [a], outputs: []}}}}\n"
+        )
+    };
+    let project = Project::new(&recipe("warn"));
+    for file in ["a", "b", "d/x", "../user/c/y"] {
+        project.file(file, "x");
+    }
+    let ran = project.good(&["make"]);
+    assert!(
+        ran.err.contains("app:make: it touches what it does not declare: reads `b`, `d/x`, `~/c/y`"),
+        "{ran:#?}"
+    );
+    assert!(!ran.out.contains("not cached"), "{ran:#?}");
+    // A result that was recorded without strictness is none with it.
+    project.recipes(&recipe("{mode: strict, ignore: [b, 'd/**']}"));
+    let ran = project.good(&["make"]);
+    assert!(ran.out.contains("not cached: undeclared input `~/c/y`\n"), "{ran:#?}");
+    project.recipes(&recipe("{mode: strict, ignore: [b, 'd/**', '~/c']}"));
+    let ran = project.good(&["make"]);
+    assert!(!ran.out.contains("not cached") && ran.err.is_empty(), "{ran:#?}");
+    assert!(project.good(&["make"]).out.contains("1 cached"));
+}
+
+/// "when the trace is incomplete nothing is cached; a task is never broken by tracing"
+#[test]
+fn an_incomplete_trace_is_not_cached() {
+    let project = Project::new(
+        "  make: {run: ./ring, trace: warn, cache: {inputs: [ring], outputs: []}}
+",
+    );
+    project.file(
+        "ring.c",
+        "#include <sys/syscall.h>\n#include <unistd.h>\nint main(void) { char p[120] = {0}; syscall(SYS_io_uring_setup, 4, p); return 0; }\n",
+    );
+    project.shell("cc ring.c -o ring");
+    let ran = project.good(&["make"]);
+    assert!(ran.out.contains("not cached: its trace is incomplete: it uses io_uring"), "{ran:#?}");
+    assert!(project.good(&["make"]).out.contains("0 cached"));
+}
+
+/// "Nested traced `larder run` must not break": the inner one is observed twice, in two ways.
+#[test]
+fn a_nested_run_is_observed_within_an_observed_one() {
+    let larder = env!("CARGO_BIN_EXE_larder");
+    let project = Project::new(&format!(
+        "  outer: {{run: '{larder} run inner', trace: warn, cache: {{inputs: [], outputs: []}}}}
+  inner: {{run: cat secret > out, trace: strict, cache: {{inputs: [], outputs: [out]}}}}
+"
+    ));
+    project.file("secret", "x");
+    let ran = project.good(&["outer", "--output", "stream"]);
+    assert!(ran.out.contains("undeclared input `secret`"), "the inner run saw it: {ran:#?}");
+    let outer = ran.err.lines().find(|line| line.contains("app:outer")).unwrap_or_default();
+    assert!(outer.contains("`secret`"), "and so did the outer one: {ran:#?}");
+    assert!(!ran.out.contains("incomplete"), "{ran:#?}");
+    assert_eq!(project.read("out"), "x");
+}
+
+/// "orphan children after … `kill -9`", while they are observed.
+#[test]
+fn nothing_that_is_observed_survives_kill_9() {
+    let project = Project::new(
+        "  make:
+    cache: {inputs: [], outputs: []}
+    run: |
+      setsid sh -c 'echo $$ >> $HOME/pids; while :; do cat /etc/hostname > /dev/null; done' &
+      sh -c 'echo $$ >> $HOME/pids; exec sleep 300' &
+      while test \"$(cat $HOME/pids 2>/dev/null | wc -l)\" -lt 2; do sleep 0.01; done
+      touch $HOME/reached
+      sleep 300
+",
+    );
+    project.file("larder.yml", "name: demo\nconfig: {trace: warn}\n");
+    let running = project.start(&["make"]);
+    project.wait_for("reached");
+    let pids = std::fs::read_to_string(project.user().join("pids")).unwrap();
+    assert!(pids.lines().all(lives), "the test itself: all live");
+    running.signal(Signal::KILL);
+    assert_eq!(running.end().code, None);
+    wait_until("the end of all children", || !pids.lines().any(lives));
+}
+
+/// What nobody may look at runs unobserved, and is not cached: a set-uid program has no privileges while it is observed.
+#[test]
+fn a_set_uid_program_does_what_it_does() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let project = Project::new(
+        "  make:
+    trace: strict
+    cache: {inputs: [who], outputs: [out]}
+    run: ./who -u > out; test \"$(cat out)\" = 0
+",
+    );
+    let by = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+    let base = project.base();
+    project.shell(
+        "cp $(command -v id) who; chmod -R a+rwX ..; chown -R 65534:65534 ..; chown 0:0 who; chmod 4755 who",
+    );
+    let can = std::process::Command::new(by[0])
+        .args(&by[1..])
+        .args(["sh", "-c", "test \"$(./who -u)\" = 0"])
+        .current_dir(&project.root)
+        .status();
+    if !can.is_ok_and(|status| status.success()) {
+        return; // No such program, or a file system without set-uid.
+    }
+    assert!(base.exists());
+    let ran = project.run_by(&by, &["make"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    assert_eq!(project.read("out"), "0\n");
+    assert!(
+        ran.out.contains("not cached: its trace is incomplete: it runs a program with privileges"),
+        "{ran:#?}"
+    );
+}
+
+/// The events say what was seen.
+#[test]
+fn json_tells_what_is_undeclared() {
+    let project = Project::new("  make: {run: cat a, trace: strict, cache: {inputs: [], outputs: []}}\n");
+    project.file("a", "x");
+    let ran = project.good(&["make", "--json"]);
+    let line = ran.out.lines().find(|line| line.contains("\"traced\"")).unwrap_or_default();
+    assert!(line.contains(r#""undeclared":[{"path":"a","how":"read"}]"#), "{line}");
+}
+
+#[test]
+fn a_mistake_in_trace_is_told() {
+    for trace in ["loud", "[strict]", "{mode: loud}", "{modes: strict}", "{mode: strict, ignore: ['/etc']}"] {
+        let project = Project::new(&format!("  make: {{run: x, trace: {trace}, cache: {{inputs: []}}}}\n"));
+        let ran = project.run(&["make"]);
+        assert_eq!(ran.code, Some(1), "{trace}: {ran:#?}");
+        assert!(ran.err.contains("cookbook.yml:3"), "{trace}: {ran:#?}");
+    }
+}
