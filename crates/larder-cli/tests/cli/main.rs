@@ -14,6 +14,7 @@ mod output;
 mod run;
 mod servers;
 mod signals;
+mod suggest;
 mod why;
 
 use std::sync::OnceLock;

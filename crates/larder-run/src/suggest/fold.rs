@@ -7,8 +7,10 @@
 //! | `src/**` | three files or more of several kinds, and nothing else is there |
 //! | `src/**/*.c` | three files or more of one kind in several folders |
 //! | `src/*` | the folder was listed, and not all names in it are declared otherwise, or are of one kind |
+//! | `src/*` | three files or more of several kinds are directly in it, those that were looked for in vain among them, and nothing else |
 //! | `src/*.c` | three files or more of one kind, those that were looked for in vain among them; one is enough if the folder was listed |
 //! | `deps` | more than thirty files are left there: the whole folder, read or not |
+//! | `-*` | looked for in vain: compilers try `-lm` as a file |
 //! | `src` | only whether the folder is there was asked |
 //! | `src/main.c` | the rest. What was looked for in vain is named like what is there: a literal input may be absent |
 //!
@@ -37,6 +39,7 @@ pub(super) fn patterns(place: &Place<'_>, recipe: &Recipe, seen: &Seen) -> Vec<S
     folding.subtrees();
     folding.kinds_below();
     folding.lists();
+    folding.folders_of_many_kinds();
     folding.kinds();
     folding.rest();
     folding.folders_asked_for();
@@ -146,7 +149,11 @@ impl<'a> Folding<'a> {
 
     /// It finds nothing that was not read, nor anything that a recipe makes.
     fn is_right(&self, pattern: &str) -> bool {
-        let is_read = |path: &PathBuf| self.seen.read.contains(path) && !self.seen.made.contains(path);
+        let is_read = |path: &PathBuf| {
+            // What one instance reads is nothing to the others.
+            let is_anothers = self.seen.expressed.contains(path) && !self.seen.files.contains(path);
+            self.seen.read.contains(path) && !self.seen.made.contains(path) && !is_anothers
+        };
         let named = PathSpec::inputs(&self.recipe.folder, [pattern]);
         let is_made = |path: &PathBuf| named.names(path).unwrap_or(false);
         self.finds(pattern).iter().all(is_read) && !self.seen.outputs.iter().any(is_made)
@@ -219,6 +226,19 @@ impl<'a> Folding<'a> {
         }
     }
 
+    /// `src/*`.
+    fn folders_of_many_kinds(&mut self) {
+        for folder in self.folders(true) {
+            let is_in = |path: &&PathBuf| path.parent() == Some(&folder);
+            let all: Vec<&PathBuf> = self.files.iter().chain(&self.absent).filter(is_in).collect();
+            let kinds: BTreeSet<Option<&OsStr>> = all.iter().map(|path| kind(path)).collect();
+            let (count, pattern) = (all.len(), self.pattern(&folder, "*"));
+            if count >= MANY && kinds.len() > 1 && self.is_right(&pattern) {
+                self.take(pattern);
+            }
+        }
+    }
+
     /// `src/*.c`.
     fn kinds(&mut self) {
         for folder in self.folders(false) {
@@ -258,10 +278,10 @@ impl<'a> Folding<'a> {
                 continue;
             }
             let relative = |path: &PathBuf| format!("!{}", written(&relative(path, &self.recipe.folder)));
-            let made = self.seen.outputs.iter().filter(|path| path.parent() == Some(folder));
-            let made = made.filter(|path| !self.seen.known.contains(*path)).map(relative).collect::<Vec<_>>();
+            let foreign = self.seen.foreign.iter().filter(|path| path.parent() == Some(folder));
+            let foreign: Vec<String> = foreign.map(relative).collect();
             self.take(all);
-            self.taken.extend(made);
+            self.taken.extend(foreign);
         }
     }
 
@@ -291,11 +311,15 @@ impl<'a> Folding<'a> {
 
     /// `src`, for folders of which only was asked that they are there.
     fn folders_asked_for(&mut self) {
-        for folder in &self.seen.folders {
+        let is_above = |folder: &&PathBuf| !self.recipe.folder.starts_with(folder);
+        for folder in self.seen.folders.iter().filter(is_above) {
             let patterns: Vec<String> = self.declared().iter().chain(&self.taken).cloned().collect();
             let spec = PathSpec::inputs(&self.recipe.folder, patterns.iter().cloned());
             let mut files = patterns.iter().flat_map(|pattern| self.finds(pattern));
-            if !spec.names(folder).unwrap_or(false) && !files.any(|file| file.starts_with(folder)) {
+            let is_known = spec.names(folder).unwrap_or(false)
+                || files.any(|file| file.starts_with(folder))
+                || self.seen.expressed.iter().any(|file| file.starts_with(folder));
+            if !is_known {
                 self.taken.insert(written(&relative(folder, &self.recipe.folder)));
             }
         }
@@ -311,6 +335,20 @@ impl<'a> Folding<'a> {
         }
         for path in std::mem::take(&mut self.files) {
             self.taken.insert(written(&relative(&path, &self.recipe.folder)));
+        }
+        let is_option =
+            |path: &&PathBuf| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"-"));
+        let tried: BTreeSet<PathBuf> = self
+            .absent
+            .iter()
+            .filter(is_option)
+            .filter_map(|path| path.parent().map(Path::to_owned))
+            .collect();
+        for folder in tried {
+            let pattern = self.pattern(&folder, "-*");
+            if self.is_right(&pattern) {
+                self.take(pattern);
+            }
         }
         let absent = std::mem::take(&mut self.absent);
         for path in &absent {

@@ -115,6 +115,8 @@ pub enum Note {
     },
     /// Read below `.git`.
     Git,
+    /// Python's compiled modules beside their sources.
+    Bytecode,
     /// One of its own outputs, left there by an earlier run, was read.
     OwnOutput {
         /// Relative to the project's root.

@@ -34,6 +34,10 @@ pub(super) struct Seen {
     pub(super) outputs: BTreeSet<PathBuf>,
     /// Names of which a listing said nothing, because the recipe may write them or read them of others.
     pub(super) known: BTreeSet<PathBuf>,
+    /// Single paths that recipes make which it does not depend on.
+    pub(super) foreign: BTreeSet<PathBuf>,
+    /// Files that an expression stands for in their instance.
+    pub(super) expressed: BTreeSet<PathBuf>,
     /// Expressions that stand for a file of an instance: `{{matrix.file}}`.
     pub(super) expressions: BTreeSet<String>,
     /// Paths in the user's own folder, relative to it.
@@ -49,10 +53,10 @@ impl Seen {
     pub(super) fn of(place: &Place<'_>, observed: &Observed<'_>) -> Self {
         let mut seen = Self::default();
         let makers = Makers::new(place, observed.recipe);
-        seen.outputs = makers.singles();
+        (seen.outputs, seen.foreign) = makers.singles();
         for access in &observed.trace.accesses {
             let Ok(path) = access.path.strip_prefix(place.root) else { continue };
-            if is_own(path) {
+            if is_own(path) || is_bytecode(path) {
                 continue;
             }
             match access.kind {
@@ -79,6 +83,9 @@ impl Seen {
             match access.path.strip_prefix(place.root) {
                 Ok(path) if path.starts_with(".git") => {
                     seen.notes.insert(Note::Git);
+                }
+                Ok(path) if is_bytecode(path) => {
+                    seen.notes.insert(Note::Bytecode);
                 }
                 Ok(path) if access.kind == AccessKind::Written => {
                     if seen.written.contains(path) {
@@ -130,7 +137,7 @@ impl Seen {
         path: &Path,
         kind: AccessKind,
     ) -> bool {
-        if is_own(path) || makers.gives(path) || self.is_made_by_itself(path) {
+        if is_own(path) || is_bytecode(path) || makers.gives(path) || self.is_made_by_itself(path) {
             return false;
         }
         if let Some(by) = makers.foreign(path) {
@@ -145,11 +152,12 @@ impl Seen {
                 self.folders.insert(path.to_owned())
             }
             (AccessKind::Read | AccessKind::Executed, Some(_)) => {
-                match expression(place, recipe, path) {
-                    Some(expression) => self.expressions.insert(expression),
-                    None => self.files.insert(path.to_owned()),
-                };
-                true
+                if let Some(expression) = expression(place, recipe, path) {
+                    self.expressed.insert(path.to_owned());
+                    self.expressions.insert(expression)
+                } else {
+                    self.files.insert(path.to_owned())
+                }
             }
             // It came or went meanwhile.
             _ => false,
@@ -173,6 +181,8 @@ impl Seen {
         self.written.extend(other.written);
         self.made.extend(other.made);
         self.outputs.extend(other.outputs);
+        self.foreign.extend(other.foreign);
+        self.expressed.extend(other.expressed);
         self.known.extend(other.known);
         self.at_home.extend(other.at_home);
         self.expressions.extend(other.expressions);
@@ -227,6 +237,11 @@ fn is_own(path: &Path) -> bool {
     path.starts_with(".larder/state")
 }
 
+/// What Python keeps of modules that it has read, beside them.
+fn is_bytecode(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "__pycache__")
+}
+
 /// `{{matrix.AXIS}}`, if the path is the value of that axis in this instance.
 fn expression(place: &Place<'_>, recipe: &Recipe, path: &Path) -> Option<String> {
     let label = recipe.id.instance.as_deref()?;
@@ -277,11 +292,13 @@ impl Makers {
         self.own.as_ref().is_some_and(|spec| spec.covers(path.as_os_str().as_bytes()))
     }
 
-    /// Outputs without wildcards, of itself and of others that it does not depend on.
-    fn singles(&self) -> BTreeSet<PathBuf> {
-        let all = self.own.iter().chain(self.others.iter().map(|(_, spec)| spec));
+    /// Outputs without wildcards: of itself and of others that it does not depend on, and of the latter.
+    fn singles(&self) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
         let path = |bytes: &Vec<u8>| PathBuf::from(OsStr::from_bytes(bytes));
-        all.flat_map(|spec| spec.literals().iter().map(path)).collect()
+        let foreign: BTreeSet<PathBuf> =
+            self.others.iter().flat_map(|(_, spec)| spec.literals().iter().map(path)).collect();
+        let own = self.own.iter().flat_map(|spec| spec.literals().iter().map(path));
+        (own.chain(foreign.iter().cloned()).collect(), foreign)
     }
 
     fn foreign(&self, path: &Path) -> Option<&RecipeId> {

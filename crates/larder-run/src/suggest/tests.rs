@@ -187,6 +187,10 @@ fn what_was_looked_for_in_vain_is_named_too() {
     let world =
         World::new(PLAIN).read(&["include/a.h"]).missed(&["src/a.h", "node/x", "node", "src/b.h", "src/c.h"]);
     world.proposes(&["include/a.h", "node", "src/*.h"]);
+    // What compilers try, and headers that somebody might have compiled.
+    let world = World::new(PLAIN).read(&["include/a.h"]);
+    let world = world.missed(&["include/a.h.gch", "include/std.h", "-lc", "-lgcc", "libgcc_s.so.1"]);
+    world.proposes(&["-*", "include/*", "libgcc_s.so.1"]);
     let world = World::new(PLAIN).read(&["src/a.c", "src/b.c", "src/c.c"]).missed(&["src/d.c"]);
     world.proposes(&["src/*.c"]);
     // What the command then made itself is none.
@@ -235,6 +239,12 @@ fn instances_of_a_matrix_share_one_proposal() {
     let world = World::new(cookbook).read(&["a.c", "b.c", "x.h"]);
     // Both instances read both files here, so that both are named as well.
     assert_eq!(world.proposal().inputs, ["{{matrix.file}}", "a.c", "b.c", "x.h"]);
+    // Patterns do not make the file of one instance an input of all.
+    let deep = cookbook.replace("[a.c, b.c]", "[src/a.c, src/b.c]");
+    let world = World::new(&deep).file("src/b.c", "").read(&["src/a.c"]).missed(&["src/x.h", "src/y.gch"]);
+    let found =
+        world.did(AccessKind::Read, &["src"]).proposals(|id| id.instance.as_deref() == Some("src/a.c"));
+    assert_eq!(found[0].inputs, ["{{matrix.file}}", "src/x.h", "src/y.gch"]);
     let only = World::new(cookbook).read(&["a.c", "x.h"]);
     let found = only.proposals(|id| id.instance.as_deref() == Some("a.c"));
     assert_eq!(found[0].inputs, ["{{matrix.file}}", "x.h"]);

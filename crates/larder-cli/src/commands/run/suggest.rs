@@ -270,6 +270,7 @@ fn kind(note: &Note) -> &'static str {
         Note::NeverRun { .. } => "never_run",
         Note::Home { .. } => "home",
         Note::Git => "git",
+        Note::Bytecode => "bytecode",
         Note::OwnOutput { .. } => "own_output",
         Note::Foreign { .. } => "foreign",
         Note::Writes { .. } => "writes",
@@ -290,6 +291,10 @@ fn words(note: &Note) -> String {
         }
         Note::Git => {
             "reads `.git`, which every commit changes; what it asks there is better a variable, rendered with `{{shell \"git …\"}}`"
+                .to_owned()
+        }
+        Note::Bytecode => {
+            "reads and writes `__pycache__`, which is no input: run Python with `-B`, or say `trace: {mode: …, ignore: ['**/__pycache__']}`"
                 .to_owned()
         }
         Note::OwnOutput { path } => format!(
