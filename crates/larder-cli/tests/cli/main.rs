@@ -19,6 +19,7 @@ mod reference;
 mod run;
 mod servers;
 mod signals;
+mod suggest;
 mod why;
 
 use std::sync::OnceLock;

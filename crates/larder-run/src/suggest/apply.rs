@@ -92,9 +92,9 @@ pub fn edit(project: &Project, proposals: &[Proposal]) -> Edited {
         let Some(raw) = book.recipes.iter().find(|raw| raw.name == proposal.recipe) else { continue };
         // `inputs` goes before `outputs`, which has to be there then.
         let lists: [(&[&str], &[String]); 3] = [
+            (&["tools"], &proposal.tools),
             (&["cache", "outputs"], &proposal.outputs),
             (&["cache", "inputs"], &proposal.inputs),
-            (&["tools"], &proposal.tools),
         ];
         for (list, items) in lists.into_iter().filter(|(_, items)| !items.is_empty()) {
             let text = texts.get(&at).unwrap_or(&book.source.text);

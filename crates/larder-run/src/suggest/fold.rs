@@ -6,9 +6,12 @@
 //! |---|---|
 //! | `src/**` | three files or more of several kinds, and nothing else is there |
 //! | `src/**/*.c` | three files or more of one kind in several folders |
+//! | `src/*` | the folder was listed, and not all names in it are declared otherwise, or are of one kind |
+//! | `src/*` | three files or more of several kinds are directly in it, those that were looked for in vain among them, and nothing else |
 //! | `src/*.c` | three files or more of one kind, those that were looked for in vain among them; one is enough if the folder was listed |
-//! | `src/*` | the folder was listed, and no pattern above lists it |
 //! | `deps` | more than thirty files are left there: the whole folder, read or not |
+//! | `-*` | looked for in vain: compilers try `-lm` as a file |
+//! | `src` | only whether the folder is there was asked |
 //! | `src/main.c` | the rest. What was looked for in vain is named like what is there: a literal input may be absent |
 //!
 //! The cookbook's own folder and those above it never become `**`: what is made there would be input.
@@ -35,9 +38,11 @@ pub(super) fn patterns(place: &Place<'_>, recipe: &Recipe, seen: &Seen) -> Vec<S
     let mut folding = Folding::new(place, recipe, seen);
     folding.subtrees();
     folding.kinds_below();
-    folding.kinds();
     folding.lists();
+    folding.folders_of_many_kinds();
+    folding.kinds();
     folding.rest();
+    folding.folders_asked_for();
     let mut found: Vec<String> = seen.expressions.iter().cloned().collect();
     found.extend(folding.taken.iter().cloned());
     found
@@ -142,10 +147,16 @@ impl<'a> Folding<'a> {
         known.entry(pattern.to_owned()).or_insert_with(glob).clone()
     }
 
-    /// It finds nothing that was not read, nor anything that the recipe made.
+    /// It finds nothing that was not read, nor anything that a recipe makes.
     fn is_right(&self, pattern: &str) -> bool {
-        let is_read = |path: &PathBuf| self.seen.read.contains(path) && !self.seen.made.contains(path);
-        self.finds(pattern).iter().all(is_read)
+        let is_read = |path: &PathBuf| {
+            // What one instance reads is nothing to the others.
+            let is_anothers = self.seen.expressed.contains(path) && !self.seen.files.contains(path);
+            self.seen.read.contains(path) && !self.seen.made.contains(path) && !is_anothers
+        };
+        let named = PathSpec::inputs(&self.recipe.folder, [pattern]);
+        let is_made = |path: &PathBuf| named.names(path).unwrap_or(false);
+        self.finds(pattern).iter().all(is_read) && !self.seen.outputs.iter().any(is_made)
     }
 
     /// Takes a pattern, and with it all that it names.
@@ -215,6 +226,19 @@ impl<'a> Folding<'a> {
         }
     }
 
+    /// `src/*`.
+    fn folders_of_many_kinds(&mut self) {
+        for folder in self.folders(true) {
+            let is_in = |path: &&PathBuf| path.parent() == Some(&folder);
+            let all: Vec<&PathBuf> = self.files.iter().chain(&self.absent).filter(is_in).collect();
+            let kinds: BTreeSet<Option<&OsStr>> = all.iter().map(|path| kind(path)).collect();
+            let (count, pattern) = (all.len(), self.pattern(&folder, "*"));
+            if count >= MANY && kinds.len() > 1 && self.is_right(&pattern) {
+                self.take(pattern);
+            }
+        }
+    }
+
     /// `src/*.c`.
     fn kinds(&mut self) {
         for folder in self.folders(false) {
@@ -234,17 +258,69 @@ impl<'a> Folding<'a> {
         }
     }
 
-    /// `src/*`, for listed folders that nothing else lists.
+    fn declared(&self) -> &'a [String] {
+        match self.recipe.cache.as_ref().map(|cache| &cache.inputs) {
+            Some(Inputs::Patterns(patterns)) => patterns,
+            _ => &[],
+        }
+    }
+
+    /// `src/*`, for listed folders whose names are not declared by what was read of them, and by patterns of one kind.
     fn lists(&mut self) {
-        for folder in self.seen.listed.clone() {
-            let declared = match self.recipe.cache.as_ref().map(|cache| &cache.inputs) {
-                Some(Inputs::Patterns(patterns)) => patterns.as_slice(),
-                _ => &[],
-            };
-            let looks = |pattern: &String| lists(pattern, &relative(&folder, &self.recipe.folder));
-            if !declared.iter().chain(&self.taken).any(looks) {
-                let pattern = self.pattern(&folder, "*");
-                self.take(pattern);
+        for folder in &self.seen.listed {
+            let looks = |pattern: &String| lists(pattern, &relative(folder, &self.recipe.folder));
+            let all = self.pattern(folder, "*");
+            let is_known = self.names_in(folder, &all).iter().all(|name| self.will_be_known(name));
+            let kinds = self.counts(folder, false);
+            let is_one_kind = kinds.len() == 1 && !kinds.contains_key(&None);
+            let has_wildcard = self.declared().iter().chain(&self.taken).any(looks) || is_one_kind;
+            if is_known && has_wildcard {
+                continue;
+            }
+            let relative = |path: &PathBuf| format!("!{}", written(&relative(path, &self.recipe.folder)));
+            let foreign = self.seen.foreign.iter().filter(|path| path.parent() == Some(folder));
+            let foreign: Vec<String> = foreign.map(relative).collect();
+            self.take(all);
+            self.taken.extend(foreign);
+        }
+    }
+
+    /// What a listing tells: files that are not ignored, and folders; without what every project has, and what is made.
+    fn names_in(&self, folder: &Path, all: &str) -> Vec<PathBuf> {
+        let files = self.finds(all);
+        let entries = std::fs::read_dir(self.place.root.join(folder)).into_iter().flatten().flatten();
+        let names = entries.map(|entry| folder.join(entry.file_name()));
+        let counts = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().as_bytes();
+            let is_usual = name.starts_with(b".git") || name == b".larder" || name.ends_with(b"cookbook.yml");
+            let is_usual = is_usual || matches!(name, b"larder.yml" | b"bake.yml");
+            let is_there = files.contains(path) || self.place.root.join(path).is_dir();
+            is_there && !is_usual && !self.seen.known.contains(path)
+        };
+        names.filter(counts).collect()
+    }
+
+    /// A file that is to be declared, or is; a folder with such files.
+    fn will_be_known(&self, path: &Path) -> bool {
+        let spec = PathSpec::inputs(&self.recipe.folder, self.declared().iter().chain(&self.taken).cloned());
+        let mut below = self.seen.read.range(path.to_owned()..);
+        self.seen.read.contains(path)
+            || spec.names(path).unwrap_or(false)
+            || below.next().is_some_and(|found| found.starts_with(path))
+    }
+
+    /// `src`, for folders of which only was asked that they are there.
+    fn folders_asked_for(&mut self) {
+        let is_above = |folder: &&PathBuf| !self.recipe.folder.starts_with(folder);
+        for folder in self.seen.folders.iter().filter(is_above) {
+            let patterns: Vec<String> = self.declared().iter().chain(&self.taken).cloned().collect();
+            let spec = PathSpec::inputs(&self.recipe.folder, patterns.iter().cloned());
+            let mut files = patterns.iter().flat_map(|pattern| self.finds(pattern));
+            let is_known = spec.names(folder).unwrap_or(false)
+                || files.any(|file| file.starts_with(folder))
+                || self.seen.expressed.iter().any(|file| file.starts_with(folder));
+            if !is_known {
+                self.taken.insert(written(&relative(folder, &self.recipe.folder)));
             }
         }
     }
@@ -259,6 +335,20 @@ impl<'a> Folding<'a> {
         }
         for path in std::mem::take(&mut self.files) {
             self.taken.insert(written(&relative(&path, &self.recipe.folder)));
+        }
+        let is_option =
+            |path: &&PathBuf| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"-"));
+        let tried: BTreeSet<PathBuf> = self
+            .absent
+            .iter()
+            .filter(is_option)
+            .filter_map(|path| path.parent().map(Path::to_owned))
+            .collect();
+        for folder in tried {
+            let pattern = self.pattern(&folder, "-*");
+            if self.is_right(&pattern) {
+                self.take(pattern);
+            }
         }
         let absent = std::mem::take(&mut self.absent);
         for path in &absent {

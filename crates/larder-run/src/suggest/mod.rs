@@ -108,13 +108,20 @@ pub enum Note {
     },
     /// Read below the user's own folder, which cannot be an input.
     Home {
-        /// The folder that has it all, as `~/…`.
+        /// The path, or the folder that has it all, as `~/…`.
         folder: String,
         /// How many paths.
         paths: usize,
     },
     /// Read below `.git`.
     Git,
+    /// Python's compiled modules beside their sources.
+    Bytecode,
+    /// One of its own outputs, left there by an earlier run, was read.
+    OwnOutput {
+        /// Relative to the project's root.
+        path: PathBuf,
+    },
     /// Made by another recipe that this one does not depend on.
     Foreign {
         /// What was read, relative to the project's root.
@@ -168,6 +175,7 @@ fn one(place: &Place<'_>, instances: &[Observed<'_>]) -> Proposal {
     proposal.tools.sort();
     proposal.tools.dedup();
     let mut notes: BTreeSet<Note> = std::mem::take(&mut seen.notes);
+    notes.extend(seen.homes(place, &tools::files(place, recipe, &proposal.tools)));
     notes.extend(never_read.into_iter().flatten().map(|pattern| Note::NeverRead { pattern }));
     notes.extend(unused.into_iter().flatten().map(|tool| Note::NeverRun { tool }));
     match &recipe.cache {

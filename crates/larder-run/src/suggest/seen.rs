@@ -1,10 +1,11 @@
 //! [`Seen`]: what of a trace is in question, by kind, with paths relative to the project's root.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::{Note, Observed, Place};
+use super::{Note, Observed, Place, tools};
 use crate::outputs::OutputSpec;
 use crate::recipe::{Inputs, Recipe, RecipeId};
 use crate::trace::AccessKind;
@@ -29,8 +30,18 @@ pub(super) struct Seen {
     pub(super) written: BTreeSet<PathBuf>,
     /// Written, and perhaps gone again; folders too.
     pub(super) made: BTreeSet<PathBuf>,
+    /// Single paths that the recipe, or one that it does not depend on, makes: never to be found by its patterns.
+    pub(super) outputs: BTreeSet<PathBuf>,
+    /// Names of which a listing said nothing, because the recipe may write them or read them of others.
+    pub(super) known: BTreeSet<PathBuf>,
+    /// Single paths that recipes make which it does not depend on.
+    pub(super) foreign: BTreeSet<PathBuf>,
+    /// Files that an expression stands for in their instance.
+    pub(super) expressed: BTreeSet<PathBuf>,
     /// Expressions that stand for a file of an instance: `{{matrix.file}}`.
     pub(super) expressions: BTreeSet<String>,
+    /// Paths in the user's own folder, relative to it.
+    pub(super) at_home: BTreeSet<PathBuf>,
     /// Something is not declared.
     pub(super) is_wanting: bool,
     /// What cannot be proposed.
@@ -41,11 +52,11 @@ impl Seen {
     /// What was seen of one recipe.
     pub(super) fn of(place: &Place<'_>, observed: &Observed<'_>) -> Self {
         let mut seen = Self::default();
-        let mut homes: BTreeMap<String, usize> = BTreeMap::new();
         let makers = Makers::new(place, observed.recipe);
+        (seen.outputs, seen.foreign) = makers.singles();
         for access in &observed.trace.accesses {
             let Ok(path) = access.path.strip_prefix(place.root) else { continue };
-            if is_own(path) {
+            if is_own(path) || is_bytecode(path) {
                 continue;
             }
             match access.kind {
@@ -73,24 +84,26 @@ impl Seen {
                 Ok(path) if path.starts_with(".git") => {
                     seen.notes.insert(Note::Git);
                 }
+                Ok(path) if is_bytecode(path) => {
+                    seen.notes.insert(Note::Bytecode);
+                }
                 Ok(path) if access.kind == AccessKind::Written => {
                     if seen.written.contains(path) {
                         seen.notes.insert(Note::Writes { path: path.to_owned() });
                     }
                 }
                 Ok(path) => {
+                    if matches!(access.kind, AccessKind::Read | AccessKind::Executed) {
+                        seen.read.insert(path.to_owned());
+                        if makers.makes(path) && access.path.is_file() {
+                            seen.notes.insert(Note::OwnOutput { path: path.to_owned() });
+                        }
+                    }
                     seen.is_wanting |= seen.take(place, observed.recipe, &makers, path, access.kind);
                 }
-                Err(_) => {
-                    let below = place.home.and_then(|home| access.path.strip_prefix(home).ok());
-                    if let Some(first) = below.and_then(|path| path.components().next()) {
-                        let folder = format!("~/{}", first.as_os_str().to_string_lossy());
-                        *homes.entry(folder).or_default() += 1;
-                    }
-                }
+                Err(_) => seen.at_home.extend(below_home(place, &access.path)),
             }
         }
-        seen.notes.extend(homes.into_iter().map(|(folder, paths)| Note::Home { folder, paths }));
         let is_listed =
             matches!(observed.recipe.cache.as_ref().map(|cache| &cache.inputs), Some(Inputs::Patterns(_)));
         if !is_listed {
@@ -124,7 +137,7 @@ impl Seen {
         path: &Path,
         kind: AccessKind,
     ) -> bool {
-        if is_own(path) || makers.gives(path) || self.is_made_by_itself(path) {
+        if is_own(path) || is_bytecode(path) || makers.gives(path) || self.is_made_by_itself(path) {
             return false;
         }
         if let Some(by) = makers.foreign(path) {
@@ -139,11 +152,12 @@ impl Seen {
                 self.folders.insert(path.to_owned())
             }
             (AccessKind::Read | AccessKind::Executed, Some(_)) => {
-                match expression(place, recipe, path) {
-                    Some(expression) => self.expressions.insert(expression),
-                    None => self.files.insert(path.to_owned()),
-                };
-                true
+                if let Some(expression) = expression(place, recipe, path) {
+                    self.expressed.insert(path.to_owned());
+                    self.expressions.insert(expression)
+                } else {
+                    self.files.insert(path.to_owned())
+                }
             }
             // It came or went meanwhile.
             _ => false,
@@ -166,9 +180,35 @@ impl Seen {
         self.all_listed.extend(other.all_listed);
         self.written.extend(other.written);
         self.made.extend(other.made);
+        self.outputs.extend(other.outputs);
+        self.foreign.extend(other.foreign);
+        self.expressed.extend(other.expressed);
+        self.known.extend(other.known);
+        self.at_home.extend(other.at_home);
         self.expressions.extend(other.expressions);
         self.is_wanting |= other.is_wanting;
         self.notes.extend(other.notes);
+    }
+
+    /// What was touched in the user's own folder and does not belong to these programs: for each name in it, the folder that has it all.
+    pub(super) fn homes(&self, place: &Place<'_>, tools: &[PathBuf]) -> BTreeSet<Note> {
+        let Some(home) = place.home else { return BTreeSet::new() };
+        let mut groups: BTreeMap<Component<'_>, (PathBuf, usize)> = BTreeMap::new();
+        for path in &self.at_home {
+            let Some(first) = path.components().next() else { continue };
+            if tools.iter().any(|tool| tools::belongs(tool, &home.join(path), home)) {
+                continue;
+            }
+            let (common, count) = groups.entry(first).or_insert_with(|| (path.clone(), 0));
+            *count += 1;
+            let shared = common.components().zip(path.components()).take_while(|(one, other)| one == other);
+            *common = shared.map(|(part, _)| part).collect();
+        }
+        let note = |(common, paths): (PathBuf, usize)| Note::Home {
+            folder: format!("~/{}", common.display()),
+            paths,
+        };
+        groups.into_values().map(note).collect()
     }
 
     /// Declared patterns of which nothing was read. One that finds nothing, or is there for what may come, is none.
@@ -188,9 +228,18 @@ impl Seen {
     }
 }
 
+fn below_home(place: &Place<'_>, path: &Path) -> Option<PathBuf> {
+    path.strip_prefix(place.home?).ok().map(Path::to_owned)
+}
+
 /// Larder's own files.
 fn is_own(path: &Path) -> bool {
     path.starts_with(".larder/state")
+}
+
+/// What Python keeps of modules that it has read, beside them.
+fn is_bytecode(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "__pycache__")
 }
 
 /// `{{matrix.AXIS}}`, if the path is the value of that axis in this instance.
@@ -207,6 +256,7 @@ fn expression(place: &Place<'_>, recipe: &Recipe, path: &Path) -> Option<String>
 
 /// Who makes what.
 struct Makers {
+    own: Option<OutputSpec>,
     /// Its own outputs, and those of its direct dependencies.
     given: Vec<OutputSpec>,
     /// Those of recipes that it does not depend on, directly or not.
@@ -227,6 +277,7 @@ impl Makers {
         let near = std::iter::once(recipe).chain(recipe.dependencies.iter().filter_map(find));
         let far = place.recipes.iter().filter(|other| !known.contains(&other.id));
         Self {
+            own: spec(recipe),
             given: near.filter_map(spec).collect(),
             others: far.filter_map(|other| Some((other.id.clone(), spec(other)?))).collect(),
         }
@@ -234,6 +285,20 @@ impl Makers {
 
     fn gives(&self, path: &Path) -> bool {
         self.given.iter().any(|spec| spec.covers(path.as_os_str().as_bytes()))
+    }
+
+    /// It is an output of the recipe itself.
+    fn makes(&self, path: &Path) -> bool {
+        self.own.as_ref().is_some_and(|spec| spec.covers(path.as_os_str().as_bytes()))
+    }
+
+    /// Outputs without wildcards: of itself and of others that it does not depend on, and of the latter.
+    fn singles(&self) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
+        let path = |bytes: &Vec<u8>| PathBuf::from(OsStr::from_bytes(bytes));
+        let foreign: BTreeSet<PathBuf> =
+            self.others.iter().flat_map(|(_, spec)| spec.literals().iter().map(path)).collect();
+        let own = self.own.iter().flat_map(|spec| spec.literals().iter().map(path));
+        (own.chain(foreign.iter().cloned()).collect(), foreign)
     }
 
     fn foreign(&self, path: &Path) -> Option<&RecipeId> {

@@ -146,10 +146,28 @@ fn a_kind_that_was_read_whole_is_a_pattern() {
 
 #[test]
 fn listed_folders_are_patterns() {
-    let world = World::new(PLAIN).file("src/readme", "").read(&["src/a.c"]);
+    let world = World::new(PLAIN).read(&["src/a.c"]);
     world.did(AccessKind::Listed, &["src"]).proposes(&["src/*.c"]);
     let world = World::new(PLAIN).file("src/readme", "").file("src/b.c", "").read(&["src/a.c"]);
     world.did(AccessKind::Listed, &["src"]).proposes(&["src/*"]);
+    // Names of several kinds, and none at all.
+    let world = World::new(PLAIN).read(&["src/a.c", "src/Makefile"]);
+    world.did(AccessKind::Listed, &["src"]).proposes(&["src/*"]);
+    let world = World::new(PLAIN).file("src/deep/x", "").did(AccessKind::Listed, &["src"]);
+    world.proposes(&["src/*"]);
+    // Outputs in it are no names, and never inputs.
+    let cookbook = "name: a\nrecipes:\n  build: {run: x, cache: {inputs: [], outputs: [src/a.o]}}\n  \
+                    other: {run: x, cache: {inputs: [], outputs: [src/b.txt]}}\n";
+    let world = World::new(cookbook).file("src/a.o", "").read(&["src/a.c"]);
+    world.did(AccessKind::Listed, &["src"]).proposes(&["src/*.c"]);
+    let world = World::new(cookbook).file("src/b.txt", "").read(&["src/a.c"]);
+    world.did(AccessKind::Listed, &["src"]).proposes(&["!src/b.txt", "src/*"]);
+}
+
+#[test]
+fn a_folder_that_is_asked_for_is_named() {
+    let world = World::new(PLAIN).file("conf/x", "").file("src/x", "").read(&["src/a.c"]);
+    world.did(AccessKind::Read, &["conf", "src"]).proposes(&["conf", "src/a.c"]);
 }
 
 #[test]
@@ -169,6 +187,10 @@ fn what_was_looked_for_in_vain_is_named_too() {
     let world =
         World::new(PLAIN).read(&["include/a.h"]).missed(&["src/a.h", "node/x", "node", "src/b.h", "src/c.h"]);
     world.proposes(&["include/a.h", "node", "src/*.h"]);
+    // What compilers try, and headers that somebody might have compiled.
+    let world = World::new(PLAIN).read(&["include/a.h"]);
+    let world = world.missed(&["include/a.h.gch", "include/std.h", "-lc", "-lgcc", "libgcc_s.so.1"]);
+    world.proposes(&["-*", "include/*", "libgcc_s.so.1"]);
     let world = World::new(PLAIN).read(&["src/a.c", "src/b.c", "src/c.c"]).missed(&["src/d.c"]);
     world.proposes(&["src/*.c"]);
     // What the command then made itself is none.
@@ -185,7 +207,8 @@ fn outputs_are_no_inputs() {
     let proposal = world.proposal();
     assert_eq!(proposal.inputs, ["a.c"]);
     let by = RecipeId { cookbook: "a".into(), recipe: "far".into(), instance: None };
-    assert_eq!(proposal.notes, [Note::Foreign { path: "far.txt".into(), by }]);
+    let own = Note::OwnOutput { path: "out/b.o".into() };
+    assert_eq!(proposal.notes, [own, Note::Foreign { path: "far.txt".into(), by }]);
 }
 
 #[test]
@@ -216,6 +239,12 @@ fn instances_of_a_matrix_share_one_proposal() {
     let world = World::new(cookbook).read(&["a.c", "b.c", "x.h"]);
     // Both instances read both files here, so that both are named as well.
     assert_eq!(world.proposal().inputs, ["{{matrix.file}}", "a.c", "b.c", "x.h"]);
+    // Patterns do not make the file of one instance an input of all.
+    let deep = cookbook.replace("[a.c, b.c]", "[src/a.c, src/b.c]");
+    let world = World::new(&deep).file("src/b.c", "").read(&["src/a.c"]).missed(&["src/x.h", "src/y.gch"]);
+    let found =
+        world.did(AccessKind::Read, &["src"]).proposals(|id| id.instance.as_deref() == Some("src/a.c"));
+    assert_eq!(found[0].inputs, ["{{matrix.file}}", "src/x.h", "src/y.gch"]);
     let only = World::new(cookbook).read(&["a.c", "x.h"]);
     let found = only.proposals(|id| id.instance.as_deref() == Some("a.c"));
     assert_eq!(found[0].inputs, ["{{matrix.file}}", "x.h"]);
@@ -242,7 +271,9 @@ fn what_cannot_be_an_input_is_a_note() {
         "name: a\nrecipes:\n  build: {run: x, cache: {inputs: [a.c, 'doc/**', 'none/*'], outputs: [out]}}\n",
     );
     let home = world.home.join(".cargo/registry/x").to_string_lossy().into_owned();
-    let mut world = world.file("doc/x.md", "").read(&["a.c"]).did(AccessKind::Read, &[&home, ".git/HEAD"]);
+    let other = world.home.join(".cargo/registry/y/z").to_string_lossy().into_owned();
+    let mut world =
+        world.file("doc/x.md", "").read(&["a.c"]).did(AccessKind::Read, &[&home, &other, ".git/HEAD"]);
     world.declared = vec!["a.c"];
     let proposal = world.file("log.txt", "").did(AccessKind::Written, &["log.txt", "gone.tmp"]).proposal();
     assert!(proposal.is_empty());
@@ -250,7 +281,7 @@ fn what_cannot_be_an_input_is_a_note() {
         proposal.notes,
         [
             Note::NeverRead { pattern: "doc/**".into() },
-            Note::Home { folder: "~/.cargo".into(), paths: 1 },
+            Note::Home { folder: "~/.cargo/registry".into(), paths: 2 },
             Note::Git,
             Note::Writes { path: "log.txt".into() },
         ]

@@ -188,6 +188,25 @@ pub(super) fn used(place: &Place<'_>, observed: &Observed<'_>) -> Vec<String> {
     found.into_values().collect()
 }
 
+/// Where the programs of these names are.
+pub(super) fn files(place: &Place<'_>, recipe: &Recipe, tools: &[String]) -> Vec<PathBuf> {
+    recipe.tools.iter().chain(tools).filter_map(|tool| find(place, recipe, tool)).collect()
+}
+
+/// Whether the path is in the folder that a program is installed in, if that is one of its own in the user's folder: `~/.go` of `~/.go/bin/go`.
+pub(super) fn belongs(tool: &Path, path: &Path, home: &Path) -> bool {
+    let real = tool.canonicalize().ok();
+    std::iter::once(tool).chain(real.as_deref()).any(|program| {
+        let folder = program.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "bin"));
+        let prefix = folder.and_then(Path::parent);
+        prefix.is_some_and(|prefix| {
+            path.starts_with(prefix)
+                && !home.starts_with(prefix)
+                && prefix.file_name().is_some_and(|n| n != ".local")
+        })
+    })
+}
+
 /// Declared tools that were not run.
 pub(super) fn unused(place: &Place<'_>, observed: &Observed<'_>) -> BTreeSet<String> {
     let ran = |tool: &&String| {

@@ -270,6 +270,8 @@ fn kind(note: &Note) -> &'static str {
         Note::NeverRun { .. } => "never_run",
         Note::Home { .. } => "home",
         Note::Git => "git",
+        Note::Bytecode => "bytecode",
+        Note::OwnOutput { .. } => "own_output",
         Note::Foreign { .. } => "foreign",
         Note::Writes { .. } => "writes",
         Note::NotCached => "not_cached",
@@ -284,13 +286,21 @@ fn words(note: &Note) -> String {
         Note::Home { folder, paths } => {
             let paths = units::counted(*paths, "path", "paths");
             format!(
-                "reads {paths} in `{folder}`, which cannot be inputs; if they change no result: `trace: {{ignore: ['{folder}/**']}}`"
+                "looks at {paths} in `{folder}`, which cannot be inputs; if they change no result: `trace: {{mode: …, ignore: ['{folder}']}}`"
             )
         }
         Note::Git => {
             "reads `.git`, which every commit changes; what it asks there is better a variable, rendered with `{{shell \"git …\"}}`"
                 .to_owned()
         }
+        Note::Bytecode => {
+            "reads and writes `__pycache__`, which is no input: run Python with `-B`, or say `trace: {mode: …, ignore: ['**/__pycache__']}`"
+                .to_owned()
+        }
+        Note::OwnOutput { path } => format!(
+            "reads `{}`, its own output of an earlier run: say `incremental: true` if it is meant to, or remove it first",
+            path.display()
+        ),
         Note::Foreign { path, by } => {
             format!("reads `{}`, which `{by}` makes: add that to its `dependencies`", path.display())
         }

@@ -150,21 +150,29 @@ impl Existing<'_> {
 
     /// In the last element's line, and in new ones when it is full.
     fn wrapped(&self, last: &Spot, brackets: Brackets) -> Vec<Splice> {
-        let end = line_end(self.text, last.end);
-        let mut column = columns(lead(self.text, last.end));
+        let column = columns(lead(self.text, last.end));
+        vec![Splice::insert(last.end, self.lines_from(column, brackets, false))]
+    }
+
+    /// The elements from a column on, as many in a line as there is room for.
+    fn lines_from(&self, mut column: usize, brackets: Brackets, mut is_first: bool) -> String {
+        let end = line_end(self.text, brackets.inside);
         let hang = columns(lead(self.text, brackets.inside));
-        let mut with = String::new();
+        let mut out = String::new();
         for item in self.elements() {
             let width = columns(&item) + 2;
-            if column + width >= WIDTH && column > hang {
-                with.push_str(&format!(",{end}{}{item}", " ".repeat(hang)));
-                column = hang + width;
+            if is_first {
+                out.push_str(&item);
+            } else if column + width >= WIDTH && column > hang {
+                out.push_str(&format!(",{end}{}{item}", " ".repeat(hang)));
+                column = hang;
             } else {
-                with.push_str(&format!(", {item}"));
-                column += width;
+                out.push_str(&format!(", {item}"));
             }
+            column += width;
+            is_first = false;
         }
-        vec![Splice::insert(last.end, with)]
+        out
     }
 
     /// `[]`: filled, or, where that is too long for a line, made a block list.
@@ -181,7 +189,9 @@ impl Existing<'_> {
         let key_indent = key.and_then(|entry| indent(self.text, entry.at.start));
         let is_long = columns(lead(self.text, brackets.inside)) + columns(&line) + 1 > WIDTH;
         let (true, true, Some(indent)) = (is_long, stands_alone, key_indent) else {
-            let inside = Splice { start: brackets.inside, end: brackets.close, with: line };
+            let column = columns(lead(self.text, brackets.inside));
+            let with = self.lines_from(column, brackets, true);
+            let inside = Splice { start: brackets.inside, end: brackets.close, with };
             return Ok(vec![inside]);
         };
         let end = line_end(self.text, start);

@@ -51,7 +51,7 @@ fn lists_in_brackets_grow_in_their_line() {
         "    cache: {inputs: [a, 'b' , ], outputs: [o]} # why",
         &INPUTS,
         &["c", "*.h"],
-        "    cache: {inputs: [a, 'b', 'c', '*.h' , ], outputs: [o]} # why",
+        "    cache: {inputs: [a, 'b', c, '*.h' , ], outputs: [o]} # why",
     );
     fields("    tools: [ cc ]", &TOOLS, &["ld"], "    tools: [ cc, ld ]");
     fields("    cache: {inputs: []}", &INPUTS, &["c", "*.h"], "    cache: {inputs: [c, '*.h']}");
@@ -86,8 +86,12 @@ fn long_lines_are_broken() {
         &format!("    cache:\n      inputs: # to do{block}\n      outputs: [o]"),
     );
     fields("    cache:\n      inputs: []", &INPUTS, &items, &format!("    cache:\n      inputs:{block}"));
-    let after = appended(&book("    cache: {inputs: [a], outputs: [o]}"), &INPUTS, &items).unwrap();
-    assert!(after.lines().all(|line| line.len() <= 115), "{after}");
+    for list in ["a", ""] {
+        let after =
+            appended(&book(&format!("    cache: {{inputs: [{list}], outputs: [o]}}")), &INPUTS, &items);
+        let after = after.unwrap();
+        assert!(after.lines().all(|line| line.len() <= 115), "{after}");
+    }
 }
 
 #[test]

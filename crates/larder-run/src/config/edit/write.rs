@@ -15,16 +15,19 @@ pub(super) enum Quotes {
 }
 
 impl Quotes {
-    /// Those of the last element of a list that has any, in the order given.
+    /// Those of the elements of the first list that has any: none if one of them has none.
     pub(super) fn like<'s>(text: &str, lists: impl IntoIterator<Item = &'s Spot>) -> Self {
         for list in lists {
             let Kind::List { items, .. } = &list.kind else { continue };
-            match items.last().and_then(|item| text.as_bytes().get(item.start)) {
-                Some(b'"') => return Self::Double,
-                Some(b'\'') => return Self::Single,
-                Some(_) => return Self::None,
-                None => {}
+            let mut firsts = items.iter().map(|item| text.as_bytes().get(item.start)).peekable();
+            if firsts.peek().is_none() {
+                continue;
             }
+            return match firsts.find(|first| !matches!(first, Some(b'"' | b'\''))) {
+                Some(_) => Self::None,
+                None if text.as_bytes().get(items[0].start) == Some(&b'"') => Self::Double,
+                None => Self::Single,
+            };
         }
         Self::None
     }
