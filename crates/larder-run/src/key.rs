@@ -176,7 +176,7 @@ pub fn items(parts: &Parts<'_>, inputs: impl IntoIterator<Item = (String, String
     if recipe.trace.mode == TraceMode::Strict {
         items.push(item("platform", "trace", traced(recipe)));
     }
-    items.extend(recipe.sandbox.as_ref().map(|sandbox| item("command", "sandbox", sandboxed(sandbox))));
+    items.extend(recipe.sandbox.as_ref().map(|sandbox| item("sandbox", "what is seen", sandboxed(sandbox))));
     items.extend(parts.args.iter().enumerate().map(|(at, arg)| item("args", (at + 1).to_string(), arg)));
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(unset)".to_owned());
     items.extend(recipe.environment.iter().map(|(name, set)| item("env", name, value(set))));

@@ -43,7 +43,7 @@ pub struct Placed {
 /// One thing that a key was computed from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyItem {
-    /// `command`, `input`, `env`, `variable`, `tool`, `dependency`, `output`, `args`, `platform`.
+    /// `command`, `input`, `env`, `variable`, `tool`, `dependency`, `output`, `args`, `sandbox`, `platform`.
     pub kind: String,
     /// Which one; a path for inputs.
     pub name: String,

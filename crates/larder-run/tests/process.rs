@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use larder_run::lock::{Acquired, LockError, RecipeLock, RecipeLocks, single_flight};
 use larder_run::process::{
-    CancelToken, Child, CommandSpec, Exit, GRACE, HeldLock, SpawnError, Status, Stop, Stream, WaitError,
-    spawn,
+    CancelToken, Child, CommandSpec, Enclosure, Exit, GRACE, HeldLock, Refused, SpawnError, Status, Step,
+    Stop, Stream, WaitError, spawn,
 };
 
 const ROLE: &str = "LARDER_TEST_ROLE";
@@ -429,4 +429,24 @@ fn one_flight_at_a_time() {
     // Something hostile under the name.
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("aa.lock")).unwrap();
     assert!(matches!(single_flight(folder.path(), "aa", &cancel, |_| {}), Err(LockError::File { .. })));
+}
+
+#[test]
+fn an_enclosure_that_cannot_be_made_names_its_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |text: &str| std::ffi::CString::new(text).unwrap();
+    let steps = vec![Step::Bind { from: text("/nowhere/at/all"), to: text("/tmp") }];
+    let enclosure = Enclosure::new(steps, true).unwrap();
+    let spec = CommandSpec { enclosure: Some(&enclosure), ..sh("touch ran", folder.path()) };
+    match spawn(&spec).err() {
+        Some(SpawnError::Enclosure { refused: Refused::Mounts, step, source }) => {
+            // Where there can be none, it is an earlier step.
+            if source.kind() == std::io::ErrorKind::NotFound {
+                assert_eq!(step, "mount `/nowhere/at/all` at `/tmp`");
+            }
+        }
+        Some(SpawnError::Enclosure { refused: Refused::Namespaces | Refused::Users, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    assert!(!folder.path().join("ran").exists());
 }

@@ -86,4 +86,10 @@ fn a_folder_that_is_not_there_or_holds_the_project_is_refused() {
     let ran = World::new(&recipe("/")).run(&["make"]);
     assert_eq!(ran.code(), 2);
     assert!(all(&ran).contains("the folder `/` of `sandbox` holds the project"), "{}", all(&ran));
+    let world = World::new("");
+    let inside = recipe(&world.project.path("src").to_string_lossy());
+    world.project.file("src/x", "").file("cookbook.yml", format!("name: app\nrecipes:\n{inside}"));
+    let ran = world.run(&["make"]);
+    assert_eq!(ran.code(), 2);
+    assert!(all(&ran).contains("of `sandbox` is in the project: make it an input"), "{}", all(&ran));
 }

@@ -6,7 +6,7 @@ use super::decode::Reader;
 use super::keys;
 use super::yaml::{Node, Value};
 use crate::diagnostic::Diagnostic;
-use crate::recipe::Sandbox;
+use crate::recipe::{ROOT_PLACEHOLDER, Sandbox};
 
 /// The outer `None`: it is wrong, and was reported; the inner one: no sandbox.
 pub(super) fn decode(reader: &mut Reader<'_>, node: &Node) -> Option<Option<Sandbox>> {
@@ -26,7 +26,8 @@ pub(super) fn decode(reader: &mut Reader<'_>, node: &Node) -> Option<Option<Sand
         }
         let span =
             listed.as_ref().and_then(|(_, node)| node.items().get(at)).map_or(node.span, |item| item.span);
-        let found = Diagnostic::error(format!("folder `{}` is no absolute path", text.escape_debug()));
+        let shown = text.replace(ROOT_PLACEHOLDER, "{{project.root}}");
+        let found = Diagnostic::error(format!("folder `{}` is no absolute path", shown.escape_debug()));
         let found = found
             .with_hint("these are folders of the machine, `/…` or `~/…`; what is in the project is an input");
         reader.out.push(reader.source.locate(found, span));

@@ -64,12 +64,13 @@ pub(super) fn one_line(changes: &[Change]) -> String {
         ("output", ..) => "`outputs` changed".to_owned(),
         ("dependency", ..) => format!("outputs of {} changed", change.name),
         ("args", ..) => "arguments changed".to_owned(),
+        ("sandbox", ..) => "`sandbox` changed".to_owned(),
         (kind, ..) => format!("{kind} {} changed", change.name),
     };
     // What a person edited comes before what follows from it.
     let rank = |change: &Change| match change.kind.as_str() {
         "input" => 0,
-        "command" | "env" | "args" | "output" => 1,
+        "command" | "env" | "args" | "output" | "sandbox" => 1,
         "variable" | "tool" => 2,
         _ => 3,
     };

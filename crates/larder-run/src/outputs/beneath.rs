@@ -222,10 +222,9 @@ impl AsFd for Dir {
 }
 
 impl Dir {
-    /// A folder that is open by its path alone, as the root of what is below it.
-    pub(crate) fn of(fd: &OwnedFd) -> Result<Self> {
-        let fd = rustix::fs::openat(fd, ".", FOLDER, Mode::empty()).map_err(io("open", b""))?;
-        Ok(Self { fd, path: Vec::new() })
+    /// An open folder, as the root of what is below it.
+    pub(crate) fn of(fd: OwnedFd) -> Self {
+        Self { fd, path: Vec::new() }
     }
 
     /// Where it was opened, relative to its [`Root`].

@@ -47,9 +47,9 @@ pub enum Step {
     },
     /// A mount, and all mounts below it, can only be read from now on.
     Freeze(CString),
-    /// The folder, without what will be mounted below it, is handed to Larder ([`Enclosure::kept`]).
+    /// The folder is handed to Larder ([`Enclosure::kept`]), where it stays readable when the namespaces are gone.
     Keep(CString),
-    /// The folder, which must be a mount, becomes the root; the old one is gone.
+    /// The folder, which must be a mount, becomes the root; the old one is out of reach.
     Root(CString),
 }
 
@@ -124,7 +124,7 @@ impl Enclosure {
         self.theirs.as_raw_fd()
     }
 
-    /// What [`Step::Keep`] handed over: an open folder, detached from all that was mounted below it. `None` before the start.
+    /// What [`Step::Keep`] handed over: an open folder. `None` before the start, and the second time.
     #[must_use]
     pub fn kept(&self) -> Option<OwnedFd> {
         let mut byte = 0_u8;
@@ -280,13 +280,11 @@ unsafe fn freeze(path: *const c_char) -> bool {
     }
 }
 
-/// Opens a copy of the mount at the folder, without those below it, and sends it.
+/// Opens the folder, and sends it.
 unsafe fn keep(path: *const c_char, keeper: c_int) -> bool {
     // SAFETY: as for `enter`; the message points at locals.
     unsafe {
-        let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
-        let fd = libc::syscall(libc::SYS_open_tree, c_long::from(libc::AT_FDCWD), path, flags);
-        let Ok(fd) = c_int::try_from(fd) else { return false };
+        let fd = libc::open(path, libc::O_RDONLY | libc::O_DIRECTORY | libc::O_CLOEXEC);
         if fd < 0 {
             return false;
         }
@@ -311,15 +309,16 @@ unsafe fn keep(path: *const c_char, keeper: c_int) -> bool {
     }
 }
 
-/// The old root is put over the new one and taken away from there, so that it needs no place of its own.
+/// The new root is moved over the old one. Taking that away would cost a wait for all processors, and to be seen it would
+/// have to be uncovered first; a process is not `chroot`ed then either, as far as the kernel asks.
 unsafe fn become_root(path: *const c_char) -> bool {
     // SAFETY: as for `enter`.
     unsafe {
-        let here = c".".as_ptr();
+        let (here, root) = (c".".as_ptr(), c"/".as_ptr());
         libc::chdir(path) == 0
-            && libc::syscall(libc::SYS_pivot_root, here, here) == 0
-            && libc::umount2(here, libc::MNT_DETACH) == 0
-            && libc::chdir(c"/".as_ptr()) == 0
+            && mount(here, root, libc::MS_MOVE)
+            && libc::chroot(here) == 0
+            && libc::chdir(root) == 0
     }
 }
 

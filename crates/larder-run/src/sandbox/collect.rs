@@ -44,7 +44,7 @@ pub(super) fn collect(
         collector.known(&Open { dir, path: writable.clone(), on_disk: true })?;
     }
     if let Some(kept) = kept {
-        collector.known(&Open { dir: Dir::of(&kept)?, path: Vec::new(), on_disk: false })?;
+        collector.known(&Open { dir: Dir::of(kept), path: Vec::new(), on_disk: false })?;
     }
     collector.strays.sort();
     Ok(Collected { strays: collector.strays })

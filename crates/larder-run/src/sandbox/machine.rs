@@ -92,6 +92,9 @@ impl Machine {
         layout: &mut Layout,
     ) -> Result<Self, Error> {
         let mut machine = Self::bare();
+        if machine.system.iter().any(|shown| shown.path().starts_with(root)) {
+            return Err(Error::HoldsSystem { path: root.to_owned() });
+        }
         match home.map(|home| (home, home.strip_prefix(root))) {
             // A folder of the project like any other.
             Some((_, Ok(inside))) => layout.add(inside.as_os_str().as_bytes(), Seen::Folder(0o755)),
@@ -105,6 +108,9 @@ impl Machine {
             let real = real.ok_or_else(|| Error::NoFolder { path: folder.clone() })?;
             if root.starts_with(&real) {
                 return Err(Error::HoldsProject { path: folder.clone() });
+            }
+            if real.starts_with(root) {
+                return Err(Error::InProject { path: folder.clone() });
             }
             machine.add(Shown::Folder(real.clone()));
             if real != *folder {

@@ -65,6 +65,18 @@ pub(crate) enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder of the project: what is seen of it are inputs.
+    #[error("the folder `{}` of `sandbox` is in the project: make it an input", path.display())]
+    InProject {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The system could not be seen beside the project.
+    #[error("the project's root `{}` holds the system", path.display())]
+    HoldsSystem {
+        /// The root.
+        path: PathBuf,
+    },
     /// No descriptors.
     #[error("cannot open a socket for the sandbox")]
     Socket(#[source] std::io::Error),

@@ -25,6 +25,10 @@ fn advice(refused: Refused, errno: Option<Errno>, setting: &dyn Fn(&str) -> Opti
     if errno == Some(Errno::NOSYS) {
         return "sandboxes need Linux 5.12 or newer, and a container that lets its system calls through";
     }
+    if refused == Refused::Mounts && errno == Some(Errno::NOSPC) {
+        return "each declared input is a mount, and there are more than the kernel allows: raise `sysctl fs.mount-max`, \
+                or make the inputs one folder that a dependency has as its output";
+    }
     if is("user/max_user_namespaces", "0") || matches!(errno, Some(Errno::NOSPC | Errno::USERS)) {
         return "this machine allows no more user namespaces: raise `sysctl user.max_user_namespaces`";
     }
@@ -74,6 +78,7 @@ mod tests {
                 ),
                 "AppArmor",
             ),
+            (advice(Refused::Mounts, Some(Errno::NOSPC), &none), "fs.mount-max"),
             (advice(Refused::Mounts, denied, &none), "in a container"),
             (advice(Refused::Mounts, Some(Errno::NOSYS), &none), "Linux 5.12"),
             (advice(Refused::Namespaces, Some(Errno::INVAL), &none), "built without"),

@@ -164,21 +164,20 @@ impl Resolver<'_> {
         let sandbox = self.value(fields, "sandbox", level, super::super::sandbox::decode)??;
         let (node, source) = fields.get("sandbox")?;
         let reason = if self.flag(fields, "persistent", level) {
-            Some(("a persistent recipe has no sandbox: it reads and writes for as long as it runs", None))
+            let hint = "build what it serves in a recipe of its own, which can have one";
+            Some(("a persistent recipe has no sandbox: it declares no inputs", hint))
         } else if fields.get("cache").is_none() {
             let hint =
                 "add `cache: {inputs: […], outputs: […]}`; with `outputs: []` its success is what is cached";
-            Some(("a sandbox shows what `cache` declares, and there is no `cache`", Some(hint)))
+            Some(("a sandbox shows what `cache` declares, and there is no `cache`", hint))
         } else if self.flag(fields, "incremental", level) {
             let hint = "an incremental recipe starts with what an earlier run left, which a sandbox never shows: remove one of the two";
-            Some(("`incremental` and `sandbox` exclude each other", Some(hint)))
+            Some(("`incremental` and `sandbox` exclude each other", hint))
         } else {
             None
         };
         if let Some((message, hint)) = reason {
-            let found = Diagnostic::error(message);
-            let found = if let Some(hint) = hint { found.with_hint(hint) } else { found };
-            self.out.push(source.locate(found, node.span));
+            self.out.push(source.locate(Diagnostic::error(message).with_hint(hint), node.span));
         }
         Some(sandbox)
     }
