@@ -14,6 +14,7 @@
 //! | [`engine`], [`event`] | runs a plan; what happened |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
+//! | [`records`], [`lines`] | what other machines are told of keys; differences of commands |
 //! | [`profile`] | the course of a run: where its time went |
 
 pub mod affected;
@@ -25,6 +26,7 @@ pub mod event;
 pub mod history;
 pub mod init;
 pub mod key;
+pub mod lines;
 pub mod listing;
 pub mod lock;
 pub mod outputs;
@@ -32,6 +34,7 @@ pub mod plan;
 pub mod process;
 pub mod profile;
 pub mod recipe;
+pub mod records;
 pub mod select;
 pub mod state;
 pub mod template;

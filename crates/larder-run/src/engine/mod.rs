@@ -10,6 +10,7 @@
 //! meanwhile.rs  whether what a run relied on was touched while it ran
 //! servers.rs  persistent recipes beside the others
 //! spared.rs   inputs among outputs (`!` in `outputs`)
+//! tell.rs     what other machines are told of keys
 //! dry.rs      what would happen              timing.rs    where a recipe's time goes
 //! ```
 //! A recipe's key is computed when its dependencies are done, from what they made. Recipes start as soon as their own dependencies are
@@ -32,6 +33,7 @@ mod report;
 mod schedule;
 mod servers;
 mod spared;
+mod tell;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -142,6 +144,7 @@ pub struct Session<'a> {
     pub(crate) run: String,
     remembered: Mutex<Vec<(String, Vec<KeyItem>)>>,
     since: Instant,
+    telling: tell::Telling,
 }
 
 impl<'a> Session<'a> {
@@ -188,6 +191,7 @@ impl<'a> Session<'a> {
             run,
             remembered: Mutex::default(),
             since: Instant::now(),
+            telling: tell::Telling::default(),
         })
     }
 
@@ -211,6 +215,11 @@ impl<'a> Session<'a> {
         if let Err(error) = self.worktree.save().and_then(|()| self.state.save()) {
             let message = format!("cannot write `.larder/state`: {error}");
             (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
+        }
+        if !report.cancelled {
+            let telling = Instant::now();
+            self.tell_run();
+            report.course.sending = telling.elapsed();
         }
         self.write_history(plan, &mut report);
         report
@@ -258,9 +267,9 @@ impl<'a> Session<'a> {
 
     /// Notes how long it took, after a run, until tiers had what it made.
     pub fn note_sending(&self, report: &mut Report, sending: Duration) {
-        report.course.sending = sending;
+        report.course.sending += sending;
         let Some(run) = report.course.run.filter(|_| sending >= NOTICEABLE) else { return };
-        if let Err(error) = History::open(self.state.folder()).set_sending(run, sending) {
+        if let Err(error) = History::open(self.state.folder()).set_sending(run, report.course.sending) {
             tracing::debug!(%error, "the run's profile could not be completed");
         }
     }
