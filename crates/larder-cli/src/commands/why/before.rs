@@ -172,8 +172,6 @@ fn elsewhere(
         Which::Name(name) => Run::Named(name),
         Which::Latest | Which::Number(_) => Run::Latest,
     };
-    let told =
-        |said: Option<String>| said.map(|said| format!(": {}", units::printable(&said))).unwrap_or_default();
     let found = exchange::find(store, tiers, project, run, &explained.recipe);
     let found = found.map_err(|missing| nothing(missing, run))?;
     let differences = found.record.differences(&explained.items);
