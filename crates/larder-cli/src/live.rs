@@ -65,32 +65,37 @@ fn widest_name(widths: &[usize], room: usize) -> usize {
 /// first. Long names lose their middle before a recipe loses its place. Nothing stands at the right edge: a terminal that is
 /// made narrower would break the line in two.
 fn line(running: &Running, width: usize, now: Instant) -> String {
+    if width < 2 {
+        return String::new();
+    }
     let count = format!("  {}/{}", running.done, running.total);
     let room = width.saturating_sub(console::measure_text_width(&count) + 1);
-    let parts: Vec<(Cow<'_, str>, String)> = running
+    let parts: Vec<(Cow<'_, str>, String, String)> = running
         .recipes
         .iter()
         .map(|(name, since)| {
             let time = now.saturating_duration_since(*since);
             let beat = time.as_millis() / BEAT.as_millis();
             let frame = FRAMES[usize::try_from(beat).unwrap_or(0) % FRAMES.len()];
-            (units::printable(name), format!("   {frame} \u{0} {}", elapsed(time)))
+            (units::printable(name), format!("   {frame} "), format!(" {}", elapsed(time)))
         })
         .collect();
     let fits = |shown: &usize| {
         let left = parts.len() - shown;
         let more = if left > 0 { format!("   +{left}").len() } else { 0 };
-        let frames: usize =
-            parts[..*shown].iter().map(|(_, around)| console::measure_text_width(around)).sum();
+        let around = |(_, frame, time): &(_, String, String)| {
+            console::measure_text_width(frame) + console::measure_text_width(time)
+        };
+        let frames: usize = parts[..*shown].iter().map(around).sum();
         let names: Vec<usize> =
-            parts[..*shown].iter().map(|(name, _)| console::measure_text_width(name)).collect();
+            parts[..*shown].iter().map(|(name, ..)| console::measure_text_width(name)).collect();
         let widest = widest_name(&names, room.saturating_sub(more + frames));
         (widest >= NARROWEST_NAME || *shown == 1).then_some((*shown, widest))
     };
     let (shown, widest) = (1..=parts.len()).rev().find_map(|shown| fits(&shown)).unwrap_or((0, 0));
     let mut text = count;
-    for (name, around) in &parts[..shown] {
-        text.push_str(&around.replace('\0', &units::shortened(name, widest)));
+    for (name, frame, time) in &parts[..shown] {
+        text.extend([frame, &*units::shortened(name, widest), time]);
     }
     if shown < parts.len() {
         text.push_str(&format!("   +{}", parts.len() - shown));
@@ -181,9 +186,9 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert_eq!(
             shown(&names, 80),
-            "  7/14   ⠋ app:gen[…module-0/part.c] 0.0 s   ⠋ app:gen[…module-1/part.c] 0.0 s   +6"
+            "  7/14   ⠋ app:gen…odule-0/part.c] 0.0 s   ⠋ app:gen…odule-1/part.c] 0.0 s   +6"
         );
-        assert_eq!(shown(&names[..1], 40), "  7/14   ⠋ app:g…odule-0/part.c] 0.0 s");
+        assert_eq!(shown(&names[..1], 40), "  7/14   ⠋ app:gen…dule-0/part.c] 0.0 s");
         assert_eq!(shown(&[], 80), "  7/14");
     }
 }

@@ -287,10 +287,7 @@ mod tests {
             );
         }
         let (shown, remarks) = fit(name, "forced", second, 48, Some(80), false);
-        assert_eq!(
-            format!("{shown} {remarks}"),
-            "app:gen[src/v…h/of/a/module-15/component.c]    1.2 s forced"
-        );
+        assert_eq!(format!("{shown} {remarks}"), "app:gen[src/v…f/a/module-15/component.c]    1.2 s forced");
         let (shown, remarks) = fit(name, miss, None, 48, None, false);
         assert_eq!((&*shown, &*remarks), (name, miss));
         assert_eq!(fit("a", miss, None, 1, Some(40), true).1, miss);
