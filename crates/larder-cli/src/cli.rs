@@ -107,9 +107,12 @@ pub(crate) struct WhyArgs {
     /// The recipe, as for `larder run`
     #[arg(value_name = "SELECTOR", required = true)]
     pub(crate) selector: String,
-    /// Compare with this run; `larder why` names the runs that are kept
+    /// Compare with this run: a number, as `larder profile` tells it, a name that `larder run --name` gave, or `latest`
+    ///
+    /// Numbers are runs of this worktree. A name that is not known here, and `latest`, are runs of any machine that sent its results to the project's
+    /// remote tiers: these tell which items differ, never the other machine's values.
     #[arg(long, value_name = "RUN")]
-    pub(crate) against: Option<u64>,
+    pub(crate) against: Option<Which>,
     /// Set a variable (`a.b=value` for a nested one)
     #[arg(short = 'D', long = "define", value_name = "KEY=VALUE")]
     pub(crate) defines: Vec<String>,

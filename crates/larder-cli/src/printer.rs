@@ -153,6 +153,12 @@ impl Printer {
         let _ = self.write(format!("{line}\n").as_bytes(), &mut io::stderr().lock());
     }
 
+    /// How wide the terminal is, where lines are to fit it.
+    pub(crate) fn width(&self) -> Option<usize> {
+        let size = || console::Term::stdout().size_checked();
+        self.terminal.redraws.then(size).flatten().map(|(_, columns)| usize::from(columns))
+    }
+
     /// Whether a line can be drawn over.
     pub(crate) fn redraws(&self) -> bool {
         self.terminal.redraws

@@ -112,6 +112,28 @@ pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(bad)
 }
 
+/// `text` in at most `width` columns: what is too long loses its middle, of which the end tells more than the beginning.
+pub(crate) fn shortened(text: &str, width: usize) -> Cow<'_, str> {
+    if console::measure_text_width(text) <= width {
+        return text.into();
+    }
+    let Some(room) = width.checked_sub(1) else { return "".into() };
+    let columns = |c: char| console::measure_text_width(c.encode_utf8(&mut [0; 4]));
+    let fitting = |chars: &mut dyn Iterator<Item = char>, room: usize| -> (String, usize) {
+        let mut used = 0;
+        let fit = chars.take_while(|c| {
+            used += columns(*c);
+            used <= room
+        });
+        let fit: String = fit.collect();
+        let wide = console::measure_text_width(&fit);
+        (fit, wide)
+    };
+    let (head, used) = fitting(&mut text.chars(), room / 3);
+    let (tail, _) = fitting(&mut text.chars().rev(), room - used);
+    format!("{head}…{}", tail.chars().rev().collect::<String>()).into()
+}
+
 /// Control characters as spaces, so that names and messages of others cannot drive the terminal.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     without(text, char::is_control)
@@ -175,6 +197,14 @@ mod tests {
         for bad in ["", "30", "d", "1y", "99999999999999999999d", "999999999999999999w"] {
             assert!(parse_span(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_too_long_loses_its_middle() {
+        assert_eq!(shortened("app:compile[src/tree.c]", 40), "app:compile[src/tree.c]");
+        assert_eq!(shortened("app:compile[src/tree.c]", 16), "app:c…rc/tree.c]");
+        assert_eq!(shortened("データファイル", 8), "デ…イル");
+        assert_eq!((&*shortened("abc", 1), &*shortened("abc", 0)), ("…", ""));
     }
 
     #[test]

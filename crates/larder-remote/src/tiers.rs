@@ -122,6 +122,7 @@ struct Job {
     slot: usize,
     action: ActionDigest,
     label: String,
+    replace: bool,
 }
 
 #[derive(Debug, Default)]
@@ -234,7 +235,7 @@ impl Upstream for Tiers {
                         slot.note(action);
                     }
                     for earlier in 0..at {
-                        self.send(earlier, action, label);
+                        self.send(earlier, action, label, false);
                     }
                     return Fetched::Hit {
                         tier: slot.configured.name,
@@ -280,23 +281,32 @@ impl Upstream for Tiers {
 
     fn offer(&self, action: &ActionDigest, label: &str) {
         for at in 0..self.shared.slots.len() {
-            self.send(at, action, label);
+            self.send(at, action, label, false);
         }
+    }
+
+    fn replace(&self, action: &ActionDigest, label: &str) {
+        for at in 0..self.shared.slots.len() {
+            self.send(at, action, label, true);
+        }
+    }
+
+    fn sends(&self) -> bool {
+        self.shared.slots.iter().any(Slot::takes)
     }
 }
 
 impl Tiers {
-    fn send(&self, at: usize, action: &ActionDigest, label: &str) {
+    fn send(&self, at: usize, action: &ActionDigest, label: &str, replace: bool) {
         let slot = &self.shared.slots[at];
-        let takes = slot.configured.write && !slot.takes_nothing.load(Ordering::Relaxed);
-        if !takes || slot.seen.has(action) {
+        if !slot.takes() || (!replace && slot.seen.has(action)) {
             return;
         }
         let mut queue = lock(&self.shared.queue);
         if !queue.queued.insert((at, *action)) {
             return;
         }
-        queue.waiting.push_back(Job { slot: at, action: *action, label: label.to_owned() });
+        queue.waiting.push_back(Job { slot: at, action: *action, label: label.to_owned(), replace });
         if queue.threads < SENDERS {
             queue.threads += 1;
             let shared = self.shared.clone();
@@ -308,6 +318,10 @@ impl Tiers {
 }
 
 impl Slot {
+    fn takes(&self) -> bool {
+        self.configured.write && !self.takes_nothing.load(Ordering::Relaxed)
+    }
+
     fn note(&self, action: &ActionDigest) {
         if let Err(error) = self.seen.note(action) {
             tracing::debug!(%error, "the memory of a tier cannot be written");
@@ -447,7 +461,7 @@ impl Shared {
     }
 
     fn publish(&self, slot: &Slot, tier: &dyn Tier, job: &Job) -> Result<Option<Receipt>> {
-        let replace = slot.seen.is_bad(&job.action);
+        let replace = job.replace || slot.seen.is_bad(&job.action);
         self.runtime.handle()?.block_on(publish(&self.store, tier, &job.action, &job.label, replace))
     }
 }

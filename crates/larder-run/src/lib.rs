@@ -16,6 +16,7 @@
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
 //! | [`sandbox`] | what a sandboxed command sees, and what is taken from it |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
+//! | [`records`], [`lines`] | what other machines are told of keys; differences of commands |
 //! | [`profile`] | the course of a run: where its time went |
 
 pub mod affected;
@@ -27,6 +28,7 @@ pub mod event;
 pub mod history;
 pub mod init;
 pub mod key;
+pub mod lines;
 pub mod listing;
 pub mod lock;
 pub mod outputs;
@@ -34,6 +36,7 @@ pub mod plan;
 pub mod process;
 pub mod profile;
 pub mod recipe;
+pub mod records;
 pub mod sandbox;
 pub mod select;
 pub mod state;

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use larder::core::Error;
 use larder::project::{OpenError, OpenProject, StoreError, Surroundings};
+use larder::remote::Tiers;
 use larder::remote::tiers::Configured;
 use larder::run::config::ConfigError;
 use larder::run::diagnostic::Diagnostic;
@@ -14,7 +15,7 @@ use larder::run::recipe::Mode;
 use larder::run::template::Execution;
 use larder::store::Store;
 use larder::store::store::OpenWarning;
-use larder::tiers;
+use larder::tiers::{self, Opened};
 
 use super::Context;
 use crate::exit::Exit;
@@ -112,6 +113,23 @@ fn trouble(printer: &Printer, error: &Error) {
         cause = error.source();
     }
     printer.cache_warning(format_args!("{text}; going on without a cache"), error.hint());
+}
+
+/// The remote tiers behind the store, to be asked; nothing if the project has none or they cannot be used, which is said.
+pub(super) fn tiers(
+    context: &Context,
+    around: &Surroundings,
+    open: &OpenProject,
+    store: &Store,
+) -> Option<Tiers> {
+    match tiers::open(&open.project.config.cache, &open.project.root, store, around, true) {
+        Opened::None => None,
+        Opened::Unusable(warning) => {
+            context.printer.warning(&warning.message, warning.hint.as_deref());
+            None
+        }
+        Opened::Ready(tiers) => Some(tiers),
+    }
 }
 
 /// The tier of this name, as the project configures it.

@@ -48,7 +48,9 @@ pub(super) async fn publish(tier: &PackedTier, publication: &Publication<'_>) ->
         }
     }
     let publication = &publication;
-    let recent = recent(tier, namespace, publication.label).await;
+    // What names no content has nothing that could be compared.
+    let has_content = !publication.needs.is_empty();
+    let recent = if has_content { recent(tier, namespace, publication.label).await } else { Vec::new() };
     // Where something proved bad, nothing that lies there is relied on.
     let known = match publication.replace {
         true => HashMap::new(),
@@ -64,7 +66,9 @@ pub(super) async fn publish(tier: &PackedTier, publication: &Publication<'_>) ->
     if written == Written::Present {
         return Ok(receipt(true));
     }
-    note(tier, namespace, publication, recent).await;
+    if has_content {
+        note(tier, namespace, publication, recent).await;
+    }
     Ok(receipt(false))
 }
 

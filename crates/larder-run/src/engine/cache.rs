@@ -146,6 +146,11 @@ impl<'a> Cache<'a> {
         }
     }
 
+    /// Where results go to: the store and the tiers behind it, if anything is sent to these.
+    pub(crate) fn telling(&self) -> Option<(&'a Store, &'a dyn Upstream)> {
+        Some((self.store?, self.upstream.filter(|upstream| upstream.sends())?))
+    }
+
     fn explain(&self, miss: Miss) -> String {
         match miss {
             Miss::Absent => "no result for these inputs".into(),

@@ -177,6 +177,7 @@ impl Job<'_> {
     ) -> Done {
         let (session, recipe) = (self.session, self.recipe);
         let unchanged = before_run.is_some_and(|tree| tree == captured.tree_digest.to_string());
+        let mut is_recorded = false;
         let not_cached = match against {
             Some(reason) => Some(reason),
             None if !session.options.write_cache || !session.cache.is_there() => None,
@@ -185,6 +186,7 @@ impl Job<'_> {
                     Some(error) => Err(error),
                     None => record::record(session, recipe, &now.key, &now.bound_key, &captured, times),
                 };
+                is_recorded = recorded.is_ok() && !captured.bound;
                 // Why is said once for all recipes.
                 recorded.err().map(|error| {
                     session.cache.note(error);
@@ -192,7 +194,12 @@ impl Job<'_> {
                 })
             }
         };
-        self.remember_key(now);
+        let items = self.items(now);
+        if is_recorded {
+            session.know_key(&recipe.id, &now.key.digest);
+            session.tell_key(&recipe.id, &now.key.digest, &items);
+        }
+        session.remember(&recipe.id, items);
         let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
         Done { outcome: Outcome::Ran { miss: Some(miss.to_owned()), not_cached, unchanged }, made }
     }

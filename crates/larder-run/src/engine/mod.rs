@@ -10,6 +10,7 @@
 //! meanwhile.rs  whether what a run relied on was touched while it ran
 //! servers.rs  persistent recipes beside the others
 //! spared.rs   inputs among outputs (`!` in `outputs`)
+//! tell.rs     what other machines are told of keys
 //! dry.rs      what would happen              timing.rs    where a recipe's time goes
 //! sandboxed.rs  what a sandbox shows, and what came of it
 //! observed.rs   what a command touches beside what is declared
@@ -36,6 +37,7 @@ mod sandboxed;
 mod schedule;
 mod servers;
 mod spared;
+mod tell;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -148,6 +150,7 @@ pub struct Session<'a> {
     pub(crate) run: String,
     remembered: Mutex<Vec<(String, Vec<KeyItem>)>>,
     since: Instant,
+    telling: tell::Telling,
 }
 
 impl<'a> Session<'a> {
@@ -194,6 +197,7 @@ impl<'a> Session<'a> {
             run,
             remembered: Mutex::default(),
             since: Instant::now(),
+            telling: tell::Telling::default(),
         })
     }
 
@@ -217,6 +221,11 @@ impl<'a> Session<'a> {
         if let Err(error) = self.worktree.save().and_then(|()| self.state.save()) {
             let message = format!("cannot write `.larder/state`: {error}");
             (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
+        }
+        if !report.cancelled {
+            let telling = Instant::now();
+            self.tell_run();
+            report.course.sending = telling.elapsed();
         }
         self.write_history(plan, &mut report);
         report
@@ -264,9 +273,9 @@ impl<'a> Session<'a> {
 
     /// Notes how long it took, after a run, until tiers had what it made.
     pub fn note_sending(&self, report: &mut Report, sending: Duration) {
-        report.course.sending = sending;
+        report.course.sending += sending;
         let Some(run) = report.course.run.filter(|_| sending >= NOTICEABLE) else { return };
-        if let Err(error) = History::open(self.state.folder()).set_sending(run, sending) {
+        if let Err(error) = History::open(self.state.folder()).set_sending(run, report.course.sending) {
             tracing::debug!(%error, "the run's profile could not be completed");
         }
     }

@@ -340,8 +340,9 @@ impl Job<'_> {
                 tracing::debug!(%error, "the log cannot be replayed");
             }
         }
+        session.know_key(&self.recipe.id, &now.key.digest);
         if restored {
-            self.remember_key(now);
+            session.remember(&self.recipe.id, self.items(now));
         }
         let made = Made { digest: hit::tree_digest(result), outputs: Some(Box::new(on_disk)) };
         Done { outcome: Outcome::Cached { tier: found.tier, restored, saved: saved(result) }, made }
@@ -443,10 +444,6 @@ impl Job<'_> {
         let Some(before) = self.session.state.last_key(&self.recipe.id) else { return why };
         let changes = reason::compare(&before, &self.items(now));
         if changes.is_empty() { why } else { reason::one_line(&changes) }
-    }
-
-    pub(super) fn remember_key(&self, now: &Now) {
-        self.session.remember(&self.recipe.id, self.items(now));
     }
 }
 

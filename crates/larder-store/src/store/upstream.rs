@@ -15,6 +15,12 @@ pub trait Upstream: fmt::Debug + Send + Sync {
     /// Tells that the store has a result of `action`, made here or found. Returns at once; what tiers lack of it is
     /// sent in the background.
     fn offer(&self, action: &ActionDigest, label: &str);
+
+    /// As [`offer`](Self::offer), of what takes the place of whatever tiers have.
+    fn replace(&self, action: &ActionDigest, label: &str);
+
+    /// Whether anything that is offered is sent.
+    fn sends(&self) -> bool;
 }
 
 /// What came of asking.

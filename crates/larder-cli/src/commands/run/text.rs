@@ -220,18 +220,16 @@ impl<'a> Text<'a> {
             }
             Outcome::NotNeeded => return None,
         };
-        let name = recipe.to_string();
-        let name = units::printable(&name);
-        let gap = " ".repeat(self.width.saturating_sub(console::measure_text_width(&name)));
-        let has_time = matches!(outcome, Outcome::Ran { .. } | Outcome::Failed { .. });
-        let time = if has_time { format!("  {:>7}", units::duration(took)) } else { String::new() };
-        let remarks = units::printable(&remarks.join("   ")).into_owned();
-        let remarks = if matches!(outcome, Outcome::Failed { .. }) {
-            paint(Style::Bad, &remarks)
-        } else {
-            paint(Style::Faint, &remarks)
+        let time = match outcome {
+            Outcome::Ran { .. } | Outcome::Failed { .. } => Some(took),
+            _ => None,
         };
-        let line = format!("  {mark} {name}{gap}{time}   {remarks}");
+        let failed = matches!(outcome, Outcome::Failed { .. });
+        // Why something failed is told whole, however narrow the terminal.
+        let width = self.printer.width().filter(|_| !self.verbose);
+        let (name, remarks) = fit(&recipe.to_string(), &remarks.join("   "), time, self.width, width, failed);
+        let remarks = paint(if failed { Style::Bad } else { Style::Faint }, &remarks);
+        let line = format!("  {mark} {name}   {remarks}");
         Some(line.trim_end().to_owned())
     }
 
@@ -241,5 +239,59 @@ impl<'a> Text<'a> {
             live.end();
         }
         self.printer.data(summary::line(plan, report, took));
+    }
+}
+
+/// Name and time in columns, and the remarks, so that both fit a terminal of `width` columns behind a mark: a name that takes more
+/// than half of it loses its middle, remarks their end.
+fn fit(
+    name: &str,
+    remarks: &str,
+    time: Option<Duration>,
+    aligned: usize,
+    width: Option<usize>,
+    whole_remarks: bool,
+) -> (String, String) {
+    let (name, remarks) = (units::printable(name), units::printable(remarks));
+    let time = time.map(|took| format!("  {:>7}", units::duration(took))).unwrap_or_default();
+    let Some(width) = width else {
+        let gap = " ".repeat(aligned.saturating_sub(console::measure_text_width(&name)));
+        return (format!("{name}{gap}{time}"), remarks.into_owned());
+    };
+    let widest = (width / 2).max(16);
+    let name = units::shortened(&name, widest);
+    let gap = " ".repeat(aligned.min(widest).saturating_sub(console::measure_text_width(&name)));
+    let name = format!("{name}{gap}{time}");
+    // The mark with its blanks, and those before the remarks.
+    let left = width.saturating_sub(console::measure_text_width(&name) + 7);
+    let remarks = if whole_remarks {
+        remarks
+    } else {
+        console::truncate_str(&remarks, left, "…").into_owned().into()
+    };
+    (name, remarks.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_fit_the_terminal() {
+        let name = "app:gen[src/very/long/path/of/a/module-15/component.c]";
+        let miss = "miss: src/very/long/path/of/a/module-15/component.c changed, NODE_ENV dev→prod (+3)";
+        let second = Some(Duration::from_millis(1_200));
+        for width in [40, 60, 80, 120, 200] {
+            let (shown, remarks) = fit(name, miss, second, 48, Some(width), false);
+            assert!(
+                console::measure_text_width(&format!("  ✓ {shown}   {remarks}")) <= width,
+                "{width}: {shown} {remarks}"
+            );
+        }
+        let (shown, remarks) = fit(name, "forced", second, 48, Some(80), false);
+        assert_eq!(format!("{shown} {remarks}"), "app:gen[src/v…f/a/module-15/component.c]    1.2 s forced");
+        let (shown, remarks) = fit(name, miss, None, 48, None, false);
+        assert_eq!((&*shown, &*remarks), (name, miss));
+        assert_eq!(fit("a", miss, None, 1, Some(40), true).1, miss);
     }
 }
