@@ -5,17 +5,11 @@ use serde_json::Value;
 
 use crate::{larder, seen};
 
-/// What each recipe is, without where it stands.
-fn recipes(project: &Project, args: &str) -> Vec<Value> {
+/// What each recipe is.
+fn recipes(project: &Project, args: &str) -> Value {
     let output = larder(project, &format!("run --render --json {args}")).good();
-    let told: Value = serde_json::from_str(&output.stdout).expect("JSON");
-    let mut recipes = told["recipes"].as_array().expect("recipes").clone();
-    for recipe in &mut recipes {
-        if let Some(fields) = recipe.as_object_mut() {
-            let _ = (fields.remove("file"), fields.remove("line"));
-        }
-    }
-    recipes
+    let mut told: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    told["cookbooks"].take()
 }
 
 fn bake() -> Project {

@@ -92,6 +92,97 @@ fn python_with_unittest() {
 }
 
 #[test]
+fn python_in_a_virtual_environment() {
+    if !has(&["python3"]) {
+        return;
+    }
+    let project = Project::new();
+    let made = project.larder("python3", ["-m", "venv", "--without-pip", ".venv"]);
+    if made.code() != 0 {
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED: `larder init` for a virtual environment: {}", made.stderr);
+        return;
+    }
+    let test = "import sys, unittest\nclass T(unittest.TestCase):\n    def test_it(self):\n        \
+                self.assertTrue(sys.prefix.endswith('.venv'))\n";
+    project.file("requirements.txt", "").file("test_it.py", test).file("setup.cfg", "");
+    works(&project, 1);
+    project.file("requirements.txt", "# another\n");
+    assert!(larder(&project, "run").good().stdout.contains("requirements.txt changed"));
+}
+
+#[test]
+fn cmake_with_tests() {
+    if !has(&["cmake", "ctest", "cc", "make"]) {
+        return;
+    }
+    let project = Project::new();
+    let manifest = "cmake_minimum_required(VERSION 3.16)\nproject(shown C)\nadd_executable(shown main.c)\n\
+                    enable_testing()\nadd_test(NAME runs COMMAND shown)\n";
+    project.file("CMakeLists.txt", manifest).file("main.c", "int main(void) { return 0; }\n");
+    works(&project, 2);
+    // What was removed comes back, and tests left nothing behind.
+    std::fs::remove_dir_all(project.path("build")).expect("removed");
+    let third = larder(&project, "run").good();
+    assert!(third.stdout.contains("2 cached"), "{}", third.stdout);
+    assert!(project.path("build/shown").exists() && !project.path("build/Testing").exists());
+    project.file("main.c", "int main(void) { return 1; }\n");
+    assert_eq!(larder(&project, "run").code(), 2);
+}
+
+/// A class whose source is gone is not in the archive.
+fn java(project: &Project) {
+    project
+        .file(
+            "src/main/java/shown/Main.java",
+            "package shown;\npublic class Main { public static void main(String[] a) { } }\n",
+        )
+        .file("src/main/java/shown/Gone.java", "package shown;\nclass Gone { }\n");
+    works(project, 1);
+    std::fs::remove_file(project.path("src/main/java/shown/Gone.java")).expect("removed");
+    let third = larder(project, "run").good();
+    assert!(third.stdout.contains("Gone.java"), "{}", third.stdout);
+}
+
+/// Where Maven keeps what it downloads, so that it is downloaded once.
+#[test]
+#[ignore = "the first time Maven downloads its plugins"]
+fn java_with_maven() {
+    if !has(&["mvn", "java"]) {
+        return;
+    }
+    let mut project = Project::new();
+    if let Ok(home) = std::env::var("HOME") {
+        project.env("MAVEN_OPTS", &format!("-Dmaven.repo.local={home}/.m2/repository"));
+    }
+    project.file(
+        "pom.xml",
+        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n  <modelVersion>4.0.0</modelVersion>\n  \
+         <groupId>org.example</groupId>\n  <artifactId>shown</artifactId>\n  <version>1.0</version>\n  <properties>\n    \
+         <maven.compiler.release>11</maven.compiler.release>\n    \
+         <project.build.sourceEncoding>UTF-8</project.build.sourceEncoding>\n  </properties>\n</project>\n",
+    );
+    java(&project);
+    let archive = std::fs::read(project.path("target/shown-1.0.jar")).expect("the archive");
+    assert!(!archive.windows(4).any(|bytes| bytes == b"Gone"));
+}
+
+#[test]
+#[ignore = "Gradle takes half a minute to begin"]
+fn java_with_gradle() {
+    if !has(&["gradle", "java"]) {
+        return;
+    }
+    let project = Project::new();
+    project
+        .file("settings.gradle", "rootProject.name = 'shown'\n")
+        .file("build.gradle", "plugins { id 'java' }\n");
+    java(&project);
+    let archive = std::fs::read(project.path("build/libs/shown.jar")).expect("the archive");
+    assert!(!archive.windows(4).any(|bytes| bytes == b"Gone"));
+}
+
+#[test]
 fn rust_with_a_program() {
     if !has(&["cargo"]) {
         return;
@@ -134,6 +225,29 @@ fn node_without_dependencies() {
         r#"{"name": "x", "scripts": {"build": "mkdir -p dist && cp in.js dist/", "test": "node in.js"}}"#;
     project.file("package.json", manifest).file("in.js", "1;\n");
     works(&project, 2);
+}
+
+#[test]
+fn node_with_dependencies() {
+    if !has(&["node", "npm"]) {
+        return;
+    }
+    let project = Project::new();
+    // One that needs no network.
+    project
+        .file("part/package.json", r#"{"name": "part", "version": "1.0.0", "main": "part.js"}"#)
+        .file("part/part.js", "module.exports = 1;\n")
+        .file(
+            "package.json",
+            r#"{"name": "x", "dependencies": {"part": "file:./part"}, "scripts": {"test": "node -e \"require('part')\""}}"#,
+        );
+    let made = project.larder("npm", ["install", "--package-lock-only", "--offline"]);
+    assert_eq!(made.code(), 0, "{}", made.stderr);
+    works(&project, 2);
+    std::fs::remove_dir_all(project.path("node_modules")).expect("removed");
+    let third = larder(&project, "run").good();
+    assert!(third.stdout.contains("2 cached"), "{}", third.stdout);
+    assert!(project.path("node_modules/part/part.js").exists());
 }
 
 #[test]

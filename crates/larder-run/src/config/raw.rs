@@ -81,6 +81,7 @@ pub enum TemplateContent {
 pub fn project(source: Source, body: Node, mode: Mode, out: &mut Vec<Diagnostic>) -> Option<RawProject> {
     let mut reader = Reader { source: &source, mode, out };
     reader.map(&body, &keys::PROJECT);
+    variables(&mut reader, &body);
     let name = name(&mut reader, &body)?.0;
     Some(RawProject { source, name, body })
 }
@@ -94,6 +95,10 @@ pub fn cookbook(
 ) -> Option<RawCookbook> {
     let mut reader = Reader { source: &source, mode, out };
     reader.map(&body, &keys::COOKBOOK);
+    variables(&mut reader, &body);
+    if let Some(node) = body.get("description") {
+        reader.text(node);
+    }
     let (name, name_span) = name(&mut reader, &body)?;
     let mut recipes = Vec::new();
     let mut found = None;
@@ -107,6 +112,7 @@ pub fn cookbook(
             for entry in entries {
                 check_name(&mut reader, &entry.key, entry.key_span);
                 reader.map(&entry.value, &keys::RECIPE);
+                variables(&mut reader, &entry.value);
                 recipes.push(RawRecipe { name: entry.key, span: entry.key_span, body: entry.value });
             }
         }
@@ -129,6 +135,17 @@ fn name(reader: &mut Reader<'_>, body: &Node) -> Option<(String, Span)> {
     let name = reader.text(node)?;
     check_name(reader, &name, node.span);
     Some((name, node.span))
+}
+
+/// `variables` is a map, `overrides` one of maps.
+fn variables(reader: &mut Reader<'_>, body: &Node) {
+    if let Some(node) = body.get("variables") {
+        reader.free_map(node);
+    }
+    let overrides = body.get("overrides").map(|node| reader.free_map(node)).unwrap_or_default();
+    for entry in overrides {
+        reader.free_map(&entry.value);
+    }
 }
 
 /// Names stand in selectors, so `:`, `[`, `]` and control characters are not for them.
@@ -161,6 +178,7 @@ pub fn template(
         (Some(text), _) => TemplateContent::Text(text),
         (None, Some(node)) => {
             reader.map(node, &keys::TEMPLATE_RECIPE);
+            variables(&mut reader, node);
             TemplateContent::Parsed(node.clone())
         }
         (None, None) => {

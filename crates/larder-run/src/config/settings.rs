@@ -337,12 +337,12 @@ fn tier(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<RemoteTier> {
         _ => RemoteKind::Reapi { endpoint: text("endpoint")?, instance: text("instance") },
     };
     let encryption = node.get("encryption").and_then(|node| match node.value {
-        Value::Bool(wanted) => wanted.then_some(Encryption::Environment),
-        _ => {
+        Value::Map(_) => {
             reader.map(node, &keys::SECRET);
             let key = node.get("key").and_then(|node| reader.text(node));
             key.map(|key| Encryption::Key(Secret::new(key)))
         }
+        _ => reader.boolean(node)?.then_some(Encryption::Environment),
     });
     Some(RemoteTier {
         kind,

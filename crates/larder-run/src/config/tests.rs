@@ -5,6 +5,7 @@ mod bake;
 mod environment;
 mod errors;
 mod load;
+mod schema;
 mod templating;
 mod yaml;
 
@@ -59,7 +60,12 @@ impl Fixture {
     }
 
     fn resolve(&self, selectors: &[&str]) -> Result<Resolved, ConfigError> {
-        self.load()?.resolve(&Selection::of(selectors), &WalkListing)
+        let project = self.load()?;
+        let resolved = project.resolve(&Selection::of(selectors), &WalkListing)?;
+        if project.mode == crate::recipe::Mode::Strict {
+            schema::all_conform(self.root());
+        }
+        Ok(resolved)
     }
 
     fn recipe(&self, selector: &str) -> Recipe {

@@ -104,12 +104,23 @@ impl Language {
             Self::Go => go(folder, prefix),
             Self::Node => node(folder, prefix),
             Self::Python => python(folder, prefix),
-            Self::Maven => java(prefix, "mvn -q -B package", "target/*.jar", "'!target/**'"),
-            Self::Gradle => {
-                let gradle = if folder.join("gradlew").is_file() { "./gradlew" } else { "gradle" };
-                java(prefix, &format!("{gradle} build"), "build/libs/*.jar", "'!build/**', '!.gradle/**'")
+            // A class whose source is gone must not come into the archive: both begin with an empty folder.
+            Self::Maven => {
+                let (maven, tool) = wrapped(folder, "mvnw", "mvn");
+                java(prefix, &format!("{maven} -q -B clean package"), tool, "target/*.jar", "'!target/**'")
             }
-            Self::CMake => cmake(prefix),
+            Self::Gradle => {
+                let (gradle, tool) = wrapped(folder, "gradlew", "gradle");
+                let except = "'!build/**', '!.gradle/**'";
+                java(
+                    prefix,
+                    &format!("{gradle} --no-daemon -q clean build"),
+                    tool,
+                    "build/libs/*.jar",
+                    except,
+                )
+            }
+            Self::CMake => cmake(folder, prefix),
             Self::Make => make(prefix),
             Self::C => c(folder, name, prefix),
         }
@@ -250,35 +261,73 @@ fn python(folder: &Path, prefix: &str) -> String {
             .iter()
             .map(|name| read(&folder.join(name)))
             .collect();
-    let run = match (has_python_tests(folder), asked.contains("pytest")) {
-        (true, true) => "python3 -m pytest -q -p no:cacheprovider",
+    let venv = [".venv", "venv"].into_iter().find(|name| folder.join(name).join("bin/python").exists());
+    let python = venv.map_or_else(|| "python3".to_owned(), |venv| format!("{venv}/bin/python"));
+    let (before, words) = match (has_python_tests(folder), asked.contains("pytest")) {
+        (true, true) => ("", "pytest -q -p no:cacheprovider"),
         (true, false) if folder.join("tests/__init__.py").is_file() || !folder.join("tests").is_dir() => {
-            "python3 -m unittest discover"
+            ("", "unittest discover")
         }
         (true, false) => {
-            "PYTHONPATH=.${PYTHONPATH:+:$PYTHONPATH} python3 -m unittest discover -s tests -p '*test*.py'"
+            ("PYTHONPATH=.${PYTHONPATH:+:$PYTHONPATH} ", "unittest discover -s tests -p '*test*.py'")
         }
-        (false, _) => "python3 -m compileall -q .",
+        (false, _) => ("", "compileall -q ."),
     };
     let recipe = if has_python_tests(folder) { "test" } else { "check" };
+    let note = if venv.is_some() {
+        "    # What is installed there is told by the files that say what to install: they are inputs.\n"
+    } else {
+        ""
+    };
     format!(
-        "  {prefix}{recipe}:\n    run: {run}\n    environment: [PYTHONPATH, VIRTUAL_ENV]\n    tools: [python3]\n    \
-         cache:\n      inputs: ['**', '!**/__pycache__/**', '!**/*.egg-info/**', '!.venv/**', '!venv/**']\n      outputs: []\n"
+        "  {prefix}{recipe}:\n{note}    run: {before}{python} -m {words}\n    environment: [PYTHONPATH, VIRTUAL_ENV]\n    \
+         tools: [{python}]\n    cache:\n      inputs: ['**', '!**/__pycache__/**', '!**/*.egg-info/**', '!.venv/**', '!venv/**']\n      outputs: []\n"
     )
 }
 
-fn java(prefix: &str, run: &str, outputs: &str, except: &str) -> String {
+/// How a tool is called, by the project's wrapper if it has one, and what of it is part of the key.
+fn wrapped(folder: &Path, wrapper: &str, tool: &str) -> (String, String) {
+    if folder.join(wrapper).is_file() {
+        (format!("./{wrapper}"), "java".to_owned())
+    } else {
+        (tool.to_owned(), format!("java, {tool}"))
+    }
+}
+
+fn java(prefix: &str, run: &str, tools: String, outputs: &str, except: &str) -> String {
     format!(
-        "  {prefix}build:\n    run: {run}\n    environment: [JAVA_HOME, MAVEN_OPTS, GRADLE_USER_HOME]\n    \
-         tools: [java]\n    cache:\n      inputs: ['**', {except}]\n      outputs: ['{outputs}']\n"
+        "  {prefix}build:\n    description: Builds and tests\n    run: {run}\n    \
+         environment: [JAVA_HOME, MAVEN_OPTS, MAVEN_ARGS, GRADLE_OPTS, GRADLE_USER_HOME]\n    \
+         tools: [{tools}]\n    cache:\n      inputs: ['**', {except}]\n      outputs: ['{outputs}']\n"
     )
 }
 
-fn cmake(prefix: &str) -> String {
-    format!(
-        "  {prefix}build:\n    run: cmake -S . -B build && cmake --build build\n    environment: [CC, CXX, CFLAGS, CXXFLAGS]\n    \
-         tools: [cmake, cc]\n    cache:\n      inputs: ['**', '!build/**']\n      outputs: [build]\n"
-    )
+fn cmake(folder: &Path, prefix: &str) -> String {
+    let manifest = read(&folder.join("CMakeLists.txt"));
+    let is_cxx =
+        |path: &Path| path.extension().is_some_and(|end| end == "cpp" || end == "cc" || end == "cxx");
+    let compiler = if files(folder).iter().chain(&files(&folder.join("src"))).any(|path| is_cxx(path)) {
+        "c++"
+    } else {
+        "cc"
+    };
+    let around =
+        format!("    environment: [CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS]\n    tools: [cmake, {compiler}]\n");
+    let inputs = "      inputs: ['**', '!build/**']\n";
+    let mut text = format!(
+        "  {prefix}build:\n    run: cmake -S . -B build && cmake --build build\n{around}    cache:\n{inputs}      \
+         # The folder holds its own path, so results are for this place alone. Name what others need to share it: [build/NAME]\n      \
+         outputs: [build]\n"
+    );
+    if manifest.contains("enable_testing") || manifest.contains("include(CTest)") {
+        text.push_str(&format!(
+            "  {prefix}test:\n    # In a copy: what the build made stays as it was recorded.\n    run: |\n      \
+             copy=$(mktemp -d) && trap 'rm -rf \"$copy\"' EXIT\n      cp -R build/. \"$copy\"\n      \
+             ctest --test-dir \"$copy\" --output-on-failure\n    \
+             dependencies: [{prefix}build]\n{around}    cache:\n{inputs}      outputs: []\n"
+        ));
+    }
+    text
 }
 
 fn make(prefix: &str) -> String {
