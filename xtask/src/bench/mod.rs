@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::Result;
 
+mod compile;
 mod generate;
 mod image;
 mod larder_store;
@@ -19,6 +20,7 @@ mod report;
 mod run;
 mod source;
 mod store;
+mod tools;
 mod workload;
 
 use report::{Figure, Report};
@@ -78,7 +80,7 @@ pub(crate) fn main(args: &[String]) -> Result<()> {
             "--work" => work = Some(PathBuf::from(args.next().ok_or("`--work` needs a folder")?)),
             "--only" => {
                 let parts = args.next().ok_or(
-                    "`--only` needs parts: w1,w2,w3, or trees,builds,restore,lookups, or restore,write, or one,four",
+                    "`--only` needs parts: w1,w2,w3,w4, or trees,builds,restore,lookups, or restore,write, or one,four",
                 )?;
                 only = parts.split(',').map(str::to_owned).collect();
             }

@@ -1,7 +1,7 @@
 //! The programs that Larder is measured beside, and where they are.
 //!
-//! Backup stores, `cp`, `git`, `tar` and `zstd` are taken from `PATH`; turbo from `LARDER_BENCH_TURBO`, or installed with
-//! `npm` into the cache folder; bake from `LARDER_BENCH_BAKE`; s3s-fs from `LARDER_BENCH_S3S_FS` or `PATH`; Larder from `LARDER_BENCH_LARDER`, or built. What is not
+//! Backup stores, `cp`, `git`, `tar` and `zstd` are taken from `PATH`; turbo, moon and nx from `LARDER_BENCH_TURBO`, `…_MOON` and `…_NX`
+//! (`node_modules/.bin/nx`), or installed with `npm` into the cache folder; bake from `LARDER_BENCH_BAKE`; s3s-fs from `LARDER_BENCH_S3S_FS` or `PATH`; Larder from `LARDER_BENCH_LARDER`, or built. What is not
 //! there is reported with the reason, never skipped in silence. Nothing is written into the repository.
 
 use std::fs;
@@ -10,10 +10,13 @@ use std::process::Command;
 
 use crate::Result;
 
-/// The version of turbo that is compared.
+/// The versions that are compared.
 const TURBO: &str = "2.11.11";
+const MOON: &str = "2.5.5";
+const NX: &str = "24.0.6";
 
 /// A program, or why there is none.
+#[derive(Clone)]
 pub(crate) struct Peer {
     /// Its name.
     pub(crate) name: &'static str,
@@ -22,12 +25,13 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// First line of what it says about its version.
+    /// First line with a number of what it says about its version.
     pub(crate) fn version(&self) -> Option<String> {
         let flag = if ["restic", "rclone"].contains(&self.name) { "version" } else { "--version" };
         let output = Command::new(self.path.as_ref().ok()?).arg(flag).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Some(format!("{}: {}", self.name, text.lines().next().unwrap_or("unknown")))
+        let line = text.lines().find(|line| line.contains(|c: char| c.is_ascii_digit())).unwrap_or("unknown");
+        Some(format!("{}: {}", self.name, line))
     }
 }
 
@@ -67,31 +71,59 @@ pub(crate) fn s3s_fs() -> Peer {
 
 /// turbo's native program (without node's start-up, to its advantage).
 pub(crate) fn turbo(cache: &Path) -> Peer {
-    let path = from_variable("LARDER_BENCH_TURBO")
-        .unwrap_or_else(|| install_turbo(&cache.join("turbo")).map_err(|error| format!("turbo: {error}")));
-    Peer { name: "turbo", path }
+    let dir = cache.join("turbo");
+    from_npm("turbo", "LARDER_BENCH_TURBO", &dir, &format!("turbo@{TURBO}"), || {
+        native(&dir.join("node_modules/@turbo"), "bin/turbo")
+    })
 }
 
-fn install_turbo(dir: &Path) -> Result<String> {
-    let packages = dir.join("node_modules/@turbo");
-    if !packages.is_dir() {
-        fs::create_dir_all(dir)?;
-        fs::write(dir.join("package.json"), r#"{"name":"larder-bench-peers","private":true}"#)?;
-        let done = Command::new("npm")
-            .args(["install", "--silent", &format!("turbo@{TURBO}")])
-            .current_dir(dir)
-            .status()?;
-        if !done.success() {
-            return Err(format!("npm ended with {done}").into());
-        }
-    }
-    for entry in fs::read_dir(&packages)? {
-        let program = entry?.path().join("bin/turbo");
+/// moon's native program (the same).
+pub(crate) fn moon(cache: &Path) -> Peer {
+    let dir = cache.join("moon");
+    from_npm("moon", "LARDER_BENCH_MOON", &dir, &format!("@moonrepo/cli@{MOON}"), || {
+        native(&dir.join("node_modules/@moonrepo"), "moon")
+    })
+}
+
+/// nx, a program of node.
+pub(crate) fn nx(cache: &Path) -> Peer {
+    let dir = cache.join("nx");
+    from_npm("nx", "LARDER_BENCH_NX", &dir, &format!("nx@{NX}"), || {
+        let program = dir.join("node_modules/.bin/nx");
+        if program.is_file() { Ok(program.display().to_string()) } else { Err("npm made no `nx`".into()) }
+    })
+}
+
+/// The program that a variable names, or that `find` finds once the package is installed in `dir`.
+fn from_npm(
+    name: &'static str,
+    variable: &str,
+    dir: &Path,
+    package: &str,
+    find: impl Fn() -> Result<String>,
+) -> Peer {
+    let installed = || find().or_else(|_| install(dir, package).and_then(|()| find()));
+    let path = from_variable(variable)
+        .unwrap_or_else(|| installed().map_err(|error| format!("{name}: {error} ({package})")));
+    Peer { name, path }
+}
+
+fn install(dir: &Path, package: &str) -> Result<()> {
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join("package.json"), r#"{"name":"larder-bench-peers","private":true}"#)?;
+    let done = Command::new("npm").args(["install", "--silent", package]).current_dir(dir).status()?;
+    if done.success() { Ok(()) } else { Err(format!("npm ended with {done}").into()) }
+}
+
+/// `tail` in one of the packages of a scope, of which there is one for this machine.
+fn native(scope: &Path, tail: &str) -> Result<String> {
+    for entry in fs::read_dir(scope)? {
+        let program = entry?.path().join(tail);
         if program.is_file() {
             return Ok(program.display().to_string());
         }
     }
-    Err(format!("no native program below {}", packages.display()).into())
+    Err(format!("no native program below {}", scope.display()).into())
 }
 
 /// Larder itself.

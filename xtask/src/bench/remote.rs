@@ -21,7 +21,8 @@ use larder_testing::proxy::{Counts, Proxy};
 use super::measure::{Task, alternate};
 use super::peers::{self, Peer};
 use super::report::Figure;
-use super::workload::{Project, Tool, Workload, cookbook};
+use super::tools::Tool;
+use super::workload::{Inputs, Project, Workload, cookbook};
 use super::{Setting, generate, measure, remove};
 use crate::Result;
 
@@ -169,7 +170,7 @@ impl World<'_> {
 
     fn project(&self, tool: Tool, program: &str) -> Result<Project> {
         let command = format!("cp -r --reflink=never '{}' out", self.prepared.display());
-        let workload = Workload { name: "remote", cookbooks: 1, inputs: 10, command };
+        let workload = Workload { name: "remote", cookbooks: 1, inputs: Inputs::Made(10), command };
         let mut project = workload.project(self.setting, tool, program)?;
         project.env.extend(self.env.iter().cloned());
         let endpoint = self.buckets.proxy.endpoint();

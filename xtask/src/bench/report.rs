@@ -59,21 +59,22 @@ impl Figure {
     /// The table, as Markdown.
     pub(crate) fn table(&self) -> String {
         let mut out = format!("\n### {}\ngoal: {}\n\n", self.title, self.goal);
-        let larder = self.measured.iter().find(|measured| measured.peer == "larder").and_then(Measured::cpu);
+        let larder = self.measured.iter().find(|measured| measured.peer == "larder");
         if !self.measured.is_empty() {
-            out.push_str("| peer | CPU s | wall s | peak MiB | larder's CPU ÷ this | runs |\n|---|---|---|---|---|---|\n");
+            out.push_str("| peer | CPU s | wall s | peak MiB | larder's CPU ÷ this | wall ÷ this | runs |\n|---|---|---|---|---|---|---|\n");
         }
         for measured in &self.measured {
-            let ratio = match (larder, measured.cpu()) {
+            let ratio = |of: fn(&Measured) -> Option<Spread>| match (larder.and_then(of), of(measured)) {
                 (Some(larder), Some(this)) if this.median > 0.0 => {
                     format!("{:.2}", larder.median / this.median)
                 }
                 _ => "-".to_owned(),
             };
+            let ratios = format!("{} | {}", ratio(Measured::cpu), ratio(Measured::wall));
             let (cpu, wall, peak) =
                 (cell(measured.cpu(), 3), cell(measured.wall(), 3), cell(measured.peak(), 0));
             let runs = measured.samples.len();
-            let _ = writeln!(out, "| {} | {cpu} | {wall} | {peak} | {ratio} | {runs} |", measured.peer);
+            let _ = writeln!(out, "| {} | {cpu} | {wall} | {peak} | {ratios} | {runs} |", measured.peer);
         }
         for number in &self.numbers {
             let _ = writeln!(out, "* {}: {} {:.3}", number.peer, number.of, number.value);

@@ -1,7 +1,7 @@
 //! The run bench: the rows of the table "Measured" of the runner's requirements.
 //!
 //! W1 one recipe with 2,000 outputs of 100 KiB, copied from a prepared tree, so that the command itself is cheap and is
-//! measured beside; W2 300 cookbooks of 40 files; W3 20,000 inputs. Before each figure every tool starts cold and fills its
+//! measured beside; W2 300 cookbooks of 40 files; W3 20,000 inputs; W4 is in `compile.rs`. Before each figure every tool starts cold and fills its
 //! caches once; a tool that cannot is listed as missing with what it said.
 
 use std::path::Path;
@@ -9,30 +9,39 @@ use std::path::Path;
 use super::measure::{Task, alternate};
 use super::peers::{self, Peer};
 use super::report::Figure;
-use super::workload::{Project, Tool, Workload, cookbook};
-use super::{Setting, generate, measure};
+use super::tools::Tool;
+use super::workload::{Inputs, Project, Workload, cookbook};
+use super::{Setting, compile, generate, measure};
 use crate::Result;
 
 /// The tools that are there, and why others are not.
-struct Tools {
-    found: Vec<(Tool, String)>,
-    missing: Vec<String>,
+pub(super) struct Tools {
+    pub(super) found: Vec<(Tool, String)>,
+    pub(super) missing: Vec<String>,
 }
 
 /// Versions and figures.
 pub(crate) fn bench(setting: &Setting, larder: Peer) -> Result<(Vec<String>, Vec<Figure>)> {
-    let all =
-        [(Tool::Larder, larder), (Tool::Bake, peers::bake()), (Tool::Turbo, peers::turbo(&setting.cache))];
+    let nx = peers::nx(&setting.cache);
+    let all = [
+        (Tool::Larder, larder),
+        (Tool::Bake, peers::bake()),
+        (Tool::Turbo, peers::turbo(&setting.cache)),
+        (Tool::Moon, peers::moon(&setting.cache)),
+        (Tool::NxDaemon, nx.clone()),
+        (Tool::Nx, nx),
+    ];
     let mut versions: Vec<String> = all.iter().filter_map(|(_, peer)| peer.version()).collect();
+    versions.dedup();
     versions.extend(peers::in_path("git").version());
     let mut tools = Tools { found: Vec::new(), missing: Vec::new() };
     for (tool, peer) in all {
         match peer.path {
             Ok(path) => tools.found.push((tool, path)),
+            Err(why) if tools.missing.contains(&why) => {}
             Err(why) => tools.missing.push(why),
         }
     }
-    tools.missing.extend(["moon: not compared yet".to_owned(), "nx: not compared yet".to_owned()]);
     let mut figures = Vec::new();
     if setting.wants("w1") {
         figures.extend(w1(setting, &tools)?);
@@ -43,6 +52,9 @@ pub(crate) fn bench(setting: &Setting, larder: Peer) -> Result<(Vec<String>, Vec
     if setting.wants("w3") {
         figures.push(w3(setting, &tools)?);
     }
+    if setting.wants("w4") {
+        figures.extend(compile::w4(setting, &tools)?);
+    }
     for figure in &mut figures {
         figure.missing.extend(tools.missing.iter().cloned());
     }
@@ -50,13 +62,15 @@ pub(crate) fn bench(setting: &Setting, larder: Peer) -> Result<(Vec<String>, Vec
 }
 
 /// The workload for each tool that can build it, and what the others said.
-fn projects(setting: &Setting, tools: &Tools, workload: &Workload) -> Result<(Vec<Project>, Vec<String>)> {
+pub(super) fn projects(
+    setting: &Setting,
+    tools: &Tools,
+    workload: &Workload,
+) -> Result<(Vec<Project>, Vec<String>)> {
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for (tool, program) in &tools.found {
         let project = workload.project(setting, *tool, program)?;
-        let built = project.build(setting).and_then(|()| project.expect_ran(workload.cookbooks));
-        // A second build, so that what a tool learns only from finding its outputs in place is not in the first round.
-        match built.and_then(|()| project.build(setting)) {
+        match project.caches(workload.cookbooks) {
             Ok(()) => good.push(project),
             Err(error) => bad.push(format!("{} on {}: {error}", project.peer(), workload.name)),
         }
@@ -65,7 +79,7 @@ fn projects(setting: &Setting, tools: &Tools, workload: &Workload) -> Result<(Ve
 }
 
 /// A run that must find everything in place.
-fn unchanged<'a>(project: &'a Project, one: Option<&str>) -> Task<'a> {
+pub(super) fn unchanged<'a>(project: &'a Project, one: Option<&str>) -> Task<'a> {
     Task {
         peer: project.peer(),
         command: project.command(one),
@@ -93,7 +107,7 @@ fn w1(setting: &Setting, tools: &Tools) -> Result<Vec<Figure>> {
     generate::flat(&prepared, 3, if setting.quick { 200 } else { 2000 }, 100 << 10)?;
     let digest = generate::digest(&prepared)?;
     let copy = format!("cp -r --reflink=never '{}' out", prepared.display());
-    let workload = Workload { name: "w1", cookbooks: 1, inputs: 10, command: copy.clone() };
+    let workload = Workload { name: "w1", cookbooks: 1, inputs: Inputs::Made(10), command: copy.clone() };
     let (projects, failed) = projects(setting, tools, &workload)?;
     let right = |project: &Project| {
         let same = generate::digest(&project.root.join("pkgs").join(cookbook(0)).join("out"))? == digest;
@@ -181,7 +195,7 @@ fn w1_cold(
 fn w2(setting: &Setting, tools: &Tools) -> Result<Vec<Figure>> {
     let cookbooks = if setting.quick { 30 } else { 300 };
     let command = "mkdir out && cat src/*/* > out/all".to_owned();
-    let workload = Workload { name: "w2", cookbooks, inputs: 40, command };
+    let workload = Workload { name: "w2", cookbooks, inputs: Inputs::Made(40), command };
     let (projects, failed) = projects(setting, tools, &workload)?;
     let one = cookbook(cookbooks / 2);
     let mut figures = Vec::new();
@@ -200,7 +214,7 @@ fn w2(setting: &Setting, tools: &Tools) -> Result<Vec<Figure>> {
 fn w3(setting: &Setting, tools: &Tools) -> Result<Figure> {
     let inputs = if setting.quick { 2000 } else { 20_000 };
     let command = "mkdir out && find src -type f | wc -l > out/count".to_owned();
-    let workload = Workload { name: "w3", cookbooks: 1, inputs, command };
+    let workload = Workload { name: "w3", cookbooks: 1, inputs: Inputs::Made(inputs), command };
     let (projects, failed) = projects(setting, tools, &workload)?;
     let mut tasks: Vec<Task<'_>> = projects.iter().map(|project| unchanged(project, None)).collect();
     if let Some(project) = projects.first() {

@@ -1,4 +1,4 @@
-//! Ten successive builds of one real program, for the figure on successive builds.
+//! One real program: ten successive builds of it, for the figure on successive builds, and its source.
 //!
 //! The source is a Debian source package, fetched with a private apt configuration into the cache folder when the bench
 //! runs: a network and Debian's apt are needed, and what fails is reported. The builds differ as real ones do: before
@@ -42,18 +42,24 @@ ar rcsD out/libmbedtls.a $(ls out/*.o | grep -v selftest)
 cc -o out/selftest out/selftest.o out/libmbedtls.a
 "#;
 
-/// The folders of the builds' outputs, oldest first.
-pub(crate) fn builds(setting: &Setting) -> Result<Vec<PathBuf>> {
+/// The source, fetched if it is not there yet. Not to be changed.
+pub(crate) fn fetched(setting: &Setting) -> Result<PathBuf> {
     let cached = setting.cache.join("mbedtls");
-    let env = setting.env(&setting.work, &[]);
     if !cached.join("source").is_dir() {
         remove(&cached)?;
         fs::create_dir_all(&cached)?;
-        shell(setting, FETCH, &cached, &env)?;
+        shell(setting, FETCH, &cached, &setting.env(&setting.work, &[]))?;
     }
+    Ok(cached.join("source"))
+}
+
+/// The folders of the builds' outputs, oldest first.
+pub(crate) fn builds(setting: &Setting) -> Result<Vec<PathBuf>> {
+    let source = fetched(setting)?;
+    let env = setting.env(&setting.work, &[]);
     let tree = setting.work.join("program");
     remove(&tree)?;
-    shell(setting, "exec cp -r source \"$INTO\"", &cached, &with(&env, "INTO", &tree))?;
+    shell(setting, "exec cp -r . \"$INTO\"", &source, &with(&env, "INTO", &tree))?;
     let mut sources: Vec<PathBuf> = Vec::new();
     for entry in fs::read_dir(tree.join("library"))? {
         let path = entry?.path();

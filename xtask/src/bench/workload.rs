@@ -1,26 +1,32 @@
-//! The workloads of the run bench, each in one folder per tool with that tool's own configuration.
+//! The workloads of the run bench, each in one folder per tool with that tool's own configuration (`tools.rs`).
 //!
 //! A workload is some cookbooks: folders `pkgs/NAME` with `src/`, one recipe `build`, and outputs in `out/`. Every command
 //! begins by adding one byte to a file outside the project, so that the bench knows how many commands really ran: a hit
-//! that ran, or a miss that did not, is a failure and no figure. Inputs are committed to git, as a user's would be.
+//! that ran, or a miss that did not, is a failure and no figure. (A sandbox keeps commands from that file; what runs in one
+//! is counted by what Larder says.) Inputs are committed to git, as a user's would be.
+//!
+//! nx's daemon is ended, by the process id that it left in the project, before its state is removed and at the end.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::generate::{Content, Kind, Rng};
+use super::tools::{Told, Tool};
 use super::{Setting, measure, remove};
 use crate::Result;
 
-/// A task cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tool {
-    /// `larder.yml` and cookbooks.
-    Larder,
-    /// `bake.yml` and cookbooks.
-    Bake,
-    /// `turbo.json` and npm workspaces.
-    Turbo,
+/// What cookbooks are built from.
+pub(crate) enum Inputs {
+    /// That many generated files in each cookbook's `src/`.
+    Made(usize),
+    /// One file of a program in each cookbook's `src/`, and folders that all see, copied into the root.
+    Program {
+        /// One cookbook each.
+        files: Vec<PathBuf>,
+        /// Folders, by their last name.
+        shared: Vec<PathBuf>,
+    },
 }
 
 /// What is built.
@@ -29,8 +35,8 @@ pub(crate) struct Workload {
     pub(crate) name: &'static str,
     /// Number of cookbooks.
     pub(crate) cookbooks: usize,
-    /// Input files per cookbook.
-    pub(crate) inputs: usize,
+    /// Their inputs.
+    pub(crate) inputs: Inputs,
     /// Shell text of the recipe after the counter; makes `out/`.
     pub(crate) command: String,
 }
@@ -45,10 +51,14 @@ pub(crate) struct Project {
     pub(crate) root: PathBuf,
     /// Home of the tool, where its caches may be.
     pub(crate) home: PathBuf,
-    /// Counts commands that ran.
-    pub(crate) ran: PathBuf,
+    /// Counts commands that ran; `None`: the tool's word is taken.
+    pub(crate) ran: Option<PathBuf>,
     /// The commands' environment.
     pub(crate) env: Vec<(String, String)>,
+    /// The name in tables.
+    label: String,
+    /// What the last command printed.
+    log: PathBuf,
 }
 
 /// Name of the cookbook with that number.
@@ -57,110 +67,133 @@ pub(crate) fn cookbook(index: usize) -> String {
 }
 
 impl Workload {
-    /// The whole command of the recipe.
-    fn script(&self, ran: &Path) -> String {
-        format!("printf x >> '{}' && rm -rf out && {}", ran.display(), self.command)
-    }
-
     /// Writes inputs and configuration for `tool`.
     pub(crate) fn project(&self, setting: &Setting, tool: Tool, program: &str) -> Result<Project> {
-        let base = setting.work.join(self.name).join(format!("{tool:?}").to_lowercase());
+        let folder = format!("{tool:?}").to_lowercase();
+        self.write(setting, tool, program, &folder, &[], true)
+    }
+
+    /// The same for Larder, with fields that every recipe has besides, and without the counter.
+    pub(crate) fn larder_with(&self, setting: &Setting, program: &str, fields: &[&str]) -> Result<Project> {
+        let label = [&["larder"], fields].concat().join(", ");
+        let folder = label.replace([' ', ':', ','], "-");
+        let mut project = self.write(setting, Tool::Larder, program, &folder, fields, false)?;
+        project.label = label;
+        Ok(project)
+    }
+
+    fn write(
+        &self,
+        setting: &Setting,
+        tool: Tool,
+        program: &str,
+        folder: &str,
+        fields: &[&str],
+        counts: bool,
+    ) -> Result<Project> {
+        let base = setting.work.join(self.name).join(folder);
         let (root, home, ran) = (base.join("project"), base.join("home"), base.join("ran"));
         fs::create_dir_all(&home)?;
-        let content = Content::new(1);
-        for index in 0..self.cookbooks {
-            let dir = root.join("pkgs").join(cookbook(index));
-            for input in 0..self.inputs {
-                let part = (index * self.inputs + input) as u64;
-                let path = dir.join(format!("src/d{:03}/f{input:05}.txt", input / 100));
-                content.file(&path, Kind::Text, &mut Rng::new(2, part), 512 + part % 2048, &[])?;
-            }
-            self.configure_cookbook(tool, &dir, &cookbook(index), &ran)?;
+        let mut script = format!("rm -rf out && {}", self.command);
+        if counts {
+            script = format!("printf x >> '{}' && {script}", ran.display());
         }
-        self.configure_root(tool, &root)?;
-        fs::write(root.join(".gitignore"), "out/\n.turbo/\n.bake/\n.larder/state/\nnode_modules/\n")?;
+        let shared = self.inputs(&root)?;
+        let names: Vec<String> = (0..self.cookbooks).map(cookbook).collect();
+        for name in &names {
+            let told = Told { name, script: &script, shared: &shared, fields };
+            tool.configure_cookbook(&root.join("pkgs").join(name), &told)?;
+        }
+        tool.configure_root(&root, self.name, &names, &shared, program)?;
+        let ignored = "out/\n.turbo/\n.bake/\n.larder/state/\n.moon/cache/\n.nx/\nnode_modules\n";
+        fs::write(root.join(".gitignore"), ignored)?;
         git(&root, &["init", "--quiet", "."])?;
         git(&root, &["add", "-A"])?;
         let identity = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"];
         git(&root, &[identity.as_slice(), &["commit", "--quiet", "-m", "inputs"]].concat())?;
         let larder_home = home.join("larder").display().to_string();
-        let secret = ("BAKE_CACHE_SECRET", "a secret that only this bench has");
-        let env = setting.env(&home, &[("LARDER_HOME", &larder_home), secret]);
-        Ok(Project { tool, program: program.to_owned(), root, home, ran, env })
+        let more = [tool.env(), &[("LARDER_HOME", larder_home.as_str())]].concat();
+        let env = setting.env(&home, &more);
+        let (program, label) = (program.to_owned(), tool.name().to_owned());
+        let ran = counts.then_some(ran);
+        Ok(Project { tool, program, root, home, ran, env, label, log: setting.log() })
     }
 
-    fn configure_cookbook(&self, tool: Tool, dir: &Path, name: &str, ran: &Path) -> Result<()> {
-        let script = self.script(ran);
-        if tool == Tool::Turbo {
-            let package = serde_json::json!({"name": name, "version": "1.0.0", "private": true, "scripts": {"build": script}});
-            return Ok(fs::write(dir.join("package.json"), package.to_string())?);
-        }
-        // A folder, not a glob: bake takes the text as a path, so that it would keep nothing of `out/**/*`.
-        let text = format!(
-            "name: {name}\nrecipes:\n  build:\n    cache:\n      inputs: [\"src/**/*\"]\n      outputs: [out]\n    run: |\n      {script}\n"
-        );
-        Ok(fs::write(dir.join("cookbook.yml"), text)?)
-    }
-
-    fn configure_root(&self, tool: Tool, root: &Path) -> Result<()> {
-        match tool {
-            Tool::Larder => fs::write(root.join("larder.yml"), format!("name: {}\n", self.name))?,
-            Tool::Bake => {
-                let text = "config:\n  cache:\n    local:\n      enabled: true\n      path: .bake/cache\n";
-                fs::write(root.join("bake.yml"), format!("name: {}\n{text}", self.name))?;
-            }
-            Tool::Turbo => {
-                let tasks =
-                    serde_json::json!({"tasks": {"build": {"inputs": ["src/**"], "outputs": ["out/**"]}}});
-                fs::write(root.join("turbo.json"), tasks.to_string())?;
-                let name = self.name;
-                let package = serde_json::json!({
-                    "name": name, "private": true, "packageManager": "npm@10.0.0", "workspaces": ["pkgs/*"]
-                });
-                fs::write(root.join("package.json"), package.to_string())?;
-                let mut packages = serde_json::json!({"": {"name": name, "workspaces": ["pkgs/*"]}});
-                for name in (0..self.cookbooks).map(cookbook) {
-                    packages[format!("pkgs/{name}")] = serde_json::json!({"name": name, "version": "1.0.0"});
-                    let link = serde_json::json!({"resolved": format!("pkgs/{name}"), "link": true});
-                    packages[format!("node_modules/{name}")] = link;
+    /// Writes what is built, and says which folders of the root all cookbooks see.
+    fn inputs(&self, root: &Path) -> Result<Vec<String>> {
+        let source = |index: usize| root.join("pkgs").join(cookbook(index)).join("src");
+        match &self.inputs {
+            Inputs::Made(count) => {
+                let content = Content::new(1);
+                for index in 0..self.cookbooks {
+                    for input in 0..*count {
+                        let part = (index * count + input) as u64;
+                        let path = source(index).join(format!("d{:03}/f{input:05}.txt", input / 100));
+                        content.file(&path, Kind::Text, &mut Rng::new(2, part), 512 + part % 2048, &[])?;
+                    }
                 }
-                let lock = serde_json::json!({"name": name, "lockfileVersion": 3, "requires": true, "packages": packages});
-                fs::write(root.join("package-lock.json"), lock.to_string())?;
+                Ok(Vec::new())
+            }
+            Inputs::Program { files, shared } => {
+                for (index, file) in files.iter().enumerate() {
+                    fs::create_dir_all(source(index))?;
+                    fs::copy(file, source(index).join(file.file_name().ok_or("a file has a name")?))?;
+                }
+                let mut names = Vec::new();
+                for folder in shared {
+                    let name =
+                        folder.file_name().and_then(|name| name.to_str()).ok_or("a folder has a name")?;
+                    headers(folder, &root.join(name))?;
+                    names.push(name.to_owned());
+                }
+                Ok(names)
             }
         }
-        Ok(())
     }
+}
+
+/// Copies the headers below a folder.
+fn headers(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().ok_or("an entry has a name")?);
+        if path.is_dir() {
+            headers(&path, &target)?;
+        } else if path.extension().is_some_and(|extension| extension == "h") {
+            fs::copy(&path, target)?;
+        }
+    }
+    Ok(())
 }
 
 impl Project {
     /// The name in tables.
     pub(crate) fn peer(&self) -> String {
-        format!("{:?}", self.tool).to_lowercase()
+        self.label.clone()
     }
 
     /// The command line that builds everything, or only `one` cookbook.
     pub(crate) fn command(&self, one: Option<&str>) -> Vec<String> {
-        let mut line = vec![self.program.clone()];
-        let recipe = one.map(|name| format!("{name}:build"));
-        match self.tool {
-            Tool::Larder => line.extend(["run".to_owned()].into_iter().chain(recipe)),
-            Tool::Bake => line.extend(recipe),
-            Tool::Turbo => {
-                line.extend(["run", "build", "--output-logs=none"].map(str::to_owned));
-                line.extend(one.map(|name| format!("--filter={name}")));
-            }
-        }
-        line
+        self.tool.command(&self.program, one)
     }
 
-    /// Forgets all caches, outputs and state.
+    /// Forgets all caches, outputs and state. A daemon begins again, as one would be there before a build.
     pub(crate) fn forget(&self) -> Result<()> {
-        remove(&self.home)?;
-        fs::create_dir_all(&self.home)?;
-        for state in [".bake", ".turbo", ".larder/state", "node_modules"] {
+        self.end_daemon();
+        if self.tool.keeps_results_at_home() {
+            remove(&self.home)?;
+            fs::create_dir_all(&self.home)?;
+        }
+        for state in self.tool.states() {
             remove(&self.root.join(state))?;
         }
-        self.remove_outputs()
+        self.remove_outputs()?;
+        if self.tool == Tool::NxDaemon {
+            let start = [self.program.as_str(), "daemon", "--start"].map(str::to_owned);
+            measure::run(&start, &self.root, &self.env, &self.log)?;
+        }
+        Ok(())
     }
 
     /// Removes what recipes made, and what turbo left beside it.
@@ -175,12 +208,23 @@ impl Project {
 
     /// Sets the count of commands to none.
     pub(crate) fn reset(&self) -> Result<()> {
-        remove(&self.ran)
+        self.ran.as_deref().map_or(Ok(()), remove)
     }
 
-    /// An error unless exactly `want` commands ran since [`Self::reset`].
+    /// An error unless exactly `want` commands ran since [`Self::reset`] (where they are not counted: in the last command).
     pub(crate) fn expect_ran(&self, want: usize) -> Result<()> {
-        let ran = fs::metadata(&self.ran).map_or(0, |file| file.len());
+        let Some(ran) = &self.ran else {
+            let text = fs::read_to_string(&self.log)?;
+            let said = text.lines().rev().find(|line| line.contains(" cached") && line.contains(" run"));
+            let is_so = said
+                .is_some_and(|line| line.split([',', '·']).any(|part| part.trim() == format!("{want} run")));
+            return if is_so {
+                Ok(())
+            } else {
+                Err(format!("not {want} run: {}", said.unwrap_or(&text)).into())
+            };
+        };
+        let ran = fs::metadata(ran).map_or(0, |file| file.len());
         if ran == want as u64 {
             Ok(())
         } else {
@@ -189,9 +233,49 @@ impl Project {
     }
 
     /// A run that fills the caches, not measured.
-    pub(crate) fn build(&self, setting: &Setting) -> Result<()> {
-        measure::run(&self.command(None), &self.root, &self.env, &setting.log())?;
+    pub(crate) fn build(&self) -> Result<()> {
+        measure::run(&self.command(None), &self.root, &self.env, &self.log)?;
         Ok(())
+    }
+
+    /// Builds everything, and again from the cache; what a tool learns only from finding its outputs in place, it knows then.
+    pub(crate) fn caches(&self, cookbooks: usize) -> Result<()> {
+        self.build()?;
+        self.expect_ran(cookbooks)?;
+        self.reset()?;
+        self.build()?;
+        self.expect_ran(0)
+    }
+
+    /// Ends nx's daemon, if there is one, and waits for that.
+    fn end_daemon(&self) {
+        let file = self.root.join(".nx/workspace-data/d/server-process.json");
+        let Some(pid) = fs::read(file)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok())
+            .and_then(|known| known["processId"].as_u64())
+        else {
+            return;
+        };
+        let line = PathBuf::from(format!("/proc/{pid}/cmdline"));
+        let is_daemon = || {
+            fs::read(&line).is_ok_and(|text| String::from_utf8_lossy(&text).contains("nx/dist/src/daemon"))
+        };
+        for _ in 0..100 {
+            if !is_daemon() {
+                return;
+            }
+            let _ = Command::new("kill").arg(pid.to_string()).status();
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if self.tool == Tool::NxDaemon {
+            self.end_daemon();
+        }
     }
 }
 
