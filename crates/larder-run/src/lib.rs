@@ -13,6 +13,7 @@
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
+//! | [`watch`] | waits until something changes that concerns a plan |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
 
 pub mod affected;
@@ -34,4 +35,5 @@ pub mod select;
 pub mod state;
 pub mod template;
 pub mod trace;
+pub mod watch;
 pub mod worktree;

@@ -146,7 +146,7 @@ impl Job<'_> {
     fn uncached(&self, now: &Now, miss: &str, reason: String) -> Done {
         let outcome =
             Outcome::Ran { miss: Some(miss.to_owned()), not_cached: Some(reason), unchanged: false };
-        Done { outcome, made: Made { digest: Some(unrepeatable(&now.key.digest)), outputs: None } }
+        Done { outcome, made: Made::of(Some(unrepeatable(&now.key.digest))) }
     }
 
     fn finish(
@@ -176,7 +176,7 @@ impl Job<'_> {
             }
         };
         self.remember_key(now);
-        let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
+        let made = self.made(now, Some(captured.tree_digest), captured.on_disk);
         Done { outcome: Outcome::Ran { miss: Some(miss.to_owned()), not_cached, unchanged }, made }
     }
 
@@ -216,7 +216,7 @@ impl Job<'_> {
             Err(error) => return Some(chain(&error)),
         }
         let disturbed =
-            |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
+            |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session.worktree));
         let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
         if let Some((id, _)) = found {
             return Some(format!("outputs of `{id}` changed while it ran"));

@@ -25,6 +25,7 @@ use super::record;
 use super::schedule::Made;
 use super::servers::Servers;
 use super::spared::Spared;
+use super::lasting;
 use super::{Session, reason};
 use crate::event::{Event, Outcome};
 use crate::key::{self, Key, Parts};
@@ -44,7 +45,7 @@ pub(super) struct Done {
 /// An end that is a failure.
 pub(super) fn failed(reason: impl Into<String>, hint: Option<String>) -> Done {
     let outcome = Outcome::Failed { reason: reason.into(), hint };
-    Done { outcome, made: Made { digest: None, outputs: None } }
+    Done { outcome, made: Made::of(None) }
 }
 
 /// A failure on the way to where there would have been something else.
@@ -55,7 +56,7 @@ fn stopped(reason: impl Into<String>, hint: Option<String>) -> Box<Done> {
 impl From<Failure> for Done {
     fn from(failure: Failure) -> Self {
         if failure.cancelled {
-            return Self { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } };
+            return Self { outcome: Outcome::Cancelled, made: Made::of(None) };
         }
         failed(failure.reason, failure.hint)
     }
@@ -133,6 +134,17 @@ pub fn input_set(recipe: &Recipe) -> Option<PathSpec> {
     Some(input_spec(recipe, cache, &spec, &[]))
 }
 
+/// What a recipe reads, given which paths its output globs own; and a set that also holds what `!` takes out of its outputs, if anything does.
+pub(crate) fn input_set_of(recipe: &Recipe, globbed: &[Vec<u8>]) -> Option<(PathSpec, Option<PathSpec>)> {
+    let cache = recipe.cache.as_ref().filter(|_| !recipe.persistent)?;
+    let spec = OutputSpec::new(&recipe.folder, &cache.outputs).ok()?;
+    let inputs = input_spec(recipe, cache, &spec, globbed);
+    let spares = cache.outputs.iter().any(|pattern| pattern.starts_with('!'));
+    let all = || PathSpec { exclude: Vec::new(), exclude_paths: Vec::new(), ..inputs.clone() };
+    let all = spares.then(all);
+    Some((inputs, all))
+}
+
 /// Processes the recipe at `at` of the plan.
 pub(super) fn process(
     session: &Session<'_>,
@@ -176,7 +188,7 @@ pub(super) fn uncached_made(
         dependencies: &digests,
     };
     let digest = key::compute(&parts, key::VERSION.as_bytes()).digest;
-    Made { digest: Some(digest), outputs: None }
+    Made::of(Some(digest))
 }
 
 /// A recipe without `cache` always runs; its own key is what dependents see.
@@ -191,6 +203,13 @@ fn run_uncached(
     let made = uncached_made(session, recipe, args, dependencies);
     if session.options.dry_run {
         return Done { outcome: Outcome::WouldRun { miss: None }, made };
+    }
+    let identity = lasting::identity(&made, dependencies);
+    if let Some((lasting, _)) = &session.lasting
+        && let Some(mark) = lasting.settled(&recipe.id, &identity)
+        && !session.options.force
+    {
+        return Done { outcome: Outcome::NotNeeded, made: Made { mark: Some(mark), ..made } };
     }
     let lock = match acquire(session, recipe) {
         Ok(Some(lock)) => lock,
@@ -208,6 +227,8 @@ fn run_uncached(
             Err(failure) => return failure.into(),
         }
     }
+    let mark = session.lasting.as_ref().map(|(lasting, _)| lasting.settle(&recipe.id, identity));
+    let made = Made { mark, ..made };
     Done { outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false }, made }
 }
 
@@ -228,7 +249,7 @@ pub(super) fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<R
         Ok(Acquired::Held(lock)) => Ok(Some(lock)),
         Ok(Acquired::Inherited(_)) => Ok(None),
         Err(crate::lock::LockError::Cancelled(_)) => {
-            Err(Box::new(Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } }))
+            Err(Box::new(Done { outcome: Outcome::Cancelled, made: Made::of(None) }))
         }
         Err(error) => Err(stopped(chain(&error), None)),
     }
@@ -323,6 +344,12 @@ impl Job<'_> {
         Ok((Found { result: hit.result, tier: hit.tier }, tree))
     }
 
+    /// What dependents see of outputs that are in place.
+    pub(super) fn made(&self, now: &Now, digest: Option<Digest>, on_disk: OnDisk) -> Made {
+        let mark = self.spec.is_empty().then_some(now.key.digest);
+        Made { digest, outputs: Some(Box::new(on_disk)), mark }
+    }
+
     fn cached(&self, now: &Now, found: &Found, on_disk: OnDisk, restored: bool) -> Done {
         let (session, result) = (self.session, &found.result);
         if session.options.replay
@@ -339,7 +366,7 @@ impl Job<'_> {
         if restored {
             self.remember_key(now);
         }
-        let made = Made { digest: hit::tree_digest(result), outputs: Some(Box::new(on_disk)) };
+        let made = self.made(now, hit::tree_digest(result), on_disk);
         Done { outcome: Outcome::Cached { tier: found.tier, restored, saved: saved(result) }, made }
     }
 
@@ -387,7 +414,7 @@ impl Job<'_> {
             None => None,
         };
         if self.session.cancel.is_cancelled() {
-            return Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } };
+            return Done { outcome: Outcome::Cancelled, made: Made::of(None) };
         }
         let why = match if flight.is_some() { self.hit(&now, note) } else { Err(Ok(why.clone())) } {
             Ok(done) => return done,

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use super::hit::OnDisk;
 use crate::event::Outcome;
 use crate::recipe::RecipeId;
+use crate::worktree::{PathSpec, Worktree};
 
 /// A recipe's end.
 #[derive(Clone, Debug)]
@@ -25,6 +27,8 @@ pub struct Report {
     pub took: Duration,
     /// The run was cancelled from outside.
     pub cancelled: bool,
+    /// Outputs that are in place.
+    pub(super) placed: Vec<(RecipeId, OnDisk)>,
 }
 
 impl Report {
@@ -60,6 +64,18 @@ impl Report {
             _ => Duration::ZERO,
         };
         self.recipes.iter().map(saved).sum()
+    }
+
+    /// Where the outputs are that this run made or found in place.
+    pub fn outputs(&self) -> impl Iterator<Item = (&RecipeId, &PathSpec)> {
+        self.placed.iter().map(|(id, outputs)| (id, &outputs.spec))
+    }
+
+    /// Recipes whose outputs are not any more what the run left.
+    #[must_use]
+    pub fn displaced(&self, worktree: &Worktree) -> Vec<RecipeId> {
+        let is_displaced = |(_, outputs): &&(RecipeId, OnDisk)| !outputs.is_exact(worktree);
+        self.placed.iter().filter(is_displaced).map(|(id, _)| id.clone()).collect()
     }
 
     /// Everything succeeded.
