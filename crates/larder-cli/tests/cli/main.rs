@@ -14,6 +14,8 @@ mod output;
 mod run;
 mod servers;
 mod signals;
+mod watch;
+mod watch_edits;
 mod why;
 
 use std::sync::OnceLock;

@@ -206,3 +206,111 @@ pub fn is_remote(path: &Path) -> bool {
         REMOTE.contains(&kind)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
+    use std::time::Duration;
+
+    use notify::event::Flag;
+
+    use super::*;
+    use crate::process::CancelToken;
+    use crate::watch::Woken;
+
+    struct Fixture {
+        folder: tempfile::TempDir,
+        folders: Folders,
+        cancel: CancelToken,
+    }
+
+    fn set(paths: &[&str]) -> BTreeSet<PathBuf> {
+        paths.iter().map(PathBuf::from).collect()
+    }
+
+    impl Fixture {
+        fn new(made: &[&str]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            made.iter().for_each(|path| fs::create_dir_all(folder.path().join(path)).unwrap());
+            let folders = Folders::new(folder.path(), Bell::new().unwrap(), true);
+            Self { folder, folders, cancel: CancelToken::new().unwrap() }
+        }
+
+        fn rings(&self) -> bool {
+            self.folders.bell().wait(&self.cancel, Some(Duration::from_secs(2))) == Woken::Rung
+        }
+
+        fn is_quiet(&self) -> bool {
+            self.folders.bell().wait(&self.cancel, Some(Duration::from_millis(200))) == Woken::TimedOut
+        }
+
+        fn write(&self, path: &str) {
+            fs::write(self.folder.path().join(path), path).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_what_is_wanted_rings_and_looking_does_not() {
+        let mut f = Fixture::new(&["a/b", "c"]);
+        assert!(f.folders.keep(&set(&["", "a", "gone"])));
+        assert!(!f.folders.keep(&set(&["", "a", "gone"])));
+        assert_eq!(f.folders.len(), 2);
+        f.write("a/file");
+        assert!(f.rings());
+        fs::read_dir(f.folder.path().join("a")).unwrap().for_each(drop);
+        fs::read(f.folder.path().join("a/file")).unwrap();
+        f.write("c/file");
+        f.write("a/b/file");
+        assert!(f.is_quiet());
+        assert!(!f.folders.keep(&set(&[""])));
+        f.write("a/file");
+        assert!(f.is_quiet());
+    }
+
+    #[test]
+    fn a_folder_that_is_another_now_is_watched_anew() {
+        let mut f = Fixture::new(&["a/b", "x/b"]);
+        let all = set(&["", "a", "a/b"]);
+        assert!(f.folders.keep(&all));
+        let at = |path: &str| f.folder.path().join(path);
+        // Renamed, and another in its place; removed and made again, mostly with the same number.
+        fs::rename(at("a"), at("old")).unwrap();
+        fs::rename(at("x"), at("a")).unwrap();
+        assert!(f.rings());
+        assert!(f.folders.keep(&all));
+        f.write("a/b/file");
+        assert!(f.rings());
+        f.write("old/b/file");
+        assert!(f.is_quiet());
+        let at = |path: &str| f.folder.path().join(path);
+        fs::remove_dir_all(at("a/b")).unwrap();
+        fs::create_dir(at("a/b")).unwrap();
+        assert!(f.rings());
+        assert!(f.folders.keep(&all));
+        f.write("a/b/file");
+        assert!(f.rings());
+    }
+
+    /// The queue of events was full: nothing is known any more of what a watch belongs to.
+    #[test]
+    fn lost_events_ring_and_all_is_watched_anew() {
+        let mut f = Fixture::new(&["a"]);
+        let all = set(&["", "a"]);
+        assert!(f.folders.keep(&all));
+        hear(Ok(notify::Event::new(EventKind::Other).set_flag(Flag::Rescan)), f.folders.bell(), &f.folders.doubted);
+        assert!(f.rings());
+        assert!(f.folders.keep(&all));
+        f.write("a/file");
+        assert!(f.rings());
+    }
+
+    #[test]
+    fn without_watches_nothing_rings() {
+        let mut f = Fixture::new(&["a"]);
+        f.folders = Folders::new(f.folder.path(), Bell::new().unwrap(), false);
+        assert!(!f.folders.keep(&set(&["", "a"])) && f.folders.is_empty());
+        assert!(f.folders.trouble().is_none());
+    }
+}
