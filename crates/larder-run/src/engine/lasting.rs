@@ -168,6 +168,11 @@ impl Lasting {
         }
     }
 
+    /// Anything may have changed: all recipes without `cache` run again.
+    pub fn disturb_all(&self) {
+        self.shared.lock().settled.clear();
+    }
+
     /// Ends the servers that are none of these recipes, and forgets what is known of others.
     pub fn keep(&self, recipes: &BTreeSet<RecipeId>) {
         let mut inner = self.shared.lock();

@@ -164,6 +164,8 @@ impl Watcher<'_> {
             if readings == 0 {
                 self.stage.changed(&changes, &[]);
             }
+            // While it is read, and as long as it is wrong, nobody looks at other files.
+            self.lasting.disturb_all();
             let (root, known) = (loaded.open.project.root.clone(), files_of(&loaded.open.project));
             // What it was is not needed any more; its worktree is.
             drop(loaded);
