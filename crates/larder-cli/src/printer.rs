@@ -92,6 +92,11 @@ impl Printer {
         Self { errors_as_events, ..self }
     }
 
+    /// The same terminal for another run, whose live view is its own.
+    pub(crate) fn for_another_run(&self) -> Self {
+        Self { live: Arc::default(), ..self.clone() }
+    }
+
     /// Puts the live view on the terminal, if there is one; the first call decides what it shows.
     pub(crate) fn live(&self, make: impl FnOnce() -> Live) -> Option<&Live> {
         self.terminal.redraws.then(|| self.live.get_or_init(make))

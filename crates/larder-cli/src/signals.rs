@@ -5,8 +5,8 @@
 //! supervisors of the recipes kill them. The thread that waits for signals begins with the first recipe, not before.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use larder::run::process::CancelToken;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -23,6 +23,8 @@ pub(crate) struct Watch {
     cancel: CancelToken,
     ends_at_once: Arc<AtomicBool>,
     gentle: AtomicBool,
+    /// What is cancelled with it.
+    with: Arc<Mutex<Option<CancelToken>>>,
 }
 
 impl Watch {
@@ -32,7 +34,16 @@ impl Watch {
         for signal in ENDING {
             register_conditional_shutdown(signal, Exit::Cancelled as i32, Arc::clone(&ends_at_once))?;
         }
-        Ok(Self { cancel, ends_at_once, gentle: AtomicBool::new(false) })
+        Ok(Self { cancel, ends_at_once, gentle: AtomicBool::new(false), with: Arc::default() })
+    }
+
+    /// From now on what cancels cancels this one, too, and not the one before.
+    pub(crate) fn follow(&self, token: &CancelToken) {
+        let mut with = self.with.lock().unwrap_or_else(PoisonError::into_inner);
+        *with = Some(token.clone());
+        if self.cancel.is_cancelled() {
+            token.cancel();
+        }
     }
 
     /// From now on the first signal cancels. Cheap when called again.
@@ -48,11 +59,14 @@ impl Watch {
             }
         };
         let (cancel, ends_at_once) = (self.cancel.clone(), Arc::clone(&self.ends_at_once));
+        let with = Arc::clone(&self.with);
         self.ends_at_once.store(false, Ordering::Release);
         std::thread::spawn(move || {
             for _ in signals.forever() {
                 ends_at_once.store(true, Ordering::Release);
                 cancel.cancel();
+                let with = with.lock().unwrap_or_else(PoisonError::into_inner);
+                with.iter().for_each(CancelToken::cancel);
             }
         });
     }

@@ -107,8 +107,14 @@ pub enum Outcome {
     },
     /// Not begun or not finished, because the run was cancelled or something else failed.
     Cancelled,
-    /// A persistent recipe that nothing that ran depends on: not begun.
+    /// Not begun: a persistent recipe that nothing that ran depends on, or (in a run that is one of several) a recipe without `cache` for which
+    /// nothing changed.
     NotNeeded,
+    /// A persistent recipe that lives on after this run.
+    Serving {
+        /// It began in this run.
+        begun: bool,
+    },
     /// It would run (`--dry-run`).
     WouldRun {
         /// Why it is not a hit.
@@ -120,6 +126,13 @@ impl Outcome {
     /// Dependents may go on.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        matches!(self, Self::Cached { .. } | Self::Ran { .. } | Self::NotNeeded | Self::WouldRun { .. })
+        matches!(
+            self,
+            Self::Cached { .. }
+                | Self::Ran { .. }
+                | Self::NotNeeded
+                | Self::Serving { .. }
+                | Self::WouldRun { .. }
+        )
     }
 }

@@ -15,6 +15,7 @@
 //! | [`engine`], [`event`] | runs a plan; what happened |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
 //! | [`sandbox`] | what a sandboxed command sees, and what is taken from it |
+//! | [`watch`] | waits until something changes that concerns a plan |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
 //! | [`records`], [`lines`] | what other machines are told of keys; differences of commands |
 //! | [`profile`] | the course of a run: where its time went |
@@ -43,4 +44,5 @@ pub mod state;
 pub mod suggest;
 pub mod template;
 pub mod trace;
+pub mod watch;
 pub mod worktree;

@@ -8,7 +8,7 @@ use crate::config::{Listing, Mark};
 use crate::worktree::{FsTime, InputError, Stat, Worktree};
 
 /// The patterns that find every cookbook.
-const COOKBOOKS: [&str; 4] =
+pub(crate) const COOKBOOKS: [&str; 4] =
     ["**/cookbook.yml", "**/cookbook.yaml", "**/*.cookbook.yml", "**/*.cookbook.yaml"];
 
 /// [`Listing`] over a [`Worktree`].

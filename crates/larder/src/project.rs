@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use larder_core::{ChunkerParams, Error, ErrorKind, Result};
 use larder_run::config::discover::find_root;
@@ -81,7 +82,7 @@ pub struct OpenProject {
     /// Its configuration.
     pub project: Project,
     /// What is on disk.
-    pub worktree: Worktree,
+    pub worktree: Arc<Worktree>,
 }
 
 impl OpenProject {
@@ -99,9 +100,23 @@ impl OpenProject {
         };
         let root = std::fs::canonicalize(root).map_err(at(root))?;
         let state = root.join(".larder/state");
-        let worktree = Worktree::open(&root, &state).map_err(at(&root))?;
-        let listing = WorktreeListing::new(&worktree, &root);
-        let mut options = options(around, &root, &listing, execution);
+        let worktree = Arc::new(Worktree::open(&root, &state).map_err(at(&root))?);
+        Self::open_in(around, execution, worktree, &root)
+    }
+
+    /// As [`Self::open`], for the project at `root`, whose worktree is open already.
+    ///
+    /// # Errors
+    /// When its configuration is wrong.
+    pub fn open_in(
+        around: &Surroundings,
+        execution: Execution,
+        worktree: Arc<Worktree>,
+        root: &Path,
+    ) -> std::result::Result<Self, OpenError> {
+        let state = root.join(".larder/state");
+        let listing = WorktreeListing::new(&worktree, root);
+        let mut options = options(around, root, &listing, execution);
         options.state = Some(state);
         let project = Project::load(options)?;
         Ok(Self { project, worktree })

@@ -76,6 +76,27 @@ pub(crate) struct RunArgs {
     /// A name for the run, for `larder profile` and `larder why --against` (default: LARDER_RUN_NAME)
     #[arg(long, value_name = "NAME", value_parser = super::which::parse_name)]
     pub(crate) name: Option<String>,
+    /// Run again whenever something changes that the selection reads, until Ctrl-C
+    #[arg(
+        short,
+        long,
+        conflicts_with_all = [
+            "affected", "suggest_inputs", "dry_run", "list", "show_plan", "tree", "graph", "render", "check", "undo",
+        ],
+        help_heading = "Watching"
+    )]
+    pub(crate) watch: bool,
+    /// Also look every so many seconds (default 1), where changes are not announced
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "1",
+        requires = "watch",
+        help_heading = "Watching"
+    )]
+    pub(crate) poll: Option<std::num::NonZeroU32>,
     /// List the recipes
     #[arg(short, long, group = "instead", help_heading = "Instead of running")]
     pub(crate) list: bool,

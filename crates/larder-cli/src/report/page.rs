@@ -115,6 +115,7 @@ impl Seen<'_> {
             (self.count(|ended| matches!(ended, Ended::Skipped { .. })), "skipped"),
             (self.count(|ended| matches!(ended, Ended::Cancelled)), "cancelled"),
             (self.count(|ended| matches!(ended, Ended::NotNeeded)), "not needed"),
+            (self.count(|ended| matches!(ended, Ended::Serving)), "serving"),
         ]
         .into_iter()
         .filter(|(count, _)| *count > 0)
@@ -338,6 +339,7 @@ fn row(out: &mut String, at: usize, entry: &Entry) {
         Ended::Skipped { because } => ("skipped", format!("{because} failed"), "", None),
         Ended::Cancelled => ("cancelled", String::new(), "", None),
         Ended::NotNeeded => ("not needed", String::new(), "", None),
+        Ended::Serving => ("serving", String::new(), "", None),
         Ended::WouldRun { miss } => ("would run", miss.clone().unwrap_or_default(), "", None),
     };
     if matches!(entry.ended, Ended::Failed { .. }) {

@@ -20,6 +20,8 @@ mod run;
 mod servers;
 mod signals;
 mod suggest;
+mod watch;
+mod watch_edits;
 mod why;
 
 use std::sync::OnceLock;

@@ -22,7 +22,7 @@ impl Job<'_> {
                         restored: false,
                         saved: saved(&result.result),
                     },
-                    made: Made { digest: Some(tree), outputs: None },
+                    made: Made::of(Some(tree)),
                 }
             }
             Err(why) => {
@@ -43,7 +43,7 @@ impl Job<'_> {
     fn would_run(&self, inputs: &PathSpec, miss: String) -> Done {
         self.warn_of_moved(inputs);
         let outcome = Outcome::WouldRun { miss: Some(miss) };
-        Done { outcome, made: Made { digest: None, outputs: None } }
+        Done { outcome, made: Made::of(None) }
     }
 
     /// As a run says it afterwards: a clean start takes what no earlier result of the recipe made.

@@ -67,7 +67,7 @@ impl Session<'_> {
         for at in 0..plan.recipes.len() {
             let dependencies: Vec<Made> = plan.dependencies[at].iter().map(|&on| made[on].clone()).collect();
             let (one, digest) = self.explain_one(plan, at, &dependencies);
-            made.push(Made { digest, outputs: None });
+            made.push(Made::of(digest));
             if plan.selected.contains(&at) {
                 explained.push(one);
             }

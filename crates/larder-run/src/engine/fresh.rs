@@ -163,7 +163,7 @@ impl Job<'_> {
     fn uncached(&self, now: &Now, miss: &str, reason: String) -> Done {
         let outcome =
             Outcome::Ran { miss: Some(miss.to_owned()), not_cached: Some(reason), unchanged: false };
-        Done { outcome, made: Made { digest: Some(unrepeatable(&now.key.digest)), outputs: None } }
+        Done { outcome, made: Made::of(Some(unrepeatable(&now.key.digest))) }
     }
 
     fn finish(
@@ -200,7 +200,7 @@ impl Job<'_> {
             session.tell_key(&recipe.id, &now.key.digest, &items);
         }
         session.remember(&recipe.id, items);
-        let made = Made { digest: Some(captured.tree_digest), outputs: Some(Box::new(captured.on_disk)) };
+        let made = self.made(now, Some(captured.tree_digest), captured.on_disk);
         Done { outcome: Outcome::Ran { miss: Some(miss.to_owned()), not_cached, unchanged }, made }
     }
 
@@ -240,8 +240,9 @@ impl Job<'_> {
             Ok(_) => return Some("an input changed while it ran".into()),
             Err(error) => return Some(chain(&error)),
         }
-        let disturbed =
-            |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session));
+        let disturbed = |(_, made): &(_, &Made)| {
+            made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session.worktree))
+        };
         let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
         if let Some((id, _)) = found {
             return Some(format!("outputs of `{id}` changed while it ran"));

@@ -18,7 +18,7 @@ use crate::outputs::{self, FileStat, Folder, Known, Node, OutputSpec, Owned, res
 use crate::profile::Phase;
 use crate::recipe::Recipe;
 use crate::state::Placed;
-use crate::worktree::{EntryKind, FsTime, PathSpec, Stat};
+use crate::worktree::{EntryKind, FsTime, PathSpec, Stat, Worktree};
 
 /// Outputs on disk, and the digest they should have.
 #[derive(Clone, Debug)]
@@ -29,8 +29,8 @@ pub(super) struct OnDisk {
 
 impl OnDisk {
     /// Whether the disk shows them as recorded.
-    pub(super) fn is_exact(&self, session: &Session<'_>) -> bool {
-        match session.worktree.digest_of(&self.spec) {
+    pub(super) fn is_exact(&self, worktree: &Worktree) -> bool {
+        match worktree.digest_of(&self.spec) {
             Ok(found) => found.root == self.root,
             Err(error) => {
                 tracing::debug!(%error, "outputs cannot be looked at");
@@ -87,7 +87,7 @@ pub(super) fn in_place(
     let placed = session.state.placed(&recipe.id).filter(|placed| placed.tree == tree.to_string())?;
     let root = placed.root.as_ref()?.parse().ok()?;
     let on_disk = OnDisk { spec: on_disk_spec(recipe, spec, &placed.globbed), root };
-    on_disk.is_exact(session).then_some(on_disk)
+    on_disk.is_exact(session.worktree).then_some(on_disk)
 }
 
 /// What the stat table knows of the outputs that are there.

@@ -8,7 +8,7 @@
 //! cache.rs    the store as the other modules need it report.rs    what a run comes to
 //! explain.rs  keys as they are now, nothing run      remove.rs    outputs go from the worktree
 //! meanwhile.rs  whether what a run relied on was touched while it ran
-//! servers.rs  persistent recipes beside the others
+//! servers.rs  persistent recipes beside the others   lasting.rs  what outlives a run that is repeated
 //! spared.rs   inputs among outputs (`!` in `outputs`)
 //! tell.rs     what other machines are told of keys
 //! dry.rs      what would happen              timing.rs    where a recipe's time goes
@@ -26,6 +26,7 @@ mod execute;
 mod explain;
 mod fresh;
 mod hit;
+mod lasting;
 mod meanwhile;
 mod observed;
 mod reason;
@@ -43,7 +44,7 @@ mod timing;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use larder_store::Store;
@@ -52,8 +53,10 @@ use larder_store::store::Upstream;
 pub use cache::Order;
 pub use execute::PASSED_THROUGH;
 pub use explain::{Explained, Standing};
+pub use lasting::Lasting;
 pub use reason::{Change, compare};
 pub use recipe::input_set;
+pub(crate) use recipe::input_set_of;
 pub use record::label_of;
 pub use remove::{RemoveError, Removed};
 pub use report::{Course, Finished, Report};
@@ -148,6 +151,8 @@ pub struct Session<'a> {
     pub(crate) cancel: CancelToken,
     pub(crate) events: &'a (dyn Fn(Event<'_>) + Sync),
     pub(crate) run: String,
+    /// What outlives this run, and the worktree for it.
+    pub(crate) lasting: Option<(&'a Lasting, Arc<Worktree>)>,
     remembered: Mutex<Vec<(String, Vec<KeyItem>)>>,
     since: Instant,
     telling: tell::Telling,
@@ -195,6 +200,7 @@ impl<'a> Session<'a> {
             cancel,
             events,
             run,
+            lasting: None,
             remembered: Mutex::default(),
             since: Instant::now(),
             telling: tell::Telling::default(),
@@ -205,6 +211,13 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn since(self, since: Instant) -> Self {
         Self { since, ..self }
+    }
+
+    /// This run is one of several: servers live on after it, and recipes without `cache` only run if something changed for them.
+    #[must_use]
+    pub fn with_lasting(mut self, lasting: &'a Lasting, worktree: Arc<Worktree>) -> Self {
+        self.lasting = Some((lasting, worktree));
+        self
     }
 
     /// Runs the plan and tells what came of it. Never fails as a whole: each recipe has its outcome.

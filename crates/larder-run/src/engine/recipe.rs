@@ -21,6 +21,7 @@ use larder_store::store::Note;
 
 use super::execute::{Bounds, Failure, chain, execute, is_tried_again};
 use super::hit::{self, OnDisk, Restored};
+use super::lasting;
 use super::observed;
 use super::record;
 use super::schedule::Made;
@@ -47,7 +48,7 @@ pub(super) struct Done {
 /// An end that is a failure.
 pub(super) fn failed(reason: impl Into<String>, hint: Option<String>) -> Done {
     let outcome = Outcome::Failed { reason: reason.into(), hint };
-    Done { outcome, made: Made { digest: None, outputs: None } }
+    Done { outcome, made: Made::of(None) }
 }
 
 /// A failure on the way to where there would have been something else.
@@ -58,7 +59,7 @@ fn stopped(reason: impl Into<String>, hint: Option<String>) -> Box<Done> {
 impl From<Failure> for Done {
     fn from(failure: Failure) -> Self {
         if failure.cancelled {
-            return Self { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } };
+            return Self { outcome: Outcome::Cancelled, made: Made::of(None) };
         }
         failed(failure.reason, failure.hint)
     }
@@ -136,6 +137,17 @@ pub fn input_set(recipe: &Recipe) -> Option<PathSpec> {
     Some(input_spec(recipe, cache, &spec, &[]))
 }
 
+/// What a recipe reads, given which paths its output globs own; and a set that also holds what `!` takes out of its outputs, if anything does.
+pub(crate) fn input_set_of(recipe: &Recipe, globbed: &[Vec<u8>]) -> Option<(PathSpec, Option<PathSpec>)> {
+    let cache = recipe.cache.as_ref().filter(|_| !recipe.persistent)?;
+    let spec = OutputSpec::new(&recipe.folder, &cache.outputs).ok()?;
+    let inputs = input_spec(recipe, cache, &spec, globbed);
+    let spares = cache.outputs.iter().any(|pattern| pattern.starts_with('!'));
+    let all = || PathSpec { exclude: Vec::new(), exclude_paths: Vec::new(), ..inputs.clone() };
+    let all = spares.then(all);
+    Some((inputs, all))
+}
+
 /// Processes the recipe at `at` of the plan.
 pub(super) fn process(
     session: &Session<'_>,
@@ -179,7 +191,7 @@ pub(super) fn uncached_made(
         dependencies: &digests,
     };
     let digest = key::compute(&parts, key::VERSION.as_bytes()).digest;
-    Made { digest: Some(digest), outputs: None }
+    Made::of(Some(digest))
 }
 
 /// A recipe without `cache` always runs; its own key is what dependents see.
@@ -194,6 +206,13 @@ fn run_uncached(
     let made = uncached_made(session, recipe, args, dependencies);
     if session.options.dry_run {
         return Done { outcome: Outcome::WouldRun { miss: None }, made };
+    }
+    let identity = lasting::identity(&made, dependencies);
+    if let Some((lasting, _)) = &session.lasting
+        && let Some(mark) = lasting.settled(&recipe.id, &identity)
+        && !session.options.force
+    {
+        return Done { outcome: Outcome::NotNeeded, made: Made { mark: Some(mark), ..made } };
     }
     let lock = match acquire(session, recipe) {
         Ok(Some(lock)) => lock,
@@ -217,6 +236,8 @@ fn run_uncached(
             Err(failure) => return failure.into(),
         }
     }
+    let mark = session.lasting.as_ref().map(|(lasting, _)| lasting.settle(&recipe.id, identity));
+    let made = Made { mark, ..made };
     Done { outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false }, made }
 }
 
@@ -238,7 +259,7 @@ pub(super) fn acquire(session: &Session<'_>, recipe: &Recipe) -> Result<Option<R
         Ok(Acquired::Held(lock)) => Ok(Some(lock)),
         Ok(Acquired::Inherited(_)) => Ok(None),
         Err(crate::lock::LockError::Cancelled(_)) => {
-            Err(Box::new(Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } }))
+            Err(Box::new(Done { outcome: Outcome::Cancelled, made: Made::of(None) }))
         }
         Err(error) => Err(stopped(chain(&error), None)),
     }
@@ -327,6 +348,12 @@ impl Job<'_> {
         Ok((Found { result: hit.result, tier: hit.tier }, tree))
     }
 
+    /// What dependents see of outputs that are in place.
+    pub(super) fn made(&self, now: &Now, digest: Option<Digest>, on_disk: OnDisk) -> Made {
+        let mark = self.spec.is_empty().then_some(now.key.digest);
+        Made { digest, outputs: Some(Box::new(on_disk)), mark }
+    }
+
     fn cached(&self, now: &Now, found: &Found, on_disk: OnDisk, restored: bool) -> Done {
         let (session, result) = (self.session, &found.result);
         if session.options.replay
@@ -344,7 +371,7 @@ impl Job<'_> {
         if restored {
             session.remember(&self.recipe.id, self.items(now));
         }
-        let made = Made { digest: hit::tree_digest(result), outputs: Some(Box::new(on_disk)) };
+        let made = self.made(now, hit::tree_digest(result), on_disk);
         Done { outcome: Outcome::Cached { tier: found.tier, restored, saved: saved(result) }, made }
     }
 
@@ -394,7 +421,7 @@ impl Job<'_> {
             None => None,
         };
         if self.session.cancel.is_cancelled() {
-            return Done { outcome: Outcome::Cancelled, made: Made { digest: None, outputs: None } };
+            return Done { outcome: Outcome::Cancelled, made: Made::of(None) };
         }
         let why = match if flight.is_some() { self.hit(&now, note) } else { Err(Ok(why.clone())) } {
             Ok(done) => return done,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::hit::OnDisk;
 use crate::event::Outcome;
 use crate::profile::Timing;
 use crate::recipe::RecipeId;
+use crate::worktree::{PathSpec, Worktree};
 
 /// A recipe's end.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Report {
     pub cancelled: bool,
     /// When what happened.
     pub course: Course,
+    /// Outputs that are in place.
+    pub(super) placed: Vec<(RecipeId, OnDisk)>,
 }
 
 /// When what happened in a run; a [`crate::profile::Profile`] is made of it when one is wanted.
@@ -84,6 +88,18 @@ impl Report {
             _ => Duration::ZERO,
         };
         self.recipes.iter().map(saved).sum()
+    }
+
+    /// Where the outputs are that this run made or found in place.
+    pub fn outputs(&self) -> impl Iterator<Item = (&RecipeId, &PathSpec)> {
+        self.placed.iter().map(|(id, outputs)| (id, &outputs.spec))
+    }
+
+    /// Recipes whose outputs are not any more what the run left.
+    #[must_use]
+    pub fn displaced(&self, worktree: &Worktree) -> Vec<RecipeId> {
+        let is_displaced = |(_, outputs): &&(RecipeId, OnDisk)| !outputs.is_exact(worktree);
+        self.placed.iter().filter(is_displaced).map(|(id, _)| id.clone()).collect()
     }
 
     /// Everything succeeded.

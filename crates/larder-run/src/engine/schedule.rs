@@ -22,6 +22,15 @@ pub(super) struct Made {
     pub(super) digest: Option<Digest>,
     /// Where its outputs are and which digest they have on disk, to be checked after a dependent ran.
     pub(super) outputs: Option<Box<super::hit::OnDisk>>,
+    /// What those that live on or need not run again compare, where the digest does not tell (see `lasting.rs`).
+    pub(super) mark: Option<Digest>,
+}
+
+impl Made {
+    /// Nothing is on disk.
+    pub(super) fn of(digest: Option<Digest>) -> Self {
+        Self { digest, outputs: None, mark: None }
+    }
 }
 
 struct Board {
@@ -89,6 +98,8 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
         let recipe = plan.recipes[at].id.clone();
         done.unwrap_or(Finished { recipe, outcome: Outcome::Cancelled, took: Duration::ZERO })
     };
+    let outputs = board.made.into_iter().enumerate().filter_map(|(at, made)| Some((at, made?.outputs?)));
+    let placed = outputs.map(|(at, outputs)| (plan.recipes[at].id.clone(), *outputs)).collect();
     let recipes = board.finished.into_iter().enumerate().map(finished).collect();
     let took = begun.elapsed();
     let course = Course {
@@ -100,7 +111,7 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
         timings: board.timings,
         ..Course::default()
     };
-    Report { recipes, took, cancelled: session.cancel.is_cancelled() && !board.stopped, course }
+    Report { recipes, took, cancelled: session.cancel.is_cancelled() && !board.stopped, course, placed }
 }
 
 /// The moment `took` ago, in microseconds since 1970.
@@ -212,12 +223,12 @@ impl Schedule<'_> {
         let is_selected = self.servers.is_selected(at);
         let args: &[String] = if is_selected { &self.session.options.args } else { &[] };
         let made = uncached_made(self.session, &self.plan.recipes[at], args, dependencies);
-        self.release_dependents(board, at, made);
-        if !is_selected {
+        let mark = self.servers.take_turn(at, &made, dependencies);
+        self.release_dependents(board, at, Made { mark, ..made });
+        if !self.servers.holds(at) {
             board.running -= 1;
             board.left -= 1;
         }
-        self.servers.take_turn(at);
         self.changed.notify_all();
     }
 
@@ -239,7 +250,7 @@ impl Schedule<'_> {
             self.session.cancel.cancel();
         }
         board.finished[at] = Some(Finished { recipe: recipe.clone(), outcome: done.outcome, took });
-        if self.servers.is_selected(at) {
+        if self.servers.holds(at) {
             board.running -= 1;
             board.left -= 1;
         }

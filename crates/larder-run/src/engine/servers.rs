@@ -8,19 +8,25 @@
 //! Idle ── its turn, it was selected ──┐
 //!   └──── a dependent wants it ───────┴─► Wanted ─► Running ─► Ended (by itself, failed, or at the end of the run)
 //! ```
+//! In a run that is one of several ([`Lasting`]) they are not the run's: a selected one does not hold it, none ends with it, and one that lives
+//! from an earlier run goes on if it is what it would be now.
 
 use std::collections::BTreeMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::execute::{Bounds, Failure, execute};
+use super::lasting::{Lasting, identity};
 use super::recipe::{Done, acquire, failed, runs_itself};
 use super::schedule::Made;
 use super::{Session, timing};
+use larder_core::Digest;
+
 use crate::event::{Event, Outcome};
 use crate::plan::Plan;
 use crate::process::CancelToken;
 use crate::profile::Phase;
+use crate::worktree::Worktree;
 
 #[derive(Debug)]
 enum State {
@@ -37,6 +43,8 @@ struct Server {
     has_turn: bool,
     /// Ends it; `None` if there can be none.
     end: Option<CancelToken>,
+    /// In a run that is one of several: what it is now, and its mark.
+    now: Option<(Digest, Digest)>,
 }
 
 /// The servers of a plan, by their places in it.
@@ -60,7 +68,7 @@ impl<'s> Servers<'s> {
             } else {
                 CancelToken::new().ok()
             };
-            (at, Server { state: State::Idle, has_turn: false, end })
+            (at, Server { state: State::Idle, has_turn: false, end, now: None })
         };
         let all = (0..plan.recipes.len()).filter(is_server).map(server).collect();
         let closing = CancelToken::new().unwrap_or_else(|_| session.cancel.clone());
@@ -80,15 +88,35 @@ impl<'s> Servers<'s> {
         self.plan.selected.contains(&at)
     }
 
-    /// The dependencies of a server are done.
-    pub(super) fn take_turn(&self, at: usize) {
-        if let Some(server) = self.lock().get_mut(&at) {
-            server.has_turn = true;
-            if self.is_selected(at) {
-                server.state = State::Wanted;
+    fn lasting(&self) -> Option<(&'s Lasting, &Arc<Worktree>)> {
+        self.session.lasting.as_ref().map(|(lasting, worktree)| (*lasting, worktree))
+    }
+
+    /// The run lasts until it ends.
+    pub(super) fn holds(&self, at: usize) -> bool {
+        self.is_selected(at) && self.session.lasting.is_none()
+    }
+
+    /// The dependencies of a server are done. `made`: its key; its mark, if there are such.
+    pub(super) fn take_turn(&self, at: usize, made: &Made, dependencies: &[Made]) -> Option<Digest> {
+        let mut all = self.lock();
+        let server = all.get_mut(&at)?;
+        server.has_turn = true;
+        if self.is_selected(at) {
+            server.state = State::Wanted;
+        }
+        if let Some((lasting, _)) = self.lasting() {
+            let identity = identity(made, dependencies);
+            let (mark, lives) = lasting.turn(&self.plan.recipes[at].id, &identity);
+            server.now = Some((identity, mark));
+            if lives {
+                server.state = State::Running;
             }
         }
+        let mark = server.now.map(|(_, mark)| mark);
+        drop(all);
         self.changed.notify_all();
+        mark
     }
 
     /// Begins those that a recipe depends on and waits until they run. `Err`: why one cannot be relied on.
@@ -122,6 +150,9 @@ impl<'s> Servers<'s> {
     pub(super) fn close(&self) {
         self.closing.cancel();
         self.changed.notify_all();
+        if let Some((lasting, _)) = self.lasting() {
+            return lasting.nudge();
+        }
         for at in self.places().into_iter().rev().filter(|&at| !self.is_selected(at)) {
             let mut all = self.lock();
             if let Some(end) = all.get(&at).and_then(|server| server.end.as_ref()) {
@@ -135,9 +166,12 @@ impl<'s> Servers<'s> {
 
     /// A server's thread: waits until it is wanted, and runs it to its end. `None`: its turn never came.
     pub(super) fn serve(&self, at: usize) -> Option<(Done, Duration)> {
+        if let Some((lasting, worktree)) = self.lasting() {
+            return self.stand(at, lasting, worktree);
+        }
         let (begins, has_turn) = self.wait(at);
         if !begins {
-            let none = Made { digest: None, outputs: None };
+            let none = Made::of(None);
             let done = Done { outcome: Outcome::NotNeeded, made: none };
             return has_turn.then_some((done, Duration::ZERO));
         }
@@ -192,7 +226,7 @@ impl<'s> Servers<'s> {
         let args: &[String] = if self.is_selected(at) { &session.options.args } else { &[] };
         let ran = Done {
             outcome: Outcome::Ran { miss: None, not_cached: None, unchanged: false },
-            made: Made { digest: None, outputs: None },
+            made: Made::of(None),
         };
         match execute(session, recipe, args, &lock, &end, Bounds::default()) {
             Ok(_) => ran,
@@ -200,5 +234,67 @@ impl<'s> Servers<'s> {
             Err(Failure { cancelled: true, .. }) if !session.cancel.is_cancelled() => ran,
             Err(failure) => failure.into(),
         }
+    }
+
+    /// A server's thread in a run that is one of several. It is done when the run is.
+    fn stand(&self, at: usize, lasting: &Lasting, worktree: &Arc<Worktree>) -> Option<(Done, Duration)> {
+        let id = &self.plan.recipes[at].id;
+        let begun = Instant::now();
+        let done = |outcome| Done { outcome, made: Made::of(None) };
+        let lives = self.wait_for_turn(at)?;
+        if !lives {
+            lasting.end(id);
+            if !self.wait(at).0 {
+                return Some((done(Outcome::NotNeeded), Duration::ZERO));
+            }
+            if let Err(failed) = self.begin(at, lasting, worktree) {
+                let reason = match &failed.outcome {
+                    Outcome::Failed { reason, .. } => reason.clone(),
+                    _ => "cancelled".to_owned(),
+                };
+                self.set(at, State::Ended(Some(reason)));
+                return Some((*failed, begun.elapsed()));
+            }
+        }
+        let is_over = || self.closing.is_cancelled() || self.session.cancel.is_cancelled();
+        let Some((outcome, lived)) = lasting.attend(id, is_over) else {
+            return Some((done(Outcome::Serving { begun: !lives }), begun.elapsed()));
+        };
+        let reason = match &outcome {
+            Outcome::Failed { reason, .. } => Some(reason.clone()),
+            _ => None,
+        };
+        self.set(at, State::Ended(reason));
+        Some((done(outcome), lived))
+    }
+
+    /// Whether it lives; `None`: its turn never comes.
+    fn wait_for_turn(&self, at: usize) -> Option<bool> {
+        let mut all = self.lock();
+        loop {
+            let server = all.get(&at)?;
+            if server.has_turn {
+                return Some(matches!(server.state, State::Running));
+            }
+            if self.closing.is_cancelled() || self.session.cancel.is_cancelled() {
+                return None;
+            }
+            all = self.changed.wait(all).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn begin(&self, at: usize, lasting: &Lasting, worktree: &Arc<Worktree>) -> Result<(), Box<Done>> {
+        let (session, recipe) = (self.session, &self.plan.recipes[at]);
+        let refused = |reason: String| Box::new(failed(reason, None));
+        self.ensure(at).map_err(refused)?;
+        let now = self.lock().get(&at).and_then(|server| server.now);
+        let now = now.ok_or_else(|| refused("its turn has not come".to_owned()))?;
+        let lock = acquire(session, recipe)?.ok_or_else(|| Box::new(runs_itself(&recipe.id)))?;
+        (session.events)(Event::Started { recipe: &recipe.id, miss: None });
+        let args: &[String] = if self.is_selected(at) { &session.options.args } else { &[] };
+        let begun = lasting.begin((session, worktree), (recipe, args), lock, now);
+        begun.map_err(|error| refused(error.to_string()))?;
+        self.set(at, State::Running);
+        Ok(())
     }
 }

@@ -151,6 +151,7 @@ pub enum Ended {
     Skipped { because: String },
     Cancelled,
     NotNeeded,
+    Serving,
     WouldRun { miss: Option<String> },
 }
 
@@ -167,6 +168,7 @@ impl Ended {
             Outcome::Skipped { because } => Self::Skipped { because: because.to_string() },
             Outcome::Cancelled => Self::Cancelled,
             Outcome::NotNeeded => Self::NotNeeded,
+            Outcome::Serving { .. } => Self::Serving,
             Outcome::WouldRun { miss } => Self::WouldRun { miss: miss.clone() },
         }
     }
@@ -181,6 +183,7 @@ impl Ended {
             Self::Skipped { .. } => "skipped",
             Self::Cancelled => "cancelled",
             Self::NotNeeded => "not_needed",
+            Self::Serving => "serving",
             Self::WouldRun { .. } => "would_run",
         }
     }

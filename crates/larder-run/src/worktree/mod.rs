@@ -46,6 +46,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -64,7 +65,7 @@ pub use tree::{DirectoryTree, Entry, EntryKind, TreeSummary, directory_of, entri
 use pattern::Patterns;
 use refresh::{Disk, Refused, Want};
 use stat::Clock;
-use table::{Answer, Dep, Id, Kind, OUTSIDE, On, Remembered, Table};
+use table::{Answer, Dep, Id, Kind, OUTSIDE, On, ROOT, Remembered, Table};
 use walk::{Question, RuleCache, Walk, Walked};
 
 const FILE_NAME: &str = "stat-table";
@@ -270,8 +271,7 @@ impl Worktree {
         patterns: &[String],
         wanted: &dyn Fn(&OsStr) -> bool,
     ) -> Result<Vec<PathBuf>, InputError> {
-        let mut spec = PathSpec::inputs(folder, patterns.iter().cloned());
-        spec.follow = false;
+        let spec = names_spec(folder, patterns);
         let key = spec.key(ABOUT_NAMES);
         let (mut inner, epoch) = self.lock();
         let nodes = match inner.remembered(&self.disk, epoch, &key) {
@@ -286,6 +286,34 @@ impl Worktree {
         let table = &inner.table;
         let named = nodes.into_iter().filter(|&id| wanted(OsStr::from_bytes(table.name(id))));
         Ok(named.map(|id| table.path(id)).collect())
+    }
+
+    /// The folders in which something may happen that changes the remembered answers: [`Self::digest_of`] these sets, and [`Self::glob`] with these folders
+    /// and patterns. With all above them, relative to the root; what was not asked adds none.
+    #[must_use]
+    pub fn folders<'s>(
+        &self,
+        sets: impl Iterator<Item = &'s PathSpec>,
+        globs: impl Iterator<Item = (&'s Path, &'s [String])>,
+    ) -> BTreeSet<PathBuf> {
+        let about_names =
+            |(folder, patterns): (&Path, &[String])| names_spec(folder, patterns).key(ABOUT_NAMES);
+        let keys: Vec<[u8; 32]> =
+            sets.map(|spec| spec.key(ABOUT_CONTENT)).chain(globs.map(about_names)).collect();
+        let (inner, _) = self.lock();
+        let table = &inner.table;
+        let mut folders: HashSet<Id> = HashSet::new();
+        for dep in keys.iter().filter_map(|key| table.answers.get(key)).flat_map(|answer| &answer.deps) {
+            let mut at = match dep.on {
+                On::Listing(_) => dep.node,
+                On::Kind(_) | On::Content(_) => table.node(dep.node).parent,
+            };
+            while at != OUTSIDE && folders.insert(at) && at != ROOT {
+                at = table.node(at).parent;
+            }
+        }
+        let there = folders.into_iter().filter(|&id| id != OUTSIDE && table.node(id).kind != Kind::Absent);
+        there.map(|id| table.path(id)).collect()
     }
 
     fn remember(&self, inner: &mut Inner, key: [u8; 32], deps: Vec<Dep>, result: Remembered) {
@@ -306,6 +334,10 @@ impl Worktree {
         }
         Ok(())
     }
+}
+
+fn names_spec(folder: &Path, patterns: &[String]) -> PathSpec {
+    PathSpec { follow: false, ..PathSpec::inputs(folder, patterns.iter().cloned()) }
 }
 
 impl Inner {

@@ -10,12 +10,17 @@ use larder::run::engine::Report;
 use larder::run::event::{Event, Outcome};
 use larder::run::plan::Plan;
 use larder::run::process::Stream;
+use larder::run::recipe::RecipeId;
 use larder::run::trace::{AccessKind, UndeclaredAccess};
+use larder::run::watch::Change;
 use serde::Serialize;
 
 use super::summary;
 use crate::exit::Exit;
 use crate::printer::{EVENTS_VERSION, Printer};
+
+/// More changed paths than this are only counted.
+const MOST_PATHS: usize = 100;
 
 #[derive(Serialize)]
 struct Line<'e> {
@@ -37,6 +42,18 @@ enum Told<'e> {
         recipe: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         miss: Option<&'e str>,
+    },
+    Changed {
+        paths: Vec<String>,
+        count: usize,
+        outputs_of: Vec<String>,
+    },
+    Watching {
+        files: usize,
+        folders: usize,
+        servers: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        poll_ms: Option<f64>,
     },
     Retrying {
         recipe: String,
@@ -135,6 +152,9 @@ enum Ended<'e> {
     },
     Cancelled,
     NotNeeded,
+    Serving {
+        begun: bool,
+    },
     WouldRun {
         #[serde(skip_serializing_if = "Option::is_none")]
         miss: Option<&'e str>,
@@ -158,6 +178,7 @@ fn ended(outcome: &Outcome) -> Ended<'_> {
         Outcome::Skipped { because } => Ended::Skipped { because: because.to_string() },
         Outcome::Cancelled => Ended::Cancelled,
         Outcome::NotNeeded => Ended::NotNeeded,
+        Outcome::Serving { begun } => Ended::Serving { begun: *begun },
         Outcome::WouldRun { miss } => Ended::WouldRun { miss: miss.as_deref() },
     }
 }
@@ -201,6 +222,26 @@ impl<'a> Json<'a> {
             recipes: plan.recipes.iter().enumerate().map(recipe).collect(),
         });
         json
+    }
+
+    /// Writes what happens beside runs.
+    pub(super) fn beside(printer: &'a Printer) -> Self {
+        Self { printer }
+    }
+
+    /// Writes what changed, so that another run begins.
+    pub(super) fn changed(&self, changes: &[Change], displaced: &[RecipeId]) {
+        let path = |change: &Change| change.path.to_string_lossy().into_owned();
+        self.tell(Told::Changed {
+            paths: changes.iter().take(MOST_PATHS).map(path).collect(),
+            count: changes.len(),
+            outputs_of: displaced.iter().map(ToString::to_string).collect(),
+        });
+    }
+
+    /// Writes that changes are waited for.
+    pub(super) fn watching(&self, files: usize, folders: usize, servers: usize, poll: Option<Duration>) {
+        self.tell(Told::Watching { files, folders, servers, poll_ms: poll.map(millis) });
     }
 
     fn tell(&self, event: Told<'_>) {

@@ -7,6 +7,7 @@
 //! undo.rs    --undo                                  summary.rs  the last line
 //! affected.rs  --affected                            graph.rs  --tree, --graph
 //! page.rs    --report                                suggest.rs --suggest-inputs
+//! watch.rs   --watch: run after run                  stage.rs  what is shown between them
 //! ```
 
 mod affected;
@@ -16,16 +17,19 @@ mod list;
 mod log;
 mod page;
 mod plan;
+mod stage;
 mod suggest;
 mod summary;
 mod text;
 mod undo;
+mod watch;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use larder::project::{OpenProject, Surroundings};
 use larder::remote::Tiers;
-use larder::run::engine::{Options, Order, Report, Session, look_ahead};
+use larder::run::engine::{Lasting, Options, Order, Report, Session, look_ahead};
 use larder::run::event::Event;
 use larder::run::plan::Plan;
 use larder::run::process::CancelToken;
@@ -66,16 +70,14 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Exit> {
     if args.undo {
         return undo::undo(context, &around, args.json);
     }
+    if args.watch {
+        return watch::watch(context, args, &around);
+    }
     let execution = if args.list { Execution::Inert } else { Execution::Run };
     let open = project::open(context, &around, execution)?;
-    let remotes = &open.project.config.cache.remotes;
-    if args.cache == CacheStrategy::RemoteOnly && (!remotes.enabled || remotes.tiers.is_empty()) {
-        let hint = Some(
-            "name one under `config: {cache: {remotes: …}}`; `--cache local-only` uses this machine's store",
-        );
-        context.printer.refuse("this project has no remote tiers", hint);
+    if let Err(exit) = check_tiers(context, args, &open) {
         project::close(&open);
-        return Err(Exit::Usage);
+        return Err(exit);
     }
     let done = selected(context, args, &open).and_then(|selection| {
         instead(context, args, &open, &selection)
@@ -85,6 +87,19 @@ pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Exit> {
     // The program ends now: taking a large project apart would be for nothing.
     std::mem::forget(open);
     done
+}
+
+/// `--cache remote-only` needs a remote tier.
+fn check_tiers(context: &Context, args: &RunArgs, open: &OpenProject) -> Result<(), Exit> {
+    let remotes = &open.project.config.cache.remotes;
+    if args.cache != CacheStrategy::RemoteOnly || remotes.enabled && !remotes.tiers.is_empty() {
+        return Ok(());
+    }
+    let hint = Some(
+        "name one under `config: {cache: {remotes: …}}`; `--cache local-only` uses this machine's store",
+    );
+    context.printer.refuse("this project has no remote tiers", hint);
+    Err(Exit::Usage)
 }
 
 /// What was asked for, with what `--affected` leaves of it.
@@ -206,45 +221,78 @@ fn execute(
     let plan = Plan::build(&open.project, selection, &open.listing())
         .map_err(|error| project::refuse(printer, &error))?;
     project::warn(printer, &plan.warnings);
-    let store = store(context, args, around, open, &plan)?;
     let failed = |error: &dyn std::error::Error| project::fail(printer, error, None);
     let cancel = CancelToken::new().map_err(|error| failed(&error))?;
-    let watch = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
-    let options = Options { name: name(context, args)?, ..options(args, around, open, store.as_ref()) };
-    let view = View::new(context, args, &plan, open, options.jobs);
+    let signals = Watch::new(cancel.clone()).map_err(|error| failed(&error))?;
     let observed = suggest::Observations::default();
-    let events = |event: Event<'_>| {
-        observed.note(&event);
-        if matches!(event, Event::Started { .. } | Event::Waiting { .. }) {
-            watch.be_gentle();
+    let observing = args.suggest_inputs.then_some(&observed);
+    let round =
+        Round { context, args, around, open, plan: &plan, signals: &signals, lasting: None, observing };
+    let exit = round.run(cancel, args.force, begun).and_then(|(report, exit)| {
+        if args.suggest_inputs && !report.cancelled {
+            let ran = suggest::Ran { around, open, selection, plan: &plan, report: &report };
+            suggest::suggest(context, args, &ran, &observed)?;
         }
-        view.show(&event);
-    };
-    let (name, root) = (&open.project.name, &open.project.root);
-    let run = project::run_name();
-    let tiers = store.as_ref().and_then(|store| tiers(context, args, around, open, store));
-    let upstream = tiers.as_ref().map(|tiers| tiers as &dyn Upstream);
-    let session =
-        Session::new(name, root, &open.worktree, store.as_ref(), upstream, options, cancel, run, &events);
-    let session = session.map_err(|error| failed(&error))?.since(begun);
-    let mut report = session.run(&plan);
-    if let Some(store) = &store {
-        settle(store, &report, open.project.config.cache.local.max_size);
-    }
-    if let Some(tiers) = &tiers {
-        let sending = Instant::now();
-        finish(printer, tiers, report.cancelled);
-        session.note_sending(&mut report, sending.elapsed());
-    }
-    let exit = exit(&report);
-    view.end(&plan, &report, begun.elapsed(), exit);
-    let exit = page::write(context, args, open, &plan, &report, exit);
-    if args.suggest_inputs && !report.cancelled {
-        let ran = suggest::Ran { around, open, selection, plan: &plan, report: &report };
-        suggest::suggest(context, args, &ran, &observed)?;
-    }
+        Ok(exit)
+    });
+    // The program ends now, as in `run`.
     std::mem::forget(plan);
-    Ok(exit)
+    exit
+}
+
+/// One run of a plan: the only one, or one of several.
+struct Round<'r> {
+    context: &'r Context,
+    args: &'r RunArgs,
+    around: &'r Surroundings,
+    open: &'r OpenProject,
+    plan: &'r Plan,
+    signals: &'r Watch,
+    lasting: Option<&'r Lasting>,
+    observing: Option<&'r suggest::Observations>,
+}
+
+impl Round<'_> {
+    fn run(&self, cancel: CancelToken, force: bool, begun: Instant) -> Result<(Report, Exit), Exit> {
+        let Round { context, args, around, open, plan, signals, lasting, observing } = *self;
+        let printer = &context.printer;
+        let store = store(context, args, around, open, plan)?;
+        let name = name(context, args)?;
+        let options = Options { force, name, ..options(args, around, open, store.as_ref()) };
+        let view = View::new(context, args, plan, open, options.jobs);
+        let events = |event: Event<'_>| {
+            if let Some(observing) = observing {
+                observing.note(&event);
+            }
+            if matches!(event, Event::Started { .. } | Event::Waiting { .. }) {
+                signals.be_gentle();
+            }
+            view.show(&event);
+        };
+        let (name, root) = (&open.project.name, &open.project.root);
+        let run = project::run_name();
+        let tiers = store.as_ref().and_then(|store| tiers(context, args, around, open, store));
+        let upstream = tiers.as_ref().map(|tiers| tiers as &dyn Upstream);
+        let session =
+            Session::new(name, root, &open.worktree, store.as_ref(), upstream, options, cancel, run, &events);
+        let mut session = session.map_err(|error| project::fail(printer, &error, None))?.since(begun);
+        if let Some(lasting) = lasting {
+            session = session.with_lasting(lasting, Arc::clone(&open.worktree));
+        }
+        let mut report = session.run(plan);
+        if let Some(store) = &store {
+            settle(store, &report, open.project.config.cache.local.max_size);
+        }
+        if let Some(tiers) = &tiers {
+            let sending = Instant::now();
+            finish(printer, tiers, report.cancelled);
+            session.note_sending(&mut report, sending.elapsed());
+        }
+        let exit = exit(&report);
+        view.end(plan, &report, begun.elapsed(), exit);
+        let exit = page::write(context, args, open, plan, &report, exit);
+        Ok((report, exit))
+    }
 }
 
 /// The remote tiers behind the store, if they are wanted and can be used.

@@ -38,6 +38,7 @@ pub(super) fn line(plan: &Plan, report: &Report, took: Duration) -> String {
         (count(|outcome| matches!(outcome, Outcome::Skipped { .. })), "skipped"),
         (count(|outcome| matches!(outcome, Outcome::Cancelled)), "cancelled"),
         (count(|outcome| matches!(outcome, Outcome::NotNeeded)), "not needed"),
+        (count(|outcome| matches!(outcome, Outcome::Serving { .. })), "serving"),
     ];
     parts
         .extend(others.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")));

@@ -37,6 +37,7 @@ pub(super) struct Text<'a> {
     width: usize,
     /// Servers that were asked for: what they say is what one waits for.
     streamed: BTreeSet<RecipeId>,
+    servers: BTreeSet<RecipeId>,
     progress: Mutex<Progress>,
 }
 
@@ -52,6 +53,7 @@ impl<'a> Text<'a> {
         // Instances of a long name are not worth pushing everything else to the right.
         let width = |id: &RecipeId| console::measure_text_width(&id.to_string());
         let widths = plan.recipes.iter().map(|recipe| width(&recipe.id));
+        let servers = plan.recipes.iter().filter(|recipe| recipe.persistent);
         let streamed = plan.selected.iter().map(|&at| &plan.recipes[at]).filter(|recipe| recipe.persistent);
         Self {
             printer: &context.printer,
@@ -62,6 +64,7 @@ impl<'a> Text<'a> {
             total: plan.recipes.len(),
             width: widths.filter(|width| *width <= WIDEST_NAME).max().unwrap_or(0),
             streamed: streamed.map(|recipe| recipe.id.clone()).collect(),
+            servers: servers.map(|recipe| recipe.id.clone()).collect(),
             progress: Mutex::new(Progress::default()),
         }
     }
@@ -216,8 +219,18 @@ impl<'a> Text<'a> {
             }
             Outcome::Cancelled => return None,
             Outcome::NotNeeded if self.verbose => {
-                (paint(Style::Faint, "-"), vec!["not needed: nothing that depends on it ran".to_owned()])
+                let why = if self.servers.contains(recipe) {
+                    "nothing that depends on it ran"
+                } else {
+                    "nothing changed for it"
+                };
+                (paint(Style::Faint, "-"), vec![format!("not needed: {why}")])
             }
+            Outcome::Serving { begun: true } => (paint(Style::Good, "▸"), vec!["serving".to_owned()]),
+            Outcome::Serving { begun: false } if self.verbose => {
+                (paint(Style::Faint, "▸"), vec!["serving on".to_owned()])
+            }
+            Outcome::Serving { begun: false } => return None,
             Outcome::NotNeeded => return None,
         };
         let time = match outcome {
