@@ -12,6 +12,7 @@
 //! | [`changes`], [`affected`] | what git says has changed; the recipes that it concerns |
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
+//! | [`trace`] | what a command touches, and what of that is not declared |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
 
