@@ -243,7 +243,7 @@ fn is_own(path: &Path) -> bool {
 }
 
 /// What Python keeps of modules that it has read, beside them.
-fn is_bytecode(path: &Path) -> bool {
+pub(super) fn is_bytecode(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "__pycache__")
 }
 

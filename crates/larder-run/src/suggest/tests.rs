@@ -161,7 +161,10 @@ fn listed_folders_are_patterns() {
     let world = World::new(cookbook).file("src/a.o", "").read(&["src/a.c"]);
     world.did(AccessKind::Listed, &["src"]).proposes(&["src/*.c"]);
     let world = World::new(cookbook).file("src/b.txt", "").read(&["src/a.c"]);
-    world.did(AccessKind::Listed, &["src"]).proposes(&["!src/b.txt", "src/*"]);
+    world.did(AccessKind::Listed, &["src"]).proposes(&["src/*", "!src/b.txt"]);
+    // Python keeps what it compiled in the folder that it lists.
+    let world = World::new(PLAIN).read(&["a.py", "pkg/b.py", "pkg/__pycache__/b.pyc"]);
+    world.did(AccessKind::Listed, &["pkg"]).proposes(&["a.py", "pkg/*.py"]);
 }
 
 #[test]
