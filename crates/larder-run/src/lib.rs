@@ -13,6 +13,7 @@
 //! | [`suggest`] | inputs and tools that a recipe should declare, from what its command touched |
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
 //! | [`engine`], [`event`] | runs a plan; what happened |
+//! | [`trace`] | what a command touches, and what of that is not declared |
 //! | [`outputs`], [`process`], [`lock`] | outputs in and out; supervised commands; locks |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
 

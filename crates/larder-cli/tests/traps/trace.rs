@@ -4,8 +4,10 @@ use rustix::process::Signal;
 
 use crate::world::{Project, lives, wait_until};
 
-/// Two sources, two headers, a generated one, a script that is the compiler's driver, and a text that it reads.
-const INPUTS: [&str; 6] = ["src/main.c", "src/other.c", "include/**", "gen/**", "build.sh", "flags.txt"];
+/// Two sources, headers beside them (and where precompiled ones would be), others, a generated one, the script, and a text
+/// that it reads.
+const INPUTS: [&str; 7] =
+    ["src/main.c", "src/other.c", "src/*.h*", "include/**", "gen/**", "build.sh", "flags.txt"];
 
 fn c_project(inputs: &[&str]) -> Project {
     let inputs: Vec<String> = inputs.iter().map(|input| format!("'{input}'")).collect();
@@ -18,14 +20,18 @@ fn c_project(inputs: &[&str]) -> Project {
 ",
         inputs.join(", ")
     ));
-    project.file("src/main.c", "#include \"main.h\"\nint main(void) { return other() - VALUE; }\n");
+    project.file("src/own.h", "\n");
+    project.file(
+        "src/main.c",
+        "#include \"own.h\"\n#include \"main.h\"\nint main(void) { return other() - VALUE; }\n",
+    );
     project.file("src/other.c", "#include \"value.h\"\nint other(void) { return VALUE; }\n");
     project.file("include/main.h", "#include \"value.h\"\nint other(void);\n");
     project.file("gen/value.h", "#define VALUE 3\n");
     project.file("flags.txt", "-O1\n");
     project.file(
         "build.sh",
-        "mkdir -p out\nfor f in main other; do cc $(cat flags.txt) -Iinclude -Igen -c src/$f.c -o out/$f.o; done\ncc out/main.o out/other.o -o out/app\n",
+        "mkdir -p out\nfor f in main other; do cc $(cat flags.txt) -Iinclude -Igen -c src/$f.c -o out/$f.o; done\nar rcs out/all.a out/*.o\n",
     );
     project
 }
@@ -42,6 +48,7 @@ fn every_single_missing_input_is_refused_and_named() {
         let project = c_project(&inputs);
         let ran = project.good(&["app"]);
         let file = match *missing {
+            "src/*.h*" => "src/own.h",
             "include/**" => "include/main.h",
             "gen/**" => "gen/value.h",
             file => file,

@@ -137,11 +137,11 @@ impl Job<'_> {
         declared.cover = Some(session.worktree.cover(&now.inputs)?);
         declared.outputs = self.spec.clone();
         declared.incremental = recipe.incremental;
-        declared.dependencies = self.from_dependencies();
+        declared.dependencies = self.made_by_dependencies();
         Ok(declared)
     }
 
-    fn from_dependencies(&self) -> Vec<FromDependency> {
+    fn made_by_dependencies(&self) -> Vec<FromDependency> {
         let Some((plan, ..)) = self.plan else { return Vec::new() };
         let made = |(id, made): (&RecipeId, &Made)| {
             let outputs = made.outputs.as_ref()?;
@@ -182,7 +182,9 @@ fn surroundings(session: &Session<'_>, recipe: &Recipe) -> Declared {
     exempt.extend(home.as_ref().map(|home| home.join(".cache/larder")));
     let search = value("PATH")
         .map(|path| std::env::split_paths(path).filter_map(|folder| real(folder.as_os_str())).collect());
-    let tools = recipe.tools.iter().filter_map(|tool| find_tool(session, recipe, tool)).collect();
+    // As named, and as what it is without links and dots.
+    let found = recipe.tools.iter().filter_map(|tool| find_tool(session, recipe, tool));
+    let tools = found.flat_map(|tool| std::fs::canonicalize(&tool).into_iter().chain([tool])).collect();
     Declared {
         root: session.root.clone(),
         home,

@@ -358,7 +358,7 @@ fn show(plan: &Plan<'_>, asks: &Asks) {
                 listener = libc::syscall(
                     libc::SYS_seccomp,
                     libc::SECCOMP_SET_MODE_FILTER,
-                    libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | more,
+                    libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW | more,
                     &raw const asks.filter,
                 );
                 reason = errno();

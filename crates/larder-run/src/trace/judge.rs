@@ -14,7 +14,8 @@
 //! Links on the way are gone through: each is read, and what they lead to is what was touched. The recipe's own outputs that
 //! were there before it ran and are read are no inputs of its key, so they are named, unless it is incremental. Looking for a
 //! program in the folders of `PATH` in the home and finding nothing there is what `tools:` is for; looking for a repository
-//! (`.git` and its like) says where a project begins. Neither is named; what is in `.git` is.
+//! (`.git` and its like) says where a project begins, and an option that is tried as a file (`-lc`) is none. They are not named;
+//! what is in `.git` is.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
@@ -201,7 +202,12 @@ impl<'a> Judge<'a> {
         let fine = match (below, kind) {
             (Some(below), AccessKind::Written) => self.may_write(&below, &path),
             (None, AccessKind::Written) => true,
-            _ if self.is_search(&path, kind, zone) || is_repository(&path, kind) => true,
+            _ if self.is_search(&path, kind, zone)
+                || is_repository(&path, kind)
+                || is_option(&path, kind) =>
+            {
+                true
+            }
             (Some(below), kind) if zone == Zone::Project => self.may_read(&below, &path, kind),
             // In the home nothing can be declared; that a folder is there says little, and whose parents they are less.
             _ => kind == AccessKind::Read && path.is_dir(),
@@ -432,6 +438,11 @@ fn is_repository(path: &Path, kind: AccessKind) -> bool {
     let name = path.file_name().unwrap_or_default().as_bytes();
     REPOSITORIES.contains(&name)
         && (kind == AccessKind::Missing || (kind == AccessKind::Read && path.is_dir()))
+}
+
+/// Compilers ask of each argument whether it is a file, of `-lc` too.
+fn is_option(path: &Path, kind: AccessKind) -> bool {
+    kind == AccessKind::Missing && path.file_name().unwrap_or_default().as_bytes().starts_with(b"-")
 }
 
 /// What belongs to a tool: its files, and the folder that it is installed in, if it is one of its own outside the project.

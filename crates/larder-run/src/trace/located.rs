@@ -32,11 +32,13 @@ pub(super) enum NoPath {
 pub(super) struct Locator {
     root: Option<OwnedFd>,
     text: Box<[u8; LONGEST]>,
+    /// How much of it was read last.
+    length: usize,
 }
 
 impl Locator {
     pub(super) fn new() -> Self {
-        Self { root: None, text: Box::new([0; LONGEST]) }
+        Self { root: None, text: Box::new([0; LONGEST]), length: 0 }
     }
 
     /// Finds the root of the command's first process. `Err`: why paths would not be what they seem.
@@ -57,40 +59,45 @@ impl Locator {
         }
     }
 
-    /// The text that an argument points to.
+    /// Reads the text that an argument points to; it is kept for [`Self::path_of_text`].
     pub(super) fn text(&mut self, call: &SystemCall, argument: usize) -> Result<&[u8], NoPath> {
         let address = call.arguments.get(argument).copied().unwrap_or(0);
+        self.length = 0;
         if address == 0 {
             return Err(NoPath::Open);
         }
-        call.text(address, &mut *self.text).map_err(|error| match error.raw_os_error() {
+        let text = call.text(address, &mut *self.text).map_err(|error| match error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => NoPath::Hidden,
             // A bad address, or no end: the call fails, too.
             _ => NoPath::Nothing,
-        })
+        })?;
+        self.length = text.len();
+        Ok(text)
     }
 
     /// The path that arguments name.
     pub(super) fn path(&mut self, call: &SystemCall, at: At, path: usize) -> Result<Vec<u8>, NoPath> {
-        let text = self.text(call, path)?;
-        let from = match (text.first(), at) {
-            (None, Some(_)) => return Err(NoPath::Open),
-            (None, None) => return Err(NoPath::Nothing),
-            (Some(b'/'), _) => {
-                if let Some(plain) = through_proc(call.thread, text) {
-                    return self.clean(&plain);
-                }
-                Vec::new()
-            }
+        self.text(call, path)?;
+        self.path_of_text(call, at)
+    }
+
+    /// The path that the text means that was read last.
+    pub(super) fn path_of_text(&self, call: &SystemCall, at: At) -> Result<Vec<u8>, NoPath> {
+        let text = &self.text[..self.length];
+        match (text.first(), at) {
+            (None, Some(_)) => Err(NoPath::Open),
+            (None, None) => Err(NoPath::Nothing),
+            (Some(b'/'), _) => match through_proc(call.thread, text) {
+                Some(plain) => self.clean(&plain),
+                None => self.clean(text),
+            },
             (Some(_), at) => {
-                let fd = at.and_then(|at| descriptor(call, at));
-                folder(call.thread, fd)?
+                let mut full = folder(call.thread, at.and_then(|at| descriptor(call, at)))?;
+                full.push(b'/');
+                full.extend_from_slice(text);
+                self.clean(&full)
             }
-        };
-        let mut full = from;
-        full.push(b'/');
-        full.extend_from_slice(&self.text[..memchr::memchr(0, &*self.text).unwrap_or(LONGEST)]);
-        self.clean(&full)
+        }
     }
 
     /// The path of an open descriptor.

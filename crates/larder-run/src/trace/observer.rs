@@ -18,7 +18,7 @@ use crate::process::{Observer, SystemCall};
 
 const PRIVILEGED: &str =
     "it runs a program with privileges of its own (set-uid), which has none while it is observed";
-const HIDDEN: &str = "a process does not let itself be looked at (a set-uid program?)";
+const HIDDEN: &str = "a process does not let itself be looked at (a set-uid program, or the system forbids it: `kernel.yama.ptrace_scope`)";
 /// Paths that were looked up and need no second look.
 const MOST_KNOWN: usize = 100_000;
 
@@ -143,12 +143,13 @@ impl TraceObserver {
     fn look_up(&mut self, call: &SystemCall, at: At, path: usize, follows: bool) -> Result<(), NoPath> {
         // Programs look the same absolute paths up again and again.
         let text = self.locator.text(call, path)?;
-        let is_known = text.first() == Some(&b'/') && self.known.contains(text);
-        if is_known {
+        let is_absolute = text.first() == Some(&b'/') && !text.starts_with(b"/proc/");
+        if is_absolute && !self.seen.has_links() && self.known.contains(text) {
             return Ok(());
         }
-        let known = (text.first() == Some(&b'/') && !text.starts_with(b"/proc/")).then(|| text.to_vec());
-        let path = self.path(call, at, path, follows)?;
+        let known = is_absolute.then(|| text.to_vec());
+        let path = self.locator.path_of_text(call, at)?;
+        let path = self.seen.through_links(path, follows, &self.locator);
         let kind = if self.locator.exists(&path) { AccessKind::Read } else { AccessKind::Missing };
         self.touch(path, kind);
         if let Some(known) = known.filter(|_| self.known.len() < MOST_KNOWN) {

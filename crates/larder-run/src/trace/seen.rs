@@ -80,6 +80,10 @@ impl Seen {
 
     /// Whether the path, or a folder above it, is the command's own.
     pub(super) fn is_made(&self, path: &[u8]) -> bool {
+        // Of a link of its own only the link is; what lies behind it is another path.
+        if self.links.contains_key(path) {
+            return true;
+        }
         if self.made.is_empty() {
             return false;
         }
@@ -90,6 +94,11 @@ impl Seen {
     /// Whether this was noted before.
     pub(super) fn has(&self, path: &[u8], kind: AccessKind) -> bool {
         self.kinds.get(path).is_some_and(|kinds| kinds & bit(kind) != 0)
+    }
+
+    /// The command made links: what a text leads to may be another path than before.
+    pub(super) fn has_links(&self) -> bool {
+        !self.links.is_empty()
     }
 
     /// The path that is reached through links of the command's own; `last`: also one at the end.

@@ -131,6 +131,46 @@ fn the_saved_table_answers_as_an_empty_one() {
     assert!(cases >= 300);
 }
 
+/// Files below a folder; links are removed, because a cover does not follow them.
+fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_symlink() {
+            fs::remove_file(entry.path()).unwrap();
+        } else if kind.is_dir() {
+            files_below(&entry.path(), found);
+        } else {
+            found.push(entry.path());
+        }
+    }
+}
+
+#[test]
+fn a_cover_sees_what_the_walk_finds() {
+    let mut seen = 0;
+    for seed in 1..=60_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let p = Project::new();
+        (0..40).for_each(|_| edit(&p, &mut random));
+        let mut files = Vec::new();
+        files_below(&p.path("src"), &mut files);
+        let worktree = p.open();
+        for spec in specs() {
+            let entries: Vec<PathBuf> =
+                worktree.entries(&spec).unwrap().into_iter().map(|entry| entry.path).collect();
+            let cover = worktree.cover(&spec).unwrap();
+            for file in &files {
+                let below = file.strip_prefix(p.path("")).unwrap();
+                let expected = entries.iter().any(|entry| entry == below);
+                let found = cover.sees(below.as_os_str().as_bytes());
+                assert_eq!(found, expected, "seed {seed} {} {spec:?}", below.display());
+                seen += usize::from(found);
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
 #[test]
 fn a_flipped_bit_never_changes_an_answer() {
     let p = Project::new();
