@@ -100,7 +100,8 @@ impl Job<'_> {
         if mode == TraceMode::Off {
             return None;
         }
-        if !undeclared.is_empty() {
+        // Who asked to observe all is told in full, and says it in its own way.
+        if !undeclared.is_empty() && !session.options.trace_all {
             let message = format!("it touches what it does not declare: {}", undeclared.told());
             let hint = "declare them in `inputs`, `outputs` or `tools` (`larder run --suggest-inputs` writes that), or, if \
                         they cannot change the result, in `trace: {mode: …, ignore: […]}`";

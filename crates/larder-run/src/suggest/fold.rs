@@ -5,8 +5,8 @@
 //! | pattern | if |
 //! |---|---|
 //! | `src/**` | three files or more of several kinds, and nothing else is there |
-//! | `src/**/*.c` | three files or more of one kind in several folders |
 //! | `src/*` | the folder was listed, and not all names in it are declared otherwise, or are of one kind |
+//! | `src/**/*.c` | three files or more of one kind in several folders |
 //! | `src/*` | three files or more of several kinds are directly in it, those that were looked for in vain among them, and nothing else |
 //! | `src/*.c` | three files or more of one kind, those that were looked for in vain among them; one is enough if the folder was listed |
 //! | `deps` | more than thirty files are left there: the whole folder, read or not |
@@ -23,7 +23,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::Place;
-use super::seen::Seen;
+use super::seen::{Seen, is_bytecode};
 use crate::recipe::{Inputs, Recipe};
 use crate::worktree::PathSpec;
 
@@ -37,14 +37,17 @@ const TOO_MANY: usize = 30;
 pub(super) fn patterns(place: &Place<'_>, recipe: &Recipe, seen: &Seen) -> Vec<String> {
     let mut folding = Folding::new(place, recipe, seen);
     folding.subtrees();
-    folding.kinds_below();
     folding.lists();
+    folding.kinds_below();
     folding.folders_of_many_kinds();
     folding.kinds();
     folding.rest();
     folding.folders_asked_for();
     let mut found: Vec<String> = seen.expressions.iter().cloned().collect();
-    found.extend(folding.taken.iter().cloned());
+    // What takes away comes last, as one reads it.
+    let (without, with): (Vec<&String>, Vec<&String>) =
+        folding.taken.iter().partition(|pattern| pattern.starts_with('!'));
+    found.extend(with.into_iter().chain(without).cloned());
     found
 }
 
@@ -295,7 +298,7 @@ impl<'a> Folding<'a> {
             let is_usual = name.starts_with(b".git") || name == b".larder" || name.ends_with(b"cookbook.yml");
             let is_usual = is_usual || matches!(name, b"larder.yml" | b"bake.yml");
             let is_there = files.contains(path) || self.place.root.join(path).is_dir();
-            is_there && !is_usual && !self.seen.known.contains(path)
+            is_there && !is_usual && !is_bytecode(path) && !self.seen.known.contains(path)
         };
         names.filter(counts).collect()
     }

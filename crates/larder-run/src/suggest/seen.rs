@@ -147,7 +147,12 @@ impl Seen {
         let found = std::fs::symlink_metadata(place.root.join(path)).ok();
         match (kind, found) {
             (AccessKind::Missing, None) => self.absent.insert(path.to_owned()),
-            (AccessKind::Listed, Some(_)) => self.listed.insert(path.to_owned()),
+            (AccessKind::Listed, Some(_)) => {
+                let names = std::fs::read_dir(place.root.join(path)).into_iter().flatten().flatten();
+                let names = names.map(|entry| path.join(entry.file_name()));
+                self.known.extend(names.filter(|name| makers.gives(name)));
+                self.listed.insert(path.to_owned())
+            }
             (AccessKind::Read | AccessKind::Executed, Some(found)) if found.is_dir() => {
                 self.folders.insert(path.to_owned())
             }
@@ -238,7 +243,7 @@ fn is_own(path: &Path) -> bool {
 }
 
 /// What Python keeps of modules that it has read, beside them.
-fn is_bytecode(path: &Path) -> bool {
+pub(super) fn is_bytecode(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == "__pycache__")
 }
 

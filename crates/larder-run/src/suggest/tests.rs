@@ -161,7 +161,10 @@ fn listed_folders_are_patterns() {
     let world = World::new(cookbook).file("src/a.o", "").read(&["src/a.c"]);
     world.did(AccessKind::Listed, &["src"]).proposes(&["src/*.c"]);
     let world = World::new(cookbook).file("src/b.txt", "").read(&["src/a.c"]);
-    world.did(AccessKind::Listed, &["src"]).proposes(&["!src/b.txt", "src/*"]);
+    world.did(AccessKind::Listed, &["src"]).proposes(&["src/*", "!src/b.txt"]);
+    // Python keeps what it compiled in the folder that it lists.
+    let world = World::new(PLAIN).read(&["a.py", "pkg/b.py", "pkg/__pycache__/b.pyc"]);
+    world.did(AccessKind::Listed, &["pkg"]).proposes(&["a.py", "pkg/*.py"]);
 }
 
 #[test]
@@ -376,7 +379,7 @@ fn what_comes_from_elsewhere_is_left_to_a_person() {
     assert_eq!(done.files, []);
     let lists: Vec<(&str, &[String])> =
         done.by_hand.iter().map(|left| (left.list.as_str(), left.items.as_slice())).collect();
-    assert_eq!(lists, [("cache.inputs", &["a.c".to_owned()][..]), ("tools", &["ld.x".to_owned()])]);
+    assert_eq!(lists, [("tools", &["ld.x".to_owned()][..]), ("cache.inputs", &["a.c".to_owned()])]);
     let world = World::new(
         "name: a\nvariables: {files: [x]}\nrecipes:\n  build: {run: cc, cache: {inputs: '{{var.files}}'}}\n",
     );

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use larder::project::{OpenProject, Surroundings};
+use larder::run::config::{ConfigError, Project};
+use larder::run::diagnostic::Diagnostic;
 use larder::run::engine::Report;
 use larder::run::event::{Event, Outcome};
 use larder::run::plan::Plan;
@@ -61,10 +63,7 @@ pub(super) fn suggest(
 ) -> Result<(), Exit> {
     let printer = &context.printer;
     let (proposals, failed) = ran.proposals(context, observations);
-    let edited = suggest::edit(&ran.open.project, &proposals);
-    if !edited.files.is_empty() {
-        ran.check(printer, &proposals, &edited)?;
-    }
+    let (edited, refused) = ran.edits(printer, &proposals)?;
     if !args.json {
         text(printer, &proposals, &edited, &failed);
     }
@@ -80,7 +79,7 @@ pub(super) fn suggest(
         }
     }
     if args.json {
-        printer.json(&to_json(&proposals, &edited, &failed, wanted));
+        printer.json(&to_json(&proposals, &edited, &failed, &refused, wanted));
     } else if wanted {
         for file in &edited.files {
             printer.data(format_args!("wrote {}", shown(&file.file)));
@@ -89,7 +88,7 @@ pub(super) fn suggest(
     } else if !edited.files.is_empty() {
         printer.talk("nothing was written\nhint: `larder run --suggest-inputs --yes` writes it");
     }
-    Ok(())
+    if refused.is_empty() { Ok(()) } else { Err(Exit::Usage) }
 }
 
 impl Ran<'_> {
@@ -145,29 +144,61 @@ impl Ran<'_> {
         all
     }
 
+    /// The edits that are good, and the recipes whose are not: what is wrong with these is said.
+    fn edits(&self, printer: &Printer, proposals: &[Proposal]) -> Result<(Edited, Vec<String>), Exit> {
+        let project = &self.open.project;
+        let all = suggest::edit(project, proposals);
+        if self.check(proposals, &all).is_ok() {
+            return Ok((all, Vec::new()));
+        }
+        let (mut good, mut refused) = (Vec::new(), Vec::new());
+        for proposal in proposals {
+            let one = std::slice::from_ref(proposal);
+            match self.check(one, &suggest::edit(project, one)) {
+                Ok(()) => good.push(proposal.clone()),
+                Err(found) => {
+                    project::warn(printer, &found);
+                    let name = format!("{}:{}", proposal.cookbook, proposal.recipe);
+                    printer.warning(
+                        format_args!("what was found for {name} would not do, and is left out"),
+                        None,
+                    );
+                    refused.push(name);
+                }
+            }
+        }
+        let edited = suggest::edit(project, &good);
+        match self.check(&good, &edited) {
+            Ok(()) => Ok((edited, refused)),
+            Err(found) => {
+                project::warn(printer, &found);
+                printer.refuse("what was found would not do, and nothing was written", None);
+                Err(Exit::Usage)
+            }
+        }
+    }
+
     /// Loads the project as it would be.
-    fn check(&self, printer: &Printer, proposals: &[Proposal], edited: &Edited) -> Result<(), Exit> {
-        let unsure = "the edit that was found would not do, and nothing was written";
-        let refuse = |error| {
-            let exit = project::refuse(printer, &error);
-            printer.talk(format_args!("hint: {unsure}"));
-            exit
-        };
+    fn check(&self, proposals: &[Proposal], edited: &Edited) -> Result<(), Vec<Diagnostic>> {
+        if edited.files.is_empty() {
+            return Ok(());
+        }
+        let wrong = |error: ConfigError| error.diagnostics();
         let listing = self.open.listing();
         let texts = edited.files.iter().map(|file| (file.file.clone(), file.after.clone())).collect();
-        let changed = self.open.with_texts(self.around, texts).map_err(refuse)?;
-        let resolved = changed.resolve(self.selection, &listing).map_err(refuse)?;
+        let changed = self.open.with_texts(self.around, texts).map_err(wrong)?;
+        let resolved = changed.resolve(self.selection, &listing).map_err(wrong)?;
         let checked =
             suggest::check(&changed, &self.plan.recipes, &resolved.recipes, proposals, &edited.by_hand);
-        checked.map_err(|error| project::fail(printer, &error, Some(unsure)))?;
-        Plan::new(&changed, resolved).map_err(refuse)?;
+        checked.map_err(|error| vec![Diagnostic::error(error.to_string())])?;
+        Plan::new(&changed, resolved).map_err(wrong)?;
         // With all recipes, where that was good before.
-        let whole = |project: &larder::run::config::Project| {
+        let whole = |project: &Project| {
             let resolved = project.resolve_all(&listing, Execution::Inert)?;
             Plan::new(project, resolved)
         };
         if whole(&self.open.project).is_ok() {
-            whole(&changed).map_err(refuse)?;
+            whole(&changed).map_err(wrong)?;
         }
         Ok(())
     }
@@ -311,7 +342,13 @@ fn words(note: &Note) -> String {
     }
 }
 
-fn to_json(proposals: &[Proposal], edited: &Edited, failed: &[String], written: bool) -> serde_json::Value {
+fn to_json(
+    proposals: &[Proposal],
+    edited: &Edited,
+    failed: &[String],
+    refused: &[String],
+    written: bool,
+) -> serde_json::Value {
     let notes = |proposal: &Proposal| {
         let notes = proposal.notes.iter().map(|note| json!({ "kind": kind(note), "message": words(note) }));
         notes.collect::<Vec<_>>()
@@ -337,6 +374,7 @@ fn to_json(proposals: &[Proposal], edited: &Edited, failed: &[String], written: 
         "by_hand": by_hand.collect::<Vec<_>>(),
         "files": files.collect::<Vec<_>>(),
         "failed": failed,
+        "refused": refused,
         "written": written,
     })
 }
