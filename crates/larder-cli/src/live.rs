@@ -90,7 +90,7 @@ fn line(running: &Running, width: usize, now: Instant) -> String {
         let names: Vec<usize> =
             parts[..*shown].iter().map(|(name, ..)| console::measure_text_width(name)).collect();
         let widest = widest_name(&names, room.saturating_sub(more + frames));
-        (widest >= NARROWEST_NAME || *shown == 1).then_some((*shown, widest))
+        (widest >= NARROWEST_NAME || (*shown == 1 && widest > 3)).then_some((*shown, widest))
     };
     let (shown, widest) = (1..=parts.len()).rev().find_map(|shown| fits(&shown)).unwrap_or((0, 0));
     let mut text = count;

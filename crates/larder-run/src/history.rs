@@ -228,6 +228,43 @@ mod tests {
     }
 
     #[test]
+    fn runs_without_a_profile_are_read_and_profiles_disturb_no_older_reader() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path());
+        let profile = Profile { project: "p".into(), name: Some("ci-1".into()), ..Profile::default() };
+        assert_eq!(history.append(vec![("app:build".into(), items("1"))], Some(&profile)).unwrap(), 1);
+        let old: Run = state::read(&history.path(1)).unwrap();
+        assert_eq!(old.recipes, [("app:build".to_owned(), items("1"))]);
+        state::write(&history.path(2), &Run { recipes: vec![("app:build".into(), items("2"))], ..old })
+            .unwrap();
+        assert_eq!(history.find(&id("build"), None).map(|found| found.run), Some(2));
+        assert_eq!(history.profile(Wanted::Number(2)), None);
+        assert_eq!(history.profile(Wanted::Last).map(|course| course.run), Some(1));
+        history.set_sending(1, Duration::from_millis(7)).unwrap();
+        history.set_sending(2, Duration::from_millis(7)).unwrap();
+        let course = history.profile(Wanted::Name("ci-1")).unwrap();
+        assert_eq!(course.profile, Profile { sending: 7_000, ..profile });
+        assert_eq!(history.profile(Wanted::Name("ci-2")), None);
+        assert_eq!(history.find(&id("build"), Some(1)).map(|found| found.items), Some(items("1")));
+    }
+
+    #[test]
+    fn a_profile_that_does_not_fit_itself_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path());
+        let entry = crate::profile::Entry {
+            recipe: "app:a".into(),
+            dependencies: vec![7],
+            server: false,
+            ended: crate::profile::Ended::Cancelled,
+            timing: None,
+        };
+        let profile = Profile { recipes: vec![entry], ..Profile::default() };
+        history.append(Vec::new(), Some(&profile)).unwrap();
+        assert_eq!(history.profile(Wanted::Last), None);
+    }
+
+    #[test]
     fn old_runs_are_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(folder.path());

@@ -115,14 +115,14 @@ fn trouble(printer: &Printer, error: &Error) {
     printer.cache_warning(format_args!("{text}; going on without a cache"), error.hint());
 }
 
-/// The remote tiers behind the store, to be asked; nothing if the project has none or they cannot be used, which is said.
+/// The remote tiers behind the store, only to be asked; nothing if the project has none or they cannot be used, which is said.
 pub(super) fn tiers(
     context: &Context,
     around: &Surroundings,
     open: &OpenProject,
     store: &Store,
 ) -> Option<Tiers> {
-    match tiers::open(&open.project.config.cache, &open.project.root, store, around, true) {
+    match tiers::open(&open.project.config.cache, &open.project.root, store, around, false) {
         Opened::None => None,
         Opened::Unusable(warning) => {
             context.printer.warning(&warning.message, warning.hint.as_deref());

@@ -16,6 +16,8 @@ use crate::units;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
+/// Links of the chain that are listed at its beginning and at its end.
+const SHOWN_LINKS: usize = 12;
 /// Lanes that are drawn.
 const MOST_LANES: u32 = 128;
 
@@ -251,7 +253,14 @@ impl Seen<'_> {
             time(self.profile.took),
             time(path::shortest(self.profile))
         );
-        for link in &self.chain {
+        for (number, link) in self.chain.iter().enumerate() {
+            let hidden = self.chain.len().saturating_sub(2 * SHOWN_LINKS);
+            if number == SHOWN_LINKS && hidden > 0 {
+                put!(out, "<tr><th scope=row class=dim>… {hidden} more, in the table<td><td>");
+            }
+            if (SHOWN_LINKS..SHOWN_LINKS + hidden).contains(&number) {
+                continue;
+            }
             let entry = &self.profile.recipes[link.at];
             let Some(timing) = &entry.timing else { continue };
             put!(out, "<tr><th scope=row><a href=#r{}>{}</a>", link.at, escaped(&entry.recipe));
@@ -362,7 +371,7 @@ fn row(out: &mut String, at: usize, entry: &Entry) {
 fn tick(whole: u64) -> u64 {
     const NICE: [u64; 16] =
         [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 300_000];
-    let millis = NICE.into_iter().find(|step| whole / (step * 1_000) < 7).unwrap_or(whole / 7_000);
+    let millis = NICE.into_iter().find(|step| whole / (step * 1_000) < 9).unwrap_or(whole / 7_000);
     (millis * 1_000).max(1)
 }
 

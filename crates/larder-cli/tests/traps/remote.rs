@@ -156,16 +156,26 @@ fn flipped_bytes_are_misses_and_are_mended() {
     }
 }
 
+/// Objects that are results of recipes; the others tell of keys.
+pub(crate) fn results(project: &Project) -> Vec<PathBuf> {
+    let is_result = |path: &PathBuf| {
+        // Behind the head is one zstd frame.
+        let bytes = fs::read(path).unwrap();
+        let object = zstd::stream::decode_all(&bytes[12..]).unwrap();
+        !object.windows(17).any(|window| window == b"larder.dev/key-re" || window == b"larder.dev/run-re")
+    };
+    objects(project, "/results/").into_iter().filter(is_result).collect()
+}
+
 /// A valid result copied to another key is not believed.
 #[test]
 fn a_result_under_another_key_is_not_believed() {
     let ours = project();
     ours.good(&[]);
-    let old = objects(&ours, "/results/");
+    let old = results(&ours);
     ours.file("in", "two\n");
     ours.good(&[]);
-    let new: Vec<PathBuf> =
-        objects(&ours, "/results/").into_iter().filter(|path| !old.contains(path)).collect();
+    let new: Vec<PathBuf> = results(&ours).into_iter().filter(|path| !old.contains(path)).collect();
     assert_eq!((old.len(), new.len()), (2, 2));
     for target in &new {
         for source in &old {

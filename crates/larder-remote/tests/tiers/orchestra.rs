@@ -85,6 +85,28 @@ fn what_is_made_is_sent_once_and_what_is_known_is_not_asked() {
 }
 
 #[test]
+fn what_replaces_is_sent_each_time_and_wins() {
+    let store = memory();
+    let (first, second) = (Machine::new(), Machine::new());
+    for (machine, seed) in [(&first, 3), (&second, 4), (&first, 5)] {
+        let files = vec![noise(seed, 20_000)];
+        let action = machine.build(1, &files);
+        let behind = tiers(machine, &[("s3", &store)]);
+        assert!(behind.sends());
+        behind.replace(&action, "a:b");
+        assert_eq!(behind.finish().results, 1);
+        let third = Machine::new();
+        let asked = tiers(&third, &[("s3", &store)]);
+        assert_eq!(tier_of(&asked.fetch(&action, "a:b")), Some("s3"));
+        assert_eq!(third.files(&action), Some(files));
+    }
+    let reads = Configured { write: false, ..configured("s3", &store) };
+    let runtime = Runtime::when_needed(|| panic!("nothing is asked"));
+    let reading = Tiers::new(first.store.clone(), vec![reads], runtime, TiersOptions::default());
+    assert!(!reading.sends());
+}
+
+#[test]
 fn a_tier_that_fails_is_a_miss_and_one_warning() {
     for fault in [Fault::Fail, Fault::Deny, Fault::Delay(Duration::from_secs(60))] {
         let (near, far, action, files) = second_has_it();

@@ -31,7 +31,9 @@ impl Job<'_> {
         {
             return failed(reason, None);
         }
+        let counting = timing::enter(Phase::Key);
         let miss = self.miss_reason(now, why);
+        drop(counting);
         (session.events)(Event::Started { recipe: &recipe.id, miss: Some(&miss) });
         let before_run = session.state.placed(&recipe.id).map(|placed| placed.tree);
         let (mut tries, mut unseen) = (1, None);
@@ -118,6 +120,7 @@ impl Job<'_> {
         if session.state.placed(&recipe.id).is_none() {
             self.keep_ownership(&owned, &snapshot);
         }
+        let _counting = timing::enter(Phase::Prepare);
         match cleaned.map(|cleaned| cleaned.finish(&session.cache)) {
             None | Some(Ok(None)) => {}
             // Its own earlier outputs are no news; what stood there before its first run is somebody's.
@@ -194,6 +197,7 @@ impl Job<'_> {
                 })
             }
         };
+        let _counting = timing::enter(Phase::Record);
         let items = self.items(now);
         if is_recorded {
             session.know_key(&recipe.id, &now.key.digest);

@@ -235,7 +235,7 @@ impl<'a> Session<'a> {
             let message = format!("cannot write `.larder/state`: {error}");
             (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
         }
-        if !report.cancelled {
+        if !report.cancelled && self.cache.telling().is_some() {
             let telling = Instant::now();
             self.tell_run();
             report.course.sending = telling.elapsed();

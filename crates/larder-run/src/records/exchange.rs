@@ -9,7 +9,7 @@
 //! and believed like all results. A key record is written once; run records replace what is there.
 
 use larder_core::Digest;
-use larder_reapi::{ActionResult, Any, ExecutedActionMetadata};
+use larder_reapi::{ActionResult, Any, ExecutedActionMetadata, Message};
 use larder_store::store::{Ask, Check, Fetched, LOCAL_TIER, Note, Upstream};
 use larder_store::{ActionDigest, LookUp, Store};
 
@@ -79,6 +79,14 @@ fn carry(kind: &str, value: Vec<u8>) -> ActionResult {
 fn carried(result: ActionResult, kind: &str) -> Option<Vec<u8>> {
     let metadata = result.execution_metadata?.auxiliary_metadata;
     metadata.into_iter().find(|any| any.type_url == kind).map(|any| any.value)
+}
+
+/// Whether an encoded `ActionResult` is a record, and nothing that a recipe made.
+#[must_use]
+pub fn is_record(result: &[u8]) -> bool {
+    let metadata = ActionResult::decode(result).ok().and_then(|result| result.execution_metadata);
+    let is = |any: &Any| [KEY_RECORD, RUN_RECORD].contains(&any.type_url.as_str());
+    metadata.is_some_and(|metadata| metadata.auxiliary_metadata.iter().any(is))
 }
 
 /// Brings a record from the tiers. `Err`: what a tier said.

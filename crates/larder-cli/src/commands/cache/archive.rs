@@ -12,6 +12,7 @@ use larder::store::local::index::Listed;
 use larder::store::{ActionDigest, Store};
 use serde_json::json;
 
+use super::keys::What;
 use super::{keys, open};
 use crate::cli::{ExportArgs, ImportArgs};
 use crate::commands::Context;
@@ -76,7 +77,8 @@ fn chosen(store: &Store, args: &ExportArgs) -> Result<Vec<(ActionDigest, String)
     });
     let mut results = Vec::new();
     keys::each(index, Some(store.namespace()), &mut |row: Listed| {
-        let label = keys::label(index, &row).unwrap_or_default();
+        let What::Result(label) = keys::what(index, &row) else { return true };
+        let label = label.unwrap_or_default();
         let wanted = args.filter.as_ref().is_none_or(|filter| label.contains(filter.as_str()));
         if wanted && oldest.is_none_or(|oldest| row.last_used >= oldest) {
             results.extend(keys::action(&row.key).map(|action| (action, label)));

@@ -5,6 +5,7 @@
 
 use larder::core::{Digest, DigestFunction, Error, ErrorKind, Hash, Result};
 use larder::run::engine::label_of;
+use larder::run::records::exchange::is_record;
 use larder::store::envelope::payload_unjudged;
 use larder::store::local::index::{Index, Listed};
 use larder::store::{ActionDigest, Store};
@@ -30,10 +31,29 @@ pub(super) fn action(key: &[u8]) -> Option<ActionDigest> {
     Some(ActionDigest(Digest { function: DigestFunction::Blake3, hash: Hash(hash), size }))
 }
 
-/// The recipe that a result is of, as whoever recorded it said.
-pub(super) fn label(index: &Index, row: &Listed) -> Option<String> {
-    let found = index.get_result(&row.namespace, &row.key).ok()??;
-    label_of(payload_unjudged(&found.payload).ok()?)
+/// What a row is.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A result, and the recipe that it is of, as whoever recorded it said.
+    Result(Option<String>),
+    /// What machines tell each other of keys: no result to whoever looks at results.
+    Record,
+}
+
+/// What a row is.
+pub(super) fn what(index: &Index, row: &Listed) -> What {
+    let found = index.get_result(&row.namespace, &row.key).ok().flatten();
+    let Some(payload) = found.as_ref().and_then(|found| payload_unjudged(&found.payload).ok()) else {
+        return What::Result(None);
+    };
+    if is_record(payload) { What::Record } else { What::Result(label_of(payload)) }
+}
+
+fn label(index: &Index, row: &Listed) -> Option<String> {
+    match what(index, row) {
+        What::Result(label) => label,
+        What::Record => None,
+    }
 }
 
 /// Goes through all results, the last used first, until `visit` says stop.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use larder::store::local::index::Listed;
 use serde_json::json;
 
+use super::keys::What;
 use super::{fail, keys, open};
 use crate::cli::LsArgs;
 use crate::commands::Context;
@@ -27,7 +28,7 @@ pub(super) fn ls(context: &Context, args: &LsArgs) -> Result<Exit, Exit> {
     let index = store.index().map_err(|error| fail(context, &error))?;
     let (mut shown, mut is_cut) = (0, false);
     let done = keys::each(index, None, &mut |row: Listed| {
-        let label = keys::label(index, &row);
+        let What::Result(label) = keys::what(index, &row) else { return true };
         let fits = |wanted: &String| label.as_ref().is_some_and(|label| label.contains(wanted.as_str()));
         if !args.filter.as_ref().is_none_or(fits) {
             return true;

@@ -277,12 +277,13 @@ fn fit(
     let name = format!("{name}{gap}{time}");
     // The mark with its blanks, and those before the remarks.
     let left = width.saturating_sub(console::measure_text_width(&name) + 7);
-    let remarks = if whole_remarks {
-        remarks
-    } else {
-        console::truncate_str(&remarks, left, "…").into_owned().into()
+    let remarks = match left {
+        _ if whole_remarks => remarks.into_owned(),
+        // A few letters would tell nothing.
+        0..8 => String::new(),
+        _ => console::truncate_str(&remarks, left, "…").into_owned(),
     };
-    (name, remarks.into_owned())
+    (name, remarks)
 }
 
 #[cfg(test)]
