@@ -329,6 +329,7 @@ fn every_message_is_shown_with_what_to_do() {
         r#"(?:Diagnostic::error|Diagnostic::warning|\.error|\.refuse|\bfail|\bbad|unused|TemplateError::new|RenderErrorReason::Other|message:|let message =|Err)\s*\((?s:[^"';{}]{0,80}?)"((?:[^"\\]|\\.)*)""#,
     )
     .unwrap();
+    let pieces = Regex::new(r"\{[^}]*\}").unwrap();
     let mut missing = BTreeSet::new();
     for part in ["config", "template", "plan", "select.rs"] {
         for entry in ignore::WalkBuilder::new(source.join(part)).build().map(Result::unwrap) {
@@ -341,7 +342,6 @@ fn every_message_is_shown_with_what_to_do() {
             for message in said.captures_iter(text).map(|found| found[1].to_owned()) {
                 // The longest piece that is the same in every message.
                 let plain = message.replace("{{", "\u{1}").replace("}}", "\u{2}");
-                let pieces = Regex::new(r"\{[^}]*\}").unwrap();
                 let piece = pieces.split(&plain).max_by_key(|piece| piece.len()).unwrap_or_default();
                 let piece =
                     piece.replace('\u{1}', "{{").replace('\u{2}', "}}").replace("{{", "{").replace("}}", "}");
