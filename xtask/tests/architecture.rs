@@ -29,6 +29,7 @@ const DEVELOPMENT: &[&str] = &["larder-testing", "xtask"];
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("clap", &["larder-cli"]),
     ("clap_complete", &["larder-cli"]),
+    ("clap_mangen", &["larder-cli"]),
     ("indicatif", &["larder-cli"]),
     ("signal-hook", &["larder-cli"]),
     ("tracing-subscriber", &["larder-cli"]),

@@ -159,7 +159,7 @@ fn java_with_maven() {
         "pom.xml",
         "<project xmlns=\"http://maven.apache.org/POM/4.0.0\">\n  <modelVersion>4.0.0</modelVersion>\n  \
          <groupId>org.example</groupId>\n  <artifactId>shown</artifactId>\n  <version>1.0</version>\n  <properties>\n    \
-         <maven.compiler.release>11</maven.compiler.release>\n    \
+         <maven.compiler.source>11</maven.compiler.source>\n    <maven.compiler.target>11</maven.compiler.target>\n    \
          <project.build.sourceEncoding>UTF-8</project.build.sourceEncoding>\n  </properties>\n</project>\n",
     );
     java(&project);

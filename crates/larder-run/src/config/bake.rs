@@ -57,7 +57,10 @@ struct Chunk {
 /// A template that cannot be rendered.
 pub fn render(context: &Context<'_>, text: &str, mut scope: Scope) -> Result<Rendered, TemplateError> {
     if text.contains(ROOT_TOKEN) {
-        return Err(TemplateError { message: "text holds a reserved sequence".into(), line: None });
+        let line = text.lines().position(|line| line.contains(ROOT_TOKEN)).map(|at| at + 1);
+        return Err(TemplateError::new("text holds a reserved sequence")
+            .hinted("remove the private characters U+E0F1 and U+E0F2")
+            .at(line));
     }
     enter(context, &mut scope, text, 0)?;
     if !text.contains("{{") {
@@ -139,14 +142,19 @@ fn enter(context: &Context<'_>, scope: &mut Scope, text: &str, indent: usize) ->
     let variables = block(text, "variables", at);
     let overrides = block(text, "overrides", at).filter(|_| context.environment_name.is_some());
     let outer = scope.var.clone();
+    let begins = |line: &str| line.starts_with("variables:") || line.starts_with("overrides:");
+    let line = text.lines().position(begins).filter(|_| indent == 0).map(|at| at + 1);
     for _ in 0..ROUNDS {
         let mut own = Map::new();
         for (block, chosen) in [(&variables, None), (&overrides, context.environment_name)] {
             let Some(block) = block else { continue };
             let rendered = context.renderer.render(block, scope)?;
-            let node = yaml::parse(&rendered).map_err(|error| TemplateError {
-                message: format!("variables, after rendering: {}", error.message),
-                line: None,
+            let node = yaml::parse(&rendered).map_err(|error| {
+                TemplateError::new(format!("variables, after rendering: {}", error.message))
+                    .hinted(
+                        "the text was rendered before it was parsed: quote values that hold `: `, `#` or quotes",
+                    )
+                    .at(line)
             })?;
             let node = match chosen {
                 None => Some(&node),

@@ -27,6 +27,11 @@ impl Reader<'_> {
         self.out.push(self.source.locate(Diagnostic::error(message), span));
     }
 
+    /// Reports an error at a place, with what a person can do.
+    pub fn refuse(&mut self, span: Span, message: impl Into<String>, hint: impl Into<String>) {
+        self.out.push(self.source.locate(Diagnostic::error(message).with_hint(hint), span));
+    }
+
     /// Reports what strict mode refuses and bake mode only mentions.
     pub fn doubt(&mut self, span: Span, diagnostic: Diagnostic) {
         let severity = if self.mode == Mode::Strict { Severity::Error } else { Severity::Warning };
@@ -38,6 +43,10 @@ impl Reader<'_> {
         let hint = match (&node.value, wanted) {
             (Value::Int(_) | Value::Float(_) | Value::Bool(_), "text") => Some("quote it: `\"…\"`"),
             (Value::Map(_), "text") => Some("text that begins with `{{` must be quoted: `\"{{…}}\"`"),
+            (Value::Null, _) => Some("give it a value, or remove the key"),
+            (Value::Text(_), "a list of text") => Some("a list, also of one: `[…]`"),
+            (Value::Map(_), "a list of text") => Some("each element stands behind `- `, or in `[…]`"),
+            (_, "a map") => Some("below it stand keys with values: `key: value`"),
             _ => None,
         };
         let found = if let Some(hint) = hint { found.with_hint(hint) } else { found };

@@ -52,10 +52,9 @@ impl Loader<'_> {
         };
         match text {
             Ok(text) if text.contains(ROOT_PLACEHOLDER) => {
-                self.out.push(Diagnostic::error(format!(
-                    "`{}` holds a reserved control sequence",
-                    file.display()
-                )));
+                let found =
+                    Diagnostic::error(format!("`{}` holds a reserved control sequence", file.display()));
+                self.out.push(found.with_hint("remove the control characters U+0001"));
                 None
             }
             Ok(text) => Some(Source { file, text, original: None }),
@@ -76,6 +75,7 @@ impl Loader<'_> {
                     .lines()
                     .nth((error.span.line as usize).saturating_sub(1))
                     .is_some_and(|line| line.contains("{{"));
+                let found = Diagnostic { hint: error.hint.map(str::to_owned), ..found };
                 let found = if self.mode == Mode::Strict && looks_like_template {
                     found.with_hint("in `larder.yml` projects values are rendered after parsing: quote them (`\"{{…}}\"`); for repeated or conditional recipes use `matrix` and `when`")
                 } else {
@@ -114,8 +114,11 @@ impl Loader<'_> {
                 continue;
             };
             if helpers.iter().any(|known| known.name == helper.name) {
-                let found = Diagnostic::error(format!("helper `{}` is defined twice", helper.name));
-                self.out.push(source.locate(found, body.span));
+                let found = Diagnostic::error(format!("helper `{}` is defined twice", helper.name))
+                    .with_hint(
+                        "a helper of one name stands in `.larder/helpers` or in `.bake/helpers`: remove one",
+                    );
+                self.out.push(source.locate(found, body.get("name").unwrap_or(&body).span));
             }
             helpers.push(helper);
         }
@@ -134,15 +137,15 @@ impl Loader<'_> {
                 source.original = Some(std::mem::replace(&mut source.text, rest));
             }
             let Some(body) = self.parse(&source) else { continue };
+            let place = source.clone();
             let Some(template) = raw::template(source, &body, block, self.mode, &mut self.out) else {
                 continue;
             };
             if let Some(known) = templates.insert(template.name.clone(), template) {
-                self.out.push(Diagnostic::error(format!(
-                    "template `{}` is defined twice (also in `{}`)",
-                    known.name,
-                    known.source.file.display()
-                )));
+                let found = Diagnostic::error(format!("template `{}` is defined twice", known.name))
+                    .with_label(format!("also in {}", known.source.file.display()))
+                    .with_hint("names of templates are unique in a project: rename or remove one");
+                self.out.push(place.locate(found, body.get("name").unwrap_or(&body).span));
             }
         }
         templates
@@ -214,7 +217,7 @@ impl Loader<'_> {
                 }
                 Err(error) => {
                     let span = Source::line_span(&source.text, error.line);
-                    self.out.push(source.locate(Diagnostic::error(error.message), span));
+                    self.out.push(source.locate(error.into(), span));
                     return None;
                 }
             }

@@ -1,6 +1,6 @@
 //! Files → [`Project`]: the root file, helpers, templates, cookbooks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -240,7 +240,8 @@ impl Project {
             };
             if let Some(other) = names.insert(cookbook.name.clone(), cookbook.source.file.clone()) {
                 let found = Diagnostic::error(format!("cookbook `{}` is defined twice", cookbook.name))
-                    .with_label(format!("also in {}", other.display()));
+                    .with_label(format!("also in {}", other.display()))
+                    .with_hint("names of cookbooks are unique in a project: rename one");
                 loader.out.push(cookbook.source.locate(found, cookbook.name_span));
             }
             self.cookbooks.push(Arc::new(cookbook));
@@ -301,7 +302,7 @@ impl Project {
             Err(error) => {
                 let span = Source::line_span(&text, error.line);
                 source.text = text;
-                out.push(source.locate(Diagnostic::error(error.message), span));
+                out.push(source.locate(error.into(), span));
                 (None, skipped)
             }
         }
@@ -311,10 +312,8 @@ impl Project {
         match yaml::parse(&source.text) {
             Ok(body) => raw::cookbook(source, body, self.mode, out),
             Err(error) => {
-                let hint = source
-                    .original
-                    .is_some()
-                    .then_some("the text was rendered before it was parsed; `larder run --render` shows it");
+                let rendered = "the text was rendered before it was parsed; `larder run --render` shows it";
+                let hint = if source.original.is_some() { Some(rendered) } else { error.hint };
                 let found = Diagnostic::error(error.message);
                 let found = if let Some(hint) = hint { found.with_hint(hint) } else { found };
                 out.push(source.locate(found, error.span));
@@ -358,7 +357,17 @@ impl Project {
             let found = Diagnostic::error(format!("no `overrides` for the environment `{wanted}`"));
             out.push(match near {
                 Some(near) => found.with_hint(format!("did you mean `{near}`?")),
-                None => found,
+                None if known.is_empty() => found.with_hint("no file of this project has `overrides`"),
+                None => found.with_hint(format!(
+                    "there are {}",
+                    known
+                        .iter()
+                        .map(|name| format!("`{name}`"))
+                        .collect::<BTreeSet<_>>()
+                        .into_iter()
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )),
             });
         }
     }
@@ -367,7 +376,10 @@ impl Project {
 fn parse_defines(texts: &[String], mode: Mode) -> Result<Vec<Define>, ConfigError> {
     let parse = |text: &String| {
         Define::parse(text, mode == Mode::Strict).ok_or_else(|| ConfigError::Invalid {
-            diagnostics: vec![Diagnostic::error(format!("`-D {text}` is not `key=value`"))],
+            diagnostics: vec![
+                Diagnostic::error(format!("`-D {text}` is not `key=value`"))
+                    .with_hint("for example `-D mode=release`, or `-D a.b=value` for a nested one"),
+            ],
         })
     };
     texts.iter().map(parse).collect()

@@ -26,11 +26,12 @@ pub(super) struct Instance {
 /// All combinations.
 ///
 /// # Errors
-/// Too many instances, or two with one name.
-pub(super) fn expand(axes: &[(String, Vec<Json>)]) -> Result<Vec<Instance>, String> {
+/// Too many instances, or two with one name; with what to do.
+pub(super) fn expand(axes: &[(String, Vec<Json>)]) -> Result<Vec<Instance>, (String, &'static str)> {
     let total = axes.iter().try_fold(1usize, |total, (_, values)| total.checked_mul(values.len()));
     if total.is_none_or(|total| total > MAX_INSTANCES) {
-        return Err(format!("the matrix has more than {MAX_INSTANCES} instances"));
+        let message = format!("the matrix has more than {MAX_INSTANCES} instances");
+        return Err((message, "narrow an axis, or let one command do many files"));
     }
     let mut instances = vec![Instance::default()];
     for (axis, values) in axes {
@@ -51,7 +52,10 @@ pub(super) fn expand(axes: &[(String, Vec<Json>)]) -> Result<Vec<Instance>, Stri
     if let Some(twice) =
         instances.iter().filter_map(|i| i.label.as_deref()).find(|label| !seen.insert(*label))
     {
-        return Err(format!("two instances are named `[{twice}]`"));
+        return Err((
+            format!("two instances are named `[{twice}]`"),
+            "a value stands twice in an axis, or holds the `,` that joins values",
+        ));
     }
     Ok(instances)
 }

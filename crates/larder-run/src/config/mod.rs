@@ -160,7 +160,7 @@ impl ConfigError {
             Self::UnknownTag { suggestion: Some(near), .. } => {
                 error.with_hint(format!("did you mean `{near}`?"))
             }
-            Self::UnknownTag { .. } => error,
+            Self::UnknownTag { .. } => error.with_hint("`larder run --list` shows recipes with their tags"),
             Self::BadSelector { .. } => error.with_hint(
                 "selectors are `cookbook:recipe`, `cookbook:`, `:recipe` and `cookbook:recipe[value]`",
             ),

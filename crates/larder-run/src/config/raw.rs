@@ -10,7 +10,7 @@ use super::decode::Reader;
 use super::keys;
 use super::source::Source;
 use super::yaml::{Node, Span, Value};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, nearest};
 use crate::recipe::Mode;
 use crate::template::{CustomHelper, Parameter, ParameterType, Returns};
 
@@ -120,7 +120,11 @@ pub fn cookbook(
         Some(node) => {
             reader.free_map(&node);
         }
-        None => reader.error(body.span, "missing key `recipes`"),
+        None => reader.refuse(
+            body.span,
+            "missing key `recipes`",
+            "recipes stand below it by name: `recipes: {build: {run: make}}`",
+        ),
     }
     Some(RawCookbook { source, name, name_span, body, recipes })
 }
@@ -128,7 +132,7 @@ pub fn cookbook(
 fn name(reader: &mut Reader<'_>, body: &Node) -> Option<(String, Span)> {
     let Some(node) = body.get("name") else {
         if matches!(body.value, Value::Map(_) | Value::Null) {
-            reader.error(body.span, "missing key `name`");
+            reader.refuse(body.span, "missing key `name`", "a file begins with `name: NAME`");
         }
         return None;
     };
@@ -151,11 +155,12 @@ fn variables(reader: &mut Reader<'_>, body: &Node) {
 /// Names stand in selectors, so `:`, `[`, `]` and control characters are not for them.
 fn check_name(reader: &mut Reader<'_>, name: &str, span: Span) {
     if name.is_empty() || name.starts_with('-') || name.contains("{{") {
-        reader.error(span, format!("`{name}` cannot be a name"));
+        reader.refuse(span, format!("`{name}` cannot be a name"), "a name is not empty, begins with no `-`, and is not rendered: one recipe for each of several values is a `matrix`");
     } else if name.chars().any(|c| matches!(c, ':' | '[' | ']') || c.is_control()) {
-        reader.error(
+        reader.refuse(
             span,
             format!("name `{}` holds `:`, `[`, `]` or a control character", name.escape_debug()),
+            "selectors use them: `cookbook:recipe[value]`",
         );
     }
 }
@@ -182,7 +187,11 @@ pub fn template(
             TemplateContent::Parsed(node.clone())
         }
         (None, None) => {
-            reader.error(body.span, "missing key `template`");
+            reader.refuse(
+                body.span,
+                "missing key `template`",
+                "the fields of a recipe stand below it: `template: {run: …}`",
+            );
             return None;
         }
     };
@@ -201,14 +210,22 @@ pub fn helper(
     reader.map(body, &keys::HELPER);
     let (name, span) = name(&mut reader, body)?;
     if source.file.file_stem().is_some_and(|stem| stem != name.as_str()) {
-        reader.error(span, format!("helper `{name}` must stand in a file `{name}.yml`"));
+        reader.refuse(
+            span,
+            format!("helper `{name}` must stand in a file `{name}.yml`"),
+            "rename the file, or the helper",
+        );
     }
     let returns = match body.get("returns").map(|node| (node.text().map(str::to_lowercase), node.span)) {
         None => Returns::String,
         Some((Some(kind), _)) if kind == "string" => Returns::String,
         Some((Some(kind), _)) if kind == "array" => Returns::Array,
         Some((_, span)) => {
-            reader.error(span, "`returns` is `string` or `array`");
+            reader.refuse(
+                span,
+                "`returns` is `string` or `array`",
+                "`string` is what the command prints, `array` the lines of it",
+            );
             Returns::String
         }
     };
@@ -221,7 +238,7 @@ pub fn helper(
         .map(|entry| (entry.key.clone(), entry.value.to_json()))
         .collect();
     let Some(run) = body.get("run").and_then(|node| reader.text(node)) else {
-        reader.error(body.span, "missing key `run`");
+        reader.refuse(body.span, "missing key `run`", "what this command prints is the helper's value");
         return None;
     };
     Some(CustomHelper {
@@ -239,6 +256,8 @@ pub fn helper(
     })
 }
 
+const TYPES: [&str; 5] = ["string", "number", "boolean", "array", "object"];
+
 fn parameters(reader: &mut Reader<'_>, node: &Node) -> Vec<Parameter> {
     let entries = reader.free_map(node).to_vec();
     entries.iter().filter_map(|entry| parameter(reader, &entry.key, &entry.value)).collect()
@@ -255,9 +274,15 @@ fn parameter(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Paramet
         Some("object") => ParameterType::Object,
         _ => {
             let span = kind_node.map_or(node.span, |node| node.span);
-            reader.error(
+            let given = kind_node.and_then(Node::text).unwrap_or_default();
+            let hint = match nearest(given, TYPES) {
+                Some(near) => format!("did you mean `type: {near}`?"),
+                None => "for example `type: string`".to_owned(),
+            };
+            reader.refuse(
                 span,
                 format!("`type` of parameter `{name}` is string, number, boolean, array or object"),
+                hint,
             );
             return None;
         }
@@ -267,7 +292,14 @@ fn parameter(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Paramet
         && let Err(error) = regex::Regex::new(pattern)
     {
         let reason = error.to_string();
-        reader.error(node.span, format!("bad pattern: {}", reason.lines().last().unwrap_or_default()));
+        reader.refuse(
+            node.span,
+            format!(
+                "bad pattern: {}",
+                reason.lines().last().unwrap_or_default().trim_start_matches("error: ")
+            ),
+            "it is a regular expression: a backslash takes `.*+?()[]{}|^$` as they are",
+        );
     }
     let parameter = Parameter {
         name: name.to_owned(),
@@ -283,7 +315,11 @@ fn parameter(reader: &mut Reader<'_>, name: &str, node: &Node) -> Option<Paramet
     if let (Some(default), Some(node)) = (&parameter.default, node.get("default"))
         && let Err(message) = parameter.check(default)
     {
-        reader.error(node.span, format!("default of {message}"));
+        reader.refuse(
+            node.span,
+            format!("default of {message}"),
+            "mend `default`, or what the parameter allows",
+        );
     }
     Some(parameter)
 }

@@ -291,13 +291,12 @@ impl<'p> Resolver<'p> {
         }
         let raw = Arc::clone(&self.books[book]);
         let mut level = match self.project.project_level(self.execution) {
-            Ok(level) => level.clone(),
+            Ok(level) => {
+                self.say_once(&level.warnings);
+                level.clone()
+            }
             Err(diagnostics) => {
-                for found in diagnostics {
-                    if !self.out.contains(found) {
-                        self.out.push(found.clone());
-                    }
-                }
+                self.say_once(diagnostics);
                 Level::default()
             }
         };
@@ -305,6 +304,14 @@ impl<'p> Resolver<'p> {
         self.project.enter(&mut level, &raw.body, &raw.source, self.execution, &mut self.out);
         self.levels.insert(book, level.clone());
         level
+    }
+
+    fn say_once(&mut self, findings: &[Diagnostic]) {
+        for found in findings {
+            if !self.out.contains(found) {
+                self.out.push(found.clone());
+            }
+        }
     }
 
     /// The instances of a recipe; one without a name if it has no matrix.
@@ -330,8 +337,8 @@ impl<'p> Resolver<'p> {
         let folder = self.project.root.join(source.file.parent().unwrap_or(std::path::Path::new("")));
         let mut axes: Vec<(String, Vec<Json>)> = Vec::new();
         if node.entries().is_empty() {
-            self.reader(source)
-                .error(node.span, "`matrix` is a map: axis → list, or axis → `{glob: pattern}`");
+            let message = "`matrix` is a map: axis → list, or axis → `{glob: pattern}`";
+            self.reader(source).refuse(node.span, message, AXIS);
             return None;
         }
         for entry in node.entries() {
@@ -340,12 +347,18 @@ impl<'p> Resolver<'p> {
                 Value::List(items) => {
                     for item in items {
                         if matches!(item.value, Value::List(_) | Value::Map(_) | Value::Null) {
-                            self.reader(source)
-                                .error(item.span, "a value of a matrix is text, a number or a boolean");
+                            self.reader(source).refuse(
+                                item.span,
+                                "a value of a matrix is text, a number or a boolean",
+                                "each axis has a list of its own: `matrix: {os: [linux], mode: [debug]}`",
+                            );
                         } else if item.text().is_some_and(|t| t.is_empty() || t.chars().any(char::is_control))
                         {
-                            self.reader(source)
-                                .error(item.span, "a value of a matrix is empty or holds control characters");
+                            self.reader(source).refuse(
+                                item.span,
+                                "a value of a matrix is empty or holds control characters",
+                                "values stand in names: `recipe[value]`",
+                            );
                         } else {
                             values.push(item.to_json());
                         }
@@ -358,7 +371,7 @@ impl<'p> Resolver<'p> {
                         Some(node) if node.text().is_some() => reader.text(node).into_iter().collect(),
                         Some(node) => reader.texts(node),
                         None => {
-                            reader.error(entry.value.span, "missing key `glob`");
+                            reader.refuse(entry.value.span, "missing key `glob`", AXIS);
                             return None;
                         }
                     };
@@ -368,20 +381,29 @@ impl<'p> Resolver<'p> {
                             values.extend(files.iter().filter_map(|file| file.to_str()).map(Json::from));
                         }
                         Err(error) => {
-                            self.reader(source)
-                                .error(entry.value.span, format!("cannot expand the glob: {error}"));
+                            self.reader(source).refuse(
+                                entry.value.span,
+                                format!("cannot expand the glob: {error}"),
+                                AXIS,
+                            );
                             return None;
                         }
                     }
                 }
                 _ => {
-                    self.reader(source).error(entry.value.span, "an axis is a list, or `{glob: pattern}`");
+                    self.reader(source).refuse(
+                        entry.value.span,
+                        "an axis is a list, or `{glob: pattern}`",
+                        AXIS,
+                    );
                     return None;
                 }
             }
             axes.push((entry.key.clone(), values));
         }
-        matrix::expand(&axes).map_err(|message| self.reader(source).error(node.span, message)).ok()
+        matrix::expand(&axes)
+            .map_err(|(message, hint)| self.reader(source).refuse(node.span, message, hint))
+            .ok()
     }
 
     /// The recipe's template and those that it extends, nearest first, as far as they exist.
@@ -482,9 +504,10 @@ impl<'p> Resolver<'p> {
                 (cookbook, recipe, instance)
             }
             _ => {
-                self.reader(source).error(
+                self.reader(source).refuse(
                     node.span,
-                    format!("`{text}` is no dependency: write `recipe` or `cookbook:recipe`"),
+                    format!("`{text}` is no dependency"),
+                    "write `recipe`, `cookbook:recipe` or `recipe[value]`",
                 );
                 return Vec::new();
             }
@@ -531,11 +554,16 @@ impl<'p> Resolver<'p> {
             }
         }
         let near = nearest(full, names.iter().map(String::as_str));
-        let label = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
-        let found = Diagnostic::error(format!("no recipe `{full}` to depend on")).with_label(label);
+        let found = Diagnostic::error(format!("no recipe `{full}` to depend on"));
+        let found = match near {
+            Some(near) => found.with_label(format!("did you mean `{near}`?")),
+            None => found.with_hint("`larder run --list` shows all recipes"),
+        };
         self.out.push(source.locate(found, node.span));
     }
 }
+
+const AXIS: &str = "for example `matrix: {file: {glob: \"src/*.c\"}}`; globs are `*`, `**`, `?`, `{a,b}`";
 
 /// A field of a recipe, or of the nearest of its templates that has it.
 fn field<'n>(raw: &'n RawRecipe, templates: &[&'n Node], key: &str) -> Option<&'n Node> {

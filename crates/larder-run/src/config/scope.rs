@@ -9,7 +9,7 @@ use super::source::Source;
 use super::variables::merged;
 use super::yaml::{Node, Span, Value};
 use super::{Project, bake, files, load};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::Diagnostic;
 use crate::recipe::{Mode, ROOT_PLACEHOLDER};
 use crate::template::{Execution, Renderer, Scope, undefined};
 
@@ -22,6 +22,8 @@ pub(super) struct Level {
     pub(super) declared: Declared,
     /// Commands were left out while it was evaluated.
     pub(super) skipped: bool,
+    /// What was found while the project's own level was evaluated, and is no error.
+    pub(super) warnings: Vec<Diagnostic>,
 }
 
 /// Renders values with one scope. In bake mode they were rendered with their file's text already.
@@ -50,7 +52,7 @@ impl<'a> Values<'a> {
             Prepared::Failed => None,
             Prepared::Template => {
                 let rendered = self.renderer.render(text, self.scope);
-                rendered.map_err(|error| self.fail(error.message, span, source)).ok()
+                rendered.map_err(|error| self.out.push(source.locate(error.into(), span))).ok()
             }
         }
     }
@@ -62,7 +64,7 @@ impl<'a> Values<'a> {
             Prepared::Failed => None,
             Prepared::Template => {
                 let value = self.renderer.evaluate(text, self.scope);
-                value.map_err(|error| self.fail(error.message, span, source)).ok()
+                value.map_err(|error| self.out.push(source.locate(error.into(), span))).ok()
             }
         }
     }
@@ -127,10 +129,6 @@ impl<'a> Values<'a> {
         }
         if missing.is_empty() { Prepared::Template } else { Prepared::Failed }
     }
-
-    fn fail(&mut self, message: String, span: Span, source: &Source) {
-        self.out.push(source.locate(Diagnostic::error(message), span));
-    }
 }
 
 enum Prepared {
@@ -170,7 +168,7 @@ impl Project {
         level.scope.project.insert("name".into(), self.name.clone().into());
         let mut out = Vec::new();
         self.enter(&mut level, &self.raw.body, &self.raw.source, execution, &mut out);
-        if out.iter().any(Diagnostic::is_error) { Err(out) } else { Ok(level) }
+        if out.iter().any(Diagnostic::is_error) { Err(out) } else { Ok(Level { warnings: out, ..level }) }
     }
 
     /// What `{{project.root}}` renders to.
@@ -238,11 +236,17 @@ impl Project {
                     Ok(text) => match parse_dotenv(&text, &self.process) {
                         Ok(found) => declare_file(&mut level.declared, found, &self.process),
                         Err(line) => {
-                            reader.error(node.span, format!("`{file}`, line {line}: not `NAME=value`"))
+                            reader.refuse(
+                                node.span,
+                                format!("`{file}`, line {line}: not `NAME=value`"),
+                                "a line is `NAME=value`, a comment that begins with `#`, or empty; quotes are closed in it",
+                            );
                         }
                     },
                     Err(reason) => {
-                        let found = Diagnostic::error(format!("cannot read `{file}`: {reason}"));
+                        let found = Diagnostic::error(format!("cannot read `{file}`: {reason}")).with_hint(
+                            "the path is relative to this file; git may ignore what is named here",
+                        );
                         reader.doubt(node.span, found);
                     }
                 }
@@ -251,10 +255,9 @@ impl Project {
         if let Some(node) = body.get("environment") {
             let names = reader.texts(node);
             for name in names.iter().filter(|name| super::environment::is_own(name)) {
-                let found = Diagnostic {
-                    severity: Severity::Warning,
-                    ..Diagnostic::warning(format!("`{name}` is Larder's own and is never given to recipes"))
-                };
+                let found =
+                    Diagnostic::warning(format!("`{name}` is Larder's own and is never given to recipes"))
+                        .with_hint("remove it from `environment`; a recipe's own settings need another name");
                 reader.out.push(source.locate(found, node.span));
             }
             declare(&mut level.declared, &names, &self.process);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::decode::Reader;
 use super::keys;
 use super::yaml::{Node, Value};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, nearest};
 use crate::recipe::{Mode, TraceSpec};
 
 /// A value that never shows itself.
@@ -216,9 +216,10 @@ pub fn decode(reader: &mut Reader<'_>, node: Option<&Node>, root: &Path) -> RunC
         && let Some(node) = node.get("minVersion")
         && newer_than_this(wanted)
     {
-        reader.error(
+        reader.refuse(
             node.span,
             format!("this project needs larder {wanted} or newer; this is {}", env!("CARGO_PKG_VERSION")),
+            "install a newer one; `minVersion` is the oldest that the project was tried with",
         );
     }
     config
@@ -232,8 +233,8 @@ fn newer_than_this(wanted: &str) -> bool {
 }
 
 /// Says that a setting is understood and does nothing yet.
-fn unused(reader: &mut Reader<'_>, node: &Node, message: &str) {
-    let found = reader.source.locate(Diagnostic::warning(message), node.span);
+fn unused(reader: &mut Reader<'_>, node: &Node, message: &str, hint: &str) {
+    let found = reader.source.locate(Diagnostic::warning(message).with_hint(hint), node.span);
     reader.out.push(found);
 }
 
@@ -261,7 +262,8 @@ fn cache(reader: &mut Reader<'_>, node: &Node) -> CacheConfig {
                 unused(
                     reader,
                     value,
-                    "`signing` in a project has no effect but `off`: keys are the user's (`LARDER_SIGNING_KEY`)",
+                    "`signing` in a project has no effect but `off`",
+                    "keys are the user's, never the repository's: `larder key generate`, `LARDER_SIGNING_KEY`",
                 );
                 config.signing = reader
                     .map(value, &keys::SECRET)
@@ -285,7 +287,11 @@ fn order(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
     let order = reader.texts(node);
     for (tier, item) in order.iter().zip(node.items()) {
         if tier != "local" && !keys::TIERS.contains(&tier.as_str()) {
-            reader.error(item.span, format!("`{tier}` is no tier; known: local, {}", keys::TIERS.join(", ")));
+            let hint = match nearest(tier, keys::TIERS.iter().copied().chain(["local"])) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("tiers are local, {}", keys::TIERS.join(", ")),
+            };
+            reader.refuse(item.span, format!("`{tier}` is no tier"), hint);
         }
     }
     order
@@ -312,7 +318,9 @@ fn tier(reader: &mut Reader<'_>, key: &str, node: &Node) -> Option<RemoteTier> {
     reader.map(node, table);
     for key in table.required() {
         if node.get(key).is_none() {
-            reader.error(node.span, format!("missing key `{key}`"));
+            let needed: Vec<String> = table.required().map(|key| format!("{key}: …")).collect();
+            let hint = format!("`{}: {{{}}}`", table.name, needed.join(", "));
+            reader.refuse(node.span, format!("missing key `{key}`"), hint);
         }
     }
     let mut text = |key| node.get(key).and_then(|node| reader.text(node));

@@ -34,10 +34,16 @@ impl Source {
             let place = Place { file: self.file.clone(), line: 1, column: 1 };
             return diagnostic.at(place, None, 1);
         }
-        let place = self.place(span);
+        let mut place = self.place(span);
         let text = self.original.as_ref().unwrap_or(&self.text);
-        let line = text.lines().nth(place.line as usize - 1).map(str::to_owned);
-        diagnostic.at(place, line, span.width)
+        let line = text.lines().nth(place.line as usize - 1).or_else(|| {
+            // Something is missing at the end of the file: behind its last line.
+            let (line, number) = text.lines().zip(1..).last()?;
+            let width = u32::try_from(line.chars().count()).unwrap_or(u32::MAX);
+            (place.line, place.column) = (number, width.saturating_add(1));
+            Some(line)
+        });
+        diagnostic.at(place, line.map(str::to_owned), span.width)
     }
 
     /// The diagnostic, at a byte offset of the file's own text.

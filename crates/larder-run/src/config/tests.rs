@@ -5,6 +5,7 @@ mod bake;
 mod environment;
 mod errors;
 mod load;
+mod messages;
 mod schema;
 mod templating;
 mod yaml;

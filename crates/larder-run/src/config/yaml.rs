@@ -72,6 +72,8 @@ pub struct Entry {
 pub struct YamlError {
     /// What is wrong.
     pub message: String,
+    /// What a person can do.
+    pub hint: Option<&'static str>,
     /// Where.
     pub span: Span,
 }
@@ -160,6 +162,7 @@ pub fn parse(text: &str) -> Result<Node, YamlError> {
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(YamlError {
             message: format!("file is larger than {} MiB", MAX_FILE_BYTES >> 20),
+            hint: None,
             span: Span::default(),
         });
     }
@@ -168,6 +171,9 @@ pub fn parse(text: &str) -> Result<Node, YamlError> {
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| YamlError {
             message: format!("not valid YAML: {}", error.info()),
+            hint: Some(
+                "look at the indentation (spaces, no tabs), and quote values that hold `: `, `#`, `{` or `[`",
+            ),
             span: Span {
                 line: number(error.marker().line()),
                 column: number(error.marker().col() + 1),
@@ -217,7 +223,11 @@ impl Builder {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 if text.contains(ROOT_PLACEHOLDER) {
-                    return Err(fail("text holds a reserved control sequence", span));
+                    return Err(fail(
+                        "text holds a reserved control sequence",
+                        "remove the control characters U+0001",
+                        span,
+                    ));
                 }
                 let node = Node { value: scalar(text, style, tag.as_deref()), span };
                 self.finish(node, anchor)
@@ -236,29 +246,35 @@ impl Builder {
             }
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor) else {
-                    return Err(fail("an alias without its anchor", span));
+                    return Err(fail(
+                        "an alias without its anchor",
+                        "`*name` stands for what `&name` marked above",
+                        span,
+                    ));
                 };
                 let (nodes, depth) = node.measure();
                 self.nodes += nodes;
                 if self.nodes > MAX_NODES || self.stack.len() + depth > MAX_DEPTH {
-                    return Err(fail("aliases expand to too much", span));
+                    return Err(fail("aliases expand to too much", TOO_MUCH, span));
                 }
                 let copy = Node { value: node.value.clone(), span };
                 self.finish(copy, 0)
             }
-            Event::DocumentStart(_) if self.root.is_some() => {
-                Err(fail("more than one document in the file", span))
-            }
+            Event::DocumentStart(_) if self.root.is_some() => Err(fail(
+                "more than one document in the file",
+                "remove the `---`, or make files of them",
+                span,
+            )),
             _ => Ok(()),
         }
     }
 
     fn open(&mut self, open: Open, span: Span, anchor: usize) -> Result<(), YamlError> {
         if self.stack.len() >= MAX_DEPTH {
-            return Err(fail(&format!("nested deeper than {MAX_DEPTH} levels"), span));
+            return Err(fail(&format!("nested deeper than {MAX_DEPTH} levels"), TOO_MUCH, span));
         }
         if let Some(Frame { open: Open::Map { key: None, .. }, .. }) = self.stack.last() {
-            return Err(fail("a key must be a plain value", span));
+            return Err(fail("a key must be a plain value", QUOTE, span));
         }
         self.stack.push(Frame { open, span, anchor });
         Ok(())
@@ -267,7 +283,7 @@ impl Builder {
     fn finish(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(fail(&format!("more than {MAX_NODES} values in the file"), node.span));
+            return Err(fail(&format!("more than {MAX_NODES} values in the file"), TOO_MUCH, node.span));
         }
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -281,10 +297,14 @@ impl Builder {
                 Some((key, key_span)) => entries.push(Entry { key, key_span, value: node }),
                 None => {
                     let Some(name) = key_text(&node.value) else {
-                        return Err(fail("a key must be a plain value", node.span));
+                        return Err(fail("a key must be a plain value", QUOTE, node.span));
                     };
                     if !seen.insert(name.clone()) {
-                        return Err(fail(&format!("key `{name}` stands here twice"), node.span));
+                        return Err(fail(
+                            &format!("key `{name}` stands here twice"),
+                            "only one of them would count: join or rename them",
+                            node.span,
+                        ));
                     }
                     *key = Some((name, node.span));
                 }
@@ -294,8 +314,11 @@ impl Builder {
     }
 }
 
-fn fail(message: &str, span: Span) -> YamlError {
-    YamlError { message: message.to_owned(), span }
+const TOO_MUCH: &str = "split it into several files; a list of values can come from a helper or a glob";
+const QUOTE: &str = "a value that begins with `{{` must be quoted: `\"{{…}}\"`";
+
+fn fail(message: &str, hint: &'static str, span: Span) -> YamlError {
+    YamlError { message: message.to_owned(), hint: Some(hint), span }
 }
 
 fn key_text(value: &Value) -> Option<String> {

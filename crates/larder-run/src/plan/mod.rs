@@ -61,7 +61,8 @@ impl Plan {
             Err(cycle) => {
                 let first = recipes.iter().find(|recipe| Some(&recipe.id) == cycle.first());
                 let path: Vec<String> = cycle.iter().map(|id| format!("`{id}`")).collect();
-                let found = Diagnostic::error(format!("recipes depend on each other: {}", path.join(" → ")));
+                let found = Diagnostic::error(format!("recipes depend on each other: {}", path.join(" → ")))
+                    .with_hint("each waits for the other: one of these `dependencies` must go");
                 let found = match first {
                     Some(recipe) => project.locate(found, &recipe.place, recipe.id.recipe.chars().count()),
                     None => found,

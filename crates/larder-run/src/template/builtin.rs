@@ -71,6 +71,12 @@ impl HelperDef for Chunk {
     }
 }
 
+/// Names of what templates can call, Handlebars' own included.
+pub(super) const NAMES: &[&str] = &[
+    "basename", "dirname", "stem", "ext", "replace", "sh", "if", "unless", "each", "with", "lookup", "eq",
+    "ne", "gt", "gte", "lt", "lte", "and", "or", "not", "len",
+];
+
 /// Registers them all.
 pub(super) fn register(engine: &mut Handlebars<'static>) {
     engine.register_helper("__chunk", Box::new(Chunk));

@@ -21,8 +21,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use handlebars::{Handlebars, RenderError, RenderErrorReason};
+use handlebars::{Handlebars, RenderError, RenderErrorReason, TemplateErrorReason};
 use serde_json::{Map, Value};
+
+use crate::diagnostic::{Diagnostic, nearest};
 
 pub use custom::{CustomHelper, Parameter, ParameterType, Returns, bind};
 pub use path::{Reference, references, undefined};
@@ -84,8 +86,36 @@ impl Scope {
 pub struct TemplateError {
     /// What went wrong.
     pub message: String,
+    /// What a person can do.
+    pub hint: Option<String>,
     /// Line inside the template, from 1, if known.
     pub line: Option<usize>,
+}
+
+impl TemplateError {
+    /// An error without a line.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, line: None }
+    }
+
+    /// The same at a line of the template.
+    #[must_use]
+    pub fn at(self, line: Option<usize>) -> Self {
+        Self { line, ..self }
+    }
+
+    /// The same with what a person can do.
+    #[must_use]
+    pub fn hinted(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+impl From<TemplateError> for Diagnostic {
+    fn from(error: TemplateError) -> Self {
+        Self { hint: error.hint, ..Self::error(error.message) }
+    }
 }
 
 /// What a renderer needs to know of its surroundings.
@@ -180,12 +210,10 @@ impl Renderer {
     /// As [`Renderer::render`], with data that is more than a scope.
     pub(crate) fn render_data(&self, text: &str, data: &Value) -> Result<String, TemplateError> {
         if text.contains("{{>") || text.contains("{{#>") {
-            return Err(TemplateError {
-                message: "partials (`{{> name}}`) are not supported".into(),
-                line: None,
-            });
+            return Err(TemplateError::new("partials (`{{> name}}`) are not supported")
+                .hinted("a helper in `.larder/helpers` or a variable can hold what is repeated"));
         }
-        self.engine.render_template(text, data).map_err(|error| describe(&error))
+        self.engine.render_template(text, data).map_err(|error| self.describe(&error))
     }
 
     /// Renders text; if it is exactly one expression, its value keeps its type (a list stays a list).
@@ -232,19 +260,45 @@ impl Renderer {
     }
 }
 
-fn describe(error: &RenderError) -> TemplateError {
-    let line = error.line_no;
-    let message = match error.reason() {
-        RenderErrorReason::TemplateError(template) => {
-            return TemplateError {
-                message: format!("bad template: {}", template.reason()),
-                line: template.pos().map(|(line, _)| line),
-            };
-        }
-        RenderErrorReason::MissingVariable(Some(name)) => format!("undefined name `{name}`"),
-        RenderErrorReason::MissingVariable(None) => "undefined name in an expression".to_owned(),
-        RenderErrorReason::HelperNotFound(name) => format!("no helper `{name}`"),
-        other => other.to_string(),
-    };
-    TemplateError { message, line }
+const DECLARE: &str = "declare it under `variables`, or in `environment` for `env.…`";
+
+impl Renderer {
+    fn describe(&self, error: &RenderError) -> TemplateError {
+        let line = error.line_no;
+        let (message, hint) = match error.reason() {
+            RenderErrorReason::TemplateError(template) => {
+                // The parser lists everything that could stand there.
+                let reason = match template.reason() {
+                    TemplateErrorReason::InvalidSyntax(_) => {
+                        "a tag or a block is not closed, or cannot be read".to_owned()
+                    }
+                    other => other.to_string(),
+                };
+                let message = format!("bad template: {reason}");
+                let hint = "each `{{#if …}}` ends with `{{/if}}`; braces for the shell are written `\\{{`"
+                    .to_owned();
+                return TemplateError {
+                    message,
+                    hint: Some(hint),
+                    line: template.pos().map(|(line, _)| line),
+                };
+            }
+            RenderErrorReason::MissingVariable(Some(name)) => {
+                (format!("undefined name `{name}`"), Some(DECLARE.to_owned()))
+            }
+            RenderErrorReason::MissingVariable(None) => {
+                ("undefined name in an expression".to_owned(), Some(DECLARE.to_owned()))
+            }
+            RenderErrorReason::HelperNotFound(name) => {
+                let known = self.helpers.iter().map(String::as_str).chain(builtin::NAMES.iter().copied());
+                let hint = match nearest(name, known) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "a project's own helpers are read from `.larder/helpers/NAME.yml`".to_owned(),
+                };
+                (format!("no helper `{name}`"), Some(hint))
+            }
+            other => (other.to_string(), None),
+        };
+        TemplateError { message, hint, line }
+    }
 }

@@ -70,14 +70,16 @@ impl Resolver<'_> {
         let persistent = self.flag(fields, "persistent", level);
         let cache = self.cache(fields, level, &folder);
         if persistent && let (Some(_), Some((node, source))) = (&cache, fields.get("cache")) {
-            let found = Diagnostic::error("a persistent recipe is never cached: it has no result to keep");
+            let found = Diagnostic::error("a persistent recipe is never cached: it has no result to keep")
+                .with_hint("remove `cache`, or `persistent`");
             self.reader(source).doubt(node.span, found);
         }
         let run = self.text(fields, "run", level).unwrap_or_default();
         if run.trim().is_empty()
             && fields.get("run").is_none_or(|(node, _)| node.text().is_some_and(|t| !t.contains("{{")))
         {
-            let found = Diagnostic::error(format!("recipe `{id}` has no `run`"));
+            let found = Diagnostic::error(format!("recipe `{id}` has no `run`"))
+                .with_hint("add `run: COMMAND`, or a `template` that has one");
             self.out.push(book.source.locate(found, fields.raw.span));
         }
         let mut variables = serde_json::Value::Object(level.scope.var.clone());
@@ -224,7 +226,8 @@ impl Resolver<'_> {
         };
         match words.len() {
             0 => {
-                self.reader(source).error(node.span, "`shell` is empty");
+                let hint = "name one: `shell: bash`; without the key it is `sh -e -c`";
+                self.reader(source).refuse(node.span, "`shell` is empty", hint);
                 default()
             }
             1 => {
@@ -288,7 +291,11 @@ impl Resolver<'_> {
                     let covers_cookbook =
                         pattern == "." || (pattern.ends_with("..") && pattern.split('/').all(|p| p == ".."));
                     if is_output && covers_cookbook {
-                        self.reader(source).error(span, format!("output `{text}` holds the cookbook itself"));
+                        self.reader(source).refuse(
+                            span,
+                            format!("output `{text}` holds the cookbook itself"),
+                            "name the files or the folder that the recipe makes",
+                        );
                     }
                     found.push(pattern);
                 }
@@ -296,13 +303,16 @@ impl Resolver<'_> {
                     let shown = text.replace(crate::recipe::ROOT_PLACEHOLDER, "{{project.root}}");
                     let message = format!("{what} `{shown}` {}", error.reason());
                     let diagnostic = Diagnostic::error(message);
-                    let diagnostic = if error == PatternError::Absolute {
-                        diagnostic.with_hint(
-                            "paths are relative to the cookbook; `{{project.root}}/…` is the project's root",
-                        )
-                    } else {
-                        diagnostic
-                    };
+                    let diagnostic = diagnostic.with_hint(match error {
+                        PatternError::Absolute => {
+                            "paths are relative to the cookbook; `{{project.root}}/…` is the project's root"
+                        }
+                        PatternError::Outside if is_output => "a recipe makes files of its own project only",
+                        PatternError::Outside => {
+                            "a program from elsewhere is named in `tools`; other files must lie in the project"
+                        }
+                        PatternError::Bad => "patterns are globs: `*`, `**`, `?`, `{a,b}`, and `!` in front excludes",
+                    });
                     self.out.push(source.locate(diagnostic, span));
                 }
             }

@@ -31,8 +31,11 @@ impl<'p> Resolver<'p> {
     ) -> Result<Vec<Inherited>, ()> {
         let Some(node) = raw.body.get("template") else {
             if let Some(node) = raw.body.get("parameters") {
-                self.reader(&book.source)
-                    .doubt(node.span, Diagnostic::error("`parameters` without `template`"));
+                self.reader(&book.source).doubt(
+                    node.span,
+                    Diagnostic::error("`parameters` without `template`")
+                        .with_hint("name the template that they are for: `template: NAME`"),
+                );
             }
             return Ok(Vec::new());
         };
@@ -63,13 +66,17 @@ impl<'p> Resolver<'p> {
             let found = match templates.get(name) {
                 None => {
                     let near = nearest(name, templates.keys().map(String::as_str));
-                    let label = near.map(|near| format!("did you mean `{near}`?")).unwrap_or_default();
-                    Diagnostic::error(format!("no template `{name}`")).with_label(label)
+                    let found = Diagnostic::error(format!("no template `{name}`"));
+                    match near {
+                        Some(near) => found.with_label(format!("did you mean `{near}`?")),
+                        None => found.with_hint("templates are read from `.larder/templates/*.yml`, and are called by their `name`"),
+                    }
                 }
                 Some(template) if chain.iter().any(|before| before.name == template.name) => {
                     let names = chain.iter().map(|template| template.name.as_str()).chain([name]);
                     let circle = names.collect::<Vec<_>>().join(" → ");
                     Diagnostic::error(format!("templates extend each other in a circle: {circle}"))
+                        .with_hint("one of them must stand alone: remove its `extends`")
                 }
                 Some(template) => {
                     chain.push(template);
@@ -127,7 +134,8 @@ impl<'p> Resolver<'p> {
                 let found = Diagnostic::warning(format!(
                     "template `{}` declares no parameter `{name}`",
                     template.name
-                ));
+                ))
+                .with_hint(takes(template));
                 self.out.push(book.source.locate(found, at));
                 more.extend(given.remove(&name).map(|value| (name, value)));
             }
@@ -139,7 +147,7 @@ impl<'p> Resolver<'p> {
             }
             Err(message) => {
                 let found = Diagnostic::error(format!("template `{}`: {message}", template.name));
-                self.out.push(book.source.locate(found, at));
+                self.out.push(book.source.locate(found.with_hint(takes(template)), at));
                 Err(())
             }
         }
@@ -171,13 +179,27 @@ impl<'p> Resolver<'p> {
                 }
             }
         }
-        let fail = |resolver: &mut Self, message: String| {
+        let fail = |resolver: &mut Self, message: String, hint: Option<String>, line: Option<usize>| {
             let found = Diagnostic::error(format!("template `{}`: {message}", template.name));
-            resolver.out.push(template.source.locate(found, Span::default()));
+            let found = Diagnostic { hint, ..found };
+            // Lines of the text, in the file.
+            let original = template.source.original.as_deref().unwrap_or_default();
+            let rest = original.get(base..).unwrap_or_default();
+            let start: usize =
+                rest.split_inclusive('\n').take(line.unwrap_or(1).saturating_sub(1)).map(str::len).sum();
+            let line = rest.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+            let indent = line.len() - line.trim_start().len();
+            let width = line.trim().chars().count().max(1);
+            resolver.out.push(template.source.locate_offset(found, base + start + indent, width));
         };
-        let rendered = renderer.render_data(text, &data).map_err(|error| fail(self, error.message))?;
-        let body = yaml::parse(&rendered)
-            .map_err(|error| fail(self, format!("after rendering: {}", error.message)))?;
+        let rendered = renderer
+            .render_data(text, &data)
+            .map_err(|error| fail(self, error.message, error.hint, error.line))?;
+        let body = yaml::parse(&rendered).map_err(|error| {
+            let hint =
+                "the text was rendered before it was parsed: quote values that hold `: `, `#` or quotes";
+            fail(self, format!("after rendering: {}", error.message), Some(hint.to_owned()), None);
+        })?;
         let source = Source {
             file: template.source.file.clone(),
             text: rendered,
@@ -187,6 +209,21 @@ impl<'p> Resolver<'p> {
         self.reader(&source).map(&body, &keys::RECIPE);
         Ok(Inherited { body, source })
     }
+}
+
+/// What a template takes, in words.
+fn takes(template: &RawTemplate) -> String {
+    let known: Vec<String> = template
+        .parameters
+        .iter()
+        .map(|parameter| {
+            format!("`{}`{}", parameter.name, if parameter.required { " (required)" } else { "" })
+        })
+        .collect();
+    if known.is_empty() {
+        return "it takes no parameters".to_owned();
+    }
+    format!("it takes {}", known.join(", "))
 }
 
 /// The parameters of a chain of templates: what one declares replaces what it extends declares under the same name.

@@ -73,6 +73,7 @@ fn wrong_types() {
       ┌ cookbook.yml:8:12
     8 │     cache: yes
       │            ^^^
+    hint: below it stand keys with values: `key: value`
     error: expected text, got a number
       ┌ cookbook.yml:4:10
     4 │     run: 5
@@ -82,6 +83,7 @@ fn wrong_types() {
       ┌ cookbook.yml:5:11
     5 │     tags: fast
       │           ^^^^
+    hint: a list, also of one: `[…]`
     error: expected a duration such as `90s`, `500ms` or `1h30m`, got text
       ┌ cookbook.yml:6:14
     6 │     timeout: soon
@@ -125,6 +127,7 @@ fn outputs_outside_and_absolute() {
       ┌ cookbook.yml:6:17
     6 │       outputs: [../out, /tmp/out, .]
       │                 ^^^^^^
+    hint: a recipe makes files of its own project only
     error: output `/tmp/out` is an absolute path outside the project
       ┌ cookbook.yml:6:25
     6 │       outputs: [../out, /tmp/out, .]
@@ -134,6 +137,7 @@ fn outputs_outside_and_absolute() {
       ┌ cookbook.yml:6:35
     6 │       outputs: [../out, /tmp/out, .]
       │                                   ^
+    hint: name the files or the folder that the recipe makes
     "##);
 }
 
@@ -147,6 +151,7 @@ fn cycle_is_printed() {
       ┌ cookbook.yml:3:3
     3 │   a: {run: x, dependencies: [b]}
       │   ^
+    hint: each waits for the other: one of these `dependencies` must go
     "##);
 }
 
@@ -251,6 +256,7 @@ fn all_findings_of_a_load_are_shown() {
       ┌ cookbook.yml:2:24
     2 │ recipes: {a: {rnu: x}, 'b:c': {run: y}}
       │                        ^^^^^
+    hint: selectors use them: `cookbook:recipe[value]`
     "##);
 }
 
@@ -266,6 +272,7 @@ fn two_cookbooks_of_one_name() {
       ┌ b/cookbook.yml:1:7
     1 │ name: app
       │       ^^^ also in a/cookbook.yml
+    hint: names of cookbooks are unique in a project: rename one
     "##);
 }
 

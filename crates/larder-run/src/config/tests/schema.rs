@@ -256,8 +256,10 @@ fn visit(
     }
 }
 
+type Found<'f> = dyn FnMut(&'static Table, &dyn Fn(Json) -> Json) + 'f;
+
 /// The tables of a kind, each with how its map becomes a value of the kind.
-fn below(kind: Kind, found: &mut dyn FnMut(&'static Table, &dyn Fn(Json) -> Json)) {
+fn below(kind: Kind, found: &mut Found<'_>) {
     match kind {
         Kind::Map(table) => found(table, &|map| map),
         Kind::Each(each) => below(*each, &mut |table, inner| found(table, &|map| json!({ "x": inner(map) }))),

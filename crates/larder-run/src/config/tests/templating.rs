@@ -193,6 +193,7 @@ fn templates_extend_templates() {
       ┌ .larder/templates/two.yml:2:10
     2 │ extends: one
       │          ^^^
+    hint: one of them must stand alone: remove its `extends`
     "##);
     insta::assert_snapshot!(fixture.error(&["lost"]), @r##"
     error: no template `bsae`
