@@ -292,14 +292,13 @@ impl Watcher<'_> {
         before: &mut Look,
     ) -> Next {
         self.streak = 0;
+        self.tell_ended();
         loop {
             let blind = before.is_blind().then_some(BLIND);
             if self.wait(self.poll.or(blind)) == Woken::Cancelled {
                 return Next::Over(Over::Cancelled);
             }
-            for (recipe, outcome, lived) in self.lasting.take_ended() {
-                self.stage.ended(&recipe, &outcome, lived);
-            }
+            self.tell_ended();
             let now = look_around(sight, worktree, &mut self.folders, false);
             if !sight.may_differ(before, &now) && report.displaced(worktree).is_empty() {
                 continue;
@@ -316,6 +315,13 @@ impl Watcher<'_> {
             if !changes.is_empty() || !displaced.is_empty() {
                 return Next::Run(changes, displaced);
             }
+        }
+    }
+
+    /// Tells which servers ended by themselves.
+    fn tell_ended(&self) {
+        for (recipe, outcome, lived) in self.lasting.take_ended() {
+            self.stage.ended(&recipe, &outcome, lived);
         }
     }
 
