@@ -70,7 +70,8 @@ impl Watching {
     pub(crate) fn idle_after(&self, runs: usize) {
         self.wait(&format!("it waits after {runs} runs"), |events| {
             let count = events.iter().filter(|event| event["event"] == "summary").count();
-            count >= runs && events.last().is_some_and(|event| event["event"] == "watching")
+            let mut last = events.iter().rev().filter(|event| event["event"] != "output");
+            count >= runs && last.next().is_some_and(|event| event["event"] == "watching")
         });
     }
 

@@ -160,7 +160,6 @@ impl Watcher<'_> {
                 self.runs(&loaded, look, begun)?
             };
             let Over::Redefined(changes) = over else { break };
-            begun = Instant::now();
             if readings == 0 {
                 self.stage.changed(&changes, &[]);
             }
@@ -170,26 +169,26 @@ impl Watcher<'_> {
             // What it was is not needed any more; its worktree is.
             drop(loaded);
             match self.reload(&root, &worktree, &known) {
-                Some(next) => loaded = next,
+                Some(next) => (loaded, begun) = next,
                 None => break,
             }
         }
         Ok(Exit::Cancelled)
     }
 
-    /// Reads the configuration again until it is good. `None`: cancelled.
-    fn reload(&mut self, root: &Path, worktree: &Arc<Worktree>, known: &[PathBuf]) -> Option<Loaded> {
+    /// Reads the configuration again until it is good. With it: when it began to. `None`: cancelled.
+    fn reload(&mut self, root: &Path, worktree: &Arc<Worktree>, known: &[PathBuf]) -> Option<(Loaded, Instant)> {
         let sight = Sight::of_definitions(root, known);
         loop {
             self.folders.bell().hush();
             let mut before = look_around(&sight, worktree, &mut self.folders, true);
-            let since = worktree.now();
+            let (since, begun) = (worktree.now(), Instant::now());
             if self.cancel.is_cancelled() {
                 return None;
             }
             let open = OpenProject::open_in(self.around, Execution::Run, Arc::clone(worktree), root);
             if let Ok(loaded) = load(self.context, self.args, open, since) {
-                return Some(loaded);
+                return Some((loaded, begun));
             }
             self.say_watching(&before);
             loop {
