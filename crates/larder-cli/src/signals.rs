@@ -5,8 +5,8 @@
 //! supervisors of the recipes kill them. The thread that waits for signals begins with the first recipe, not before.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use larder::run::process::CancelToken;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

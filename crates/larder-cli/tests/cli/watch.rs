@@ -204,10 +204,9 @@ recipes:
 #[test]
 fn a_recipe_that_changes_what_it_reads_is_slowed_down() {
     let project = Project::new();
-    project.file("larder.yml", "name: p\n").file(
-        "cookbook.yml",
-        "name: app\nrecipes:\n  log:\n    run: date +%N >> log.txt\n",
-    );
+    project
+        .file("larder.yml", "name: p\n")
+        .file("cookbook.yml", "name: app\nrecipes:\n  log:\n    run: date +%N >> log.txt\n");
     let watching = Watching::start(&project, "log");
     watching.wait("it is said", |_| {
         watching.errors.lock().expect("no panic").contains("`log.txt` changes in every run")
@@ -288,7 +287,10 @@ recipes:
     watching.idle_after(2);
     project.file("src.txt", "# a remark\n1\n");
     watching.idle_after(3);
-    assert_eq!((pid(&project, "server.pid"), pid(&project, "database.pid")), (server.clone(), database.clone()));
+    assert_eq!(
+        (pid(&project, "server.pid"), pid(&project, "database.pid")),
+        (server.clone(), database.clone())
+    );
     project.file("src.txt", "2\n");
     watching.idle_after(4);
     let second = pid(&project, "server.pid");
@@ -411,10 +413,9 @@ fn an_edit_during_a_run_is_not_missed() {
 #[test]
 fn a_second_signal_is_not_needed_and_nothing_lives_on() {
     let project = Project::new();
-    project.file("larder.yml", "name: p\n").file(
-        "cookbook.yml",
-        "name: app\nrecipes:\n  slow: {run: 'echo $$ > slow.pid; exec sleep 60'}\n",
-    );
+    project
+        .file("larder.yml", "name: p\n")
+        .file("cookbook.yml", "name: app\nrecipes:\n  slow: {run: 'echo $$ > slow.pid; exec sleep 60'}\n");
     let mut watching = Watching::start(&project, "slow");
     let running = pid(&project, "slow.pid");
     assert_eq!(watching.stop(), Some(4));

@@ -125,10 +125,15 @@ fn edit(random: &mut Random, source: &Path, number: usize) -> bool {
             let from = inner.expect("it is some");
             fs::rename(&from, source.join(format!("r{number}")))
         }
-        (7, Some(file)) => fs::File::open(file).and_then(|file| file.set_modified(std::time::SystemTime::now())),
+        (7, Some(file)) => {
+            fs::File::open(file).and_then(|file| file.set_modified(std::time::SystemTime::now()))
+        }
         (8, Some(file)) => {
             use std::io::Write;
-            fs::OpenOptions::new().append(true).open(file).and_then(|mut file| file.write_all(text.as_bytes()))
+            fs::OpenOptions::new()
+                .append(true)
+                .open(file)
+                .and_then(|mut file| file.write_all(text.as_bytes()))
         }
         // Gone and there again before anybody can look.
         (9, _) if inner.is_some() => {
@@ -149,6 +154,7 @@ fn memory(pid: u32) -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
+#[expect(clippy::print_stdout, reason = "what was measured is of interest, and cargo shows it on demand")]
 /// `edits` edits, in bursts of up to ten; within a burst they come while recipes run.
 fn random_edits(edits: usize, seed: u64) {
     let project = project();

@@ -215,8 +215,9 @@ impl Job<'_> {
             Ok(_) => return Some("an input changed while it ran".into()),
             Err(error) => return Some(chain(&error)),
         }
-        let disturbed =
-            |(_, made): &(_, &Made)| made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session.worktree));
+        let disturbed = |(_, made): &(_, &Made)| {
+            made.outputs.as_ref().is_some_and(|outputs| !outputs.is_exact(session.worktree))
+        };
         let found = self.recipe.dependencies.iter().zip(self.dependencies).find(disturbed);
         if let Some((id, _)) = found {
             return Some(format!("outputs of `{id}` changed while it ran"));

@@ -110,11 +110,10 @@ impl Ground {
         let events = |event: Event<'_>| (shared.events)(event);
         let (options, cancel, run) = (self.options.clone(), end.clone(), self.run.clone());
         let (project, root, worktree) = (&self.project, &self.root, &self.worktree);
-        let session =
-            match Session::new(project, root, worktree, None, None, options, cancel, run, &events) {
-                Ok(session) => session,
-                Err(error) => return failed(&error),
-            };
+        let session = match Session::new(project, root, worktree, None, None, options, cancel, run, &events) {
+            Ok(session) => session,
+            Err(error) => return failed(&error),
+        };
         match execute(&session, &self.recipe, &self.args, lock, end) {
             Ok(_) => Outcome::Ran { miss: None, not_cached: None, unchanged: false },
             Err(failure) if failure.cancelled => Outcome::Cancelled,

@@ -21,11 +21,11 @@ use larder_store::store::Note;
 
 use super::execute::{Failure, chain, execute, is_tried_again};
 use super::hit::{self, OnDisk, Restored};
+use super::lasting;
 use super::record;
 use super::schedule::Made;
 use super::servers::Servers;
 use super::spared::Spared;
-use super::lasting;
 use super::{Session, reason};
 use crate::event::{Event, Outcome};
 use crate::key::{self, Key, Parts};

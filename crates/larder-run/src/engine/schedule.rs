@@ -92,7 +92,12 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
     let outputs = board.made.into_iter().enumerate().filter_map(|(at, made)| Some((at, made?.outputs?)));
     let placed = outputs.map(|(at, outputs)| (plan.recipes[at].id.clone(), *outputs)).collect();
     let recipes = board.finished.into_iter().enumerate().map(finished).collect();
-    Report { recipes, took: begun.elapsed(), cancelled: session.cancel.is_cancelled() && !board.stopped, placed }
+    Report {
+        recipes,
+        took: begun.elapsed(),
+        cancelled: session.cancel.is_cancelled() && !board.stopped,
+        placed,
+    }
 }
 
 impl Schedule<'_> {

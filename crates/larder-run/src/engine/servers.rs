@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use super::Session;
 use super::execute::{Failure, execute};
+use super::lasting::{Lasting, identity};
 use super::recipe::{Done, acquire, failed, runs_itself};
 use super::schedule::Made;
-use super::lasting::{Lasting, identity};
 use larder_core::Digest;
 
 use crate::event::{Event, Outcome};
@@ -240,12 +240,7 @@ impl<'s> Servers<'s> {
     }
 
     /// A server's thread in a run that is one of several. It is done when the run is.
-    fn stand(
-        &self,
-        at: usize,
-        lasting: &Lasting,
-        worktree: &Arc<Worktree>,
-    ) -> Option<(Done, Duration)> {
+    fn stand(&self, at: usize, lasting: &Lasting, worktree: &Arc<Worktree>) -> Option<(Done, Duration)> {
         let id = &self.plan.recipes[at].id;
         let begun = Instant::now();
         let done = |outcome| Done { outcome, made: Made::of(None) };

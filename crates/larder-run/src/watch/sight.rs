@@ -190,7 +190,8 @@ impl Sight {
 
     /// Also watches the outputs that a run left.
     pub fn add_outputs(&mut self, report: &Report) {
-        self.outputs = report.outputs().map(|(_, spec)| spec.clone()).filter(|spec| !spec.paths.is_empty()).collect();
+        self.outputs =
+            report.outputs().map(|(_, spec)| spec.clone()).filter(|spec| !spec.paths.is_empty()).collect();
     }
 
     fn is_owned(&self, path: &Path) -> bool {
@@ -267,7 +268,9 @@ impl Sight {
     /// Whether the configuration may be another.
     #[must_use]
     pub fn is_redefined(&self, before: &Look, now: &Look) -> bool {
-        let kinds = |look: &Look| look.definitions.iter().map(|(p, s)| (p.clone(), s.kind.clone())).collect::<Vec<_>>();
+        let kinds = |look: &Look| {
+            look.definitions.iter().map(|(p, s)| (p.clone(), s.kind.clone())).collect::<Vec<_>>()
+        };
         before.cookbooks != now.cookbooks || before.globs != now.globs || kinds(before) != kinds(now)
     }
 
@@ -295,8 +298,7 @@ impl Sight {
     /// The recipes without inputs of their own that these changes concern.
     #[must_use]
     pub fn concerned(&self, changes: &[Change]) -> BTreeSet<RecipeId> {
-        let is_concerned =
-            |folder: &PathBuf| changes.iter().any(|change| change.path.starts_with(folder));
+        let is_concerned = |folder: &PathBuf| changes.iter().any(|change| change.path.starts_with(folder));
         self.open.iter().filter(|(_, folder)| is_concerned(folder)).map(|(id, _)| id.clone()).collect()
     }
 }

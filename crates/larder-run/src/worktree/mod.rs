@@ -294,7 +294,8 @@ impl Worktree {
         sets: impl Iterator<Item = &'s PathSpec>,
         globs: impl Iterator<Item = (&'s Path, &'s [String])>,
     ) -> BTreeSet<PathBuf> {
-        let about_names = |(folder, patterns): (&Path, &[String])| names_spec(folder, patterns).key(ABOUT_NAMES);
+        let about_names =
+            |(folder, patterns): (&Path, &[String])| names_spec(folder, patterns).key(ABOUT_NAMES);
         let keys: Vec<[u8; 32]> =
             sets.map(|spec| spec.key(ABOUT_CONTENT)).chain(globs.map(about_names)).collect();
         let (inner, _) = self.lock();

@@ -91,8 +91,9 @@ fn check_tiers(context: &Context, args: &RunArgs, open: &OpenProject) -> Result<
     if args.cache != CacheStrategy::RemoteOnly || remotes.enabled && !remotes.tiers.is_empty() {
         return Ok(());
     }
-    let hint =
-        Some("name one under `config: {cache: {remotes: …}}`; `--cache local-only` uses this machine's store");
+    let hint = Some(
+        "name one under `config: {cache: {remotes: …}}`; `--cache local-only` uses this machine's store",
+    );
     context.printer.refuse("this project has no remote tiers", hint);
     Err(Exit::Usage)
 }
