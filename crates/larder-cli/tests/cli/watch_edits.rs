@@ -154,6 +154,7 @@ fn memory(pid: u32) -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
+#[expect(clippy::print_stdout, reason = "what was measured is of interest, and cargo shows it on demand")]
 /// `edits` edits, in bursts of up to ten; within a burst they come while recipes run.
 fn random_edits(edits: usize, seed: u64) {
     let project = project();

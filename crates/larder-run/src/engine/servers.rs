@@ -191,6 +191,11 @@ impl<'s> Servers<'s> {
         let mut all = self.lock();
         loop {
             let Some(server) = all.get(&at) else { return (false, false) };
+            // One that was selected does not hold such a run, which may be over before this thread looks.
+            let lasts = self.session.lasting.is_some() && !self.session.cancel.is_cancelled();
+            if lasts && server.has_turn && matches!(server.state, State::Wanted) {
+                return (true, true);
+            }
             if self.closing.is_cancelled() || self.session.cancel.is_cancelled() && !server.has_turn {
                 return (false, server.has_turn);
             }

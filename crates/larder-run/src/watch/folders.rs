@@ -193,10 +193,7 @@ pub fn is_remote(path: &Path) -> bool {
     // NFS, SMB, CIFS, SMB 2, 9P, Ceph, AFS, FUSE (it cannot be told what is behind it).
     const REMOTE: [i64; 8] =
         [0x6969, 0x517b, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997, 0x00c3_6400, 0x5346_414f, 0x6573_5546];
-    rustix::fs::statfs(path).is_ok_and(|about| {
-        let kind = i64::try_from(about.f_type).unwrap_or(0) & 0xffff_ffff;
-        REMOTE.contains(&kind)
-    })
+    rustix::fs::statfs(path).is_ok_and(|about| REMOTE.contains(&(about.f_type & 0xffff_ffff)))
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ const POLL: Duration = Duration::from_secs(2);
 const BLIND: Duration = Duration::from_secs(2);
 /// After so many runs that followed each other at once there is a pause before each.
 const PATIENCE: u32 = 6;
+/// What changes so soon after a run may have been changed by it.
+const AT_ONCE: Duration = Duration::from_millis(300);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// So often a configuration is read again because it was written while it was read.
@@ -73,6 +75,8 @@ struct Watcher<'c> {
     was_warned: bool,
     is_first: bool,
     streak: u32,
+    /// What the last run followed.
+    followed: BTreeSet<PathBuf>,
     /// What the last run wrote again as it was.
     rewritten: BTreeSet<PathBuf>,
 }
@@ -106,6 +110,7 @@ pub(super) fn watch(context: &Context, args: &RunArgs, around: &Surroundings) ->
         was_warned: false,
         is_first: true,
         streak: 0,
+        followed: BTreeSet::new(),
         rewritten: BTreeSet::new(),
     };
     let exit = watcher.go(loaded, begun);
@@ -160,7 +165,6 @@ impl Watcher<'_> {
                 self.runs(&loaded, look, begun)?
             };
             let Over::Redefined(changes) = over else { break };
-            begun = Instant::now();
             if readings == 0 {
                 self.stage.changed(&changes, &[]);
             }
@@ -170,26 +174,31 @@ impl Watcher<'_> {
             // What it was is not needed any more; its worktree is.
             drop(loaded);
             match self.reload(&root, &worktree, &known) {
-                Some(next) => loaded = next,
+                Some(next) => (loaded, begun) = next,
                 None => break,
             }
         }
         Ok(Exit::Cancelled)
     }
 
-    /// Reads the configuration again until it is good. `None`: cancelled.
-    fn reload(&mut self, root: &Path, worktree: &Arc<Worktree>, known: &[PathBuf]) -> Option<Loaded> {
+    /// Reads the configuration again until it is good. With it: when it began to. `None`: cancelled.
+    fn reload(
+        &mut self,
+        root: &Path,
+        worktree: &Arc<Worktree>,
+        known: &[PathBuf],
+    ) -> Option<(Loaded, Instant)> {
         let sight = Sight::of_definitions(root, known);
         loop {
             self.folders.bell().hush();
             let mut before = look_around(&sight, worktree, &mut self.folders, true);
-            let since = worktree.now();
+            let (since, begun) = (worktree.now(), Instant::now());
             if self.cancel.is_cancelled() {
                 return None;
             }
             let open = OpenProject::open_in(self.around, Execution::Run, Arc::clone(worktree), root);
             if let Ok(loaded) = load(self.context, self.args, open, since) {
-                return Some(loaded);
+                return Some((loaded, begun));
             }
             self.say_watching(&before);
             loop {
@@ -240,8 +249,20 @@ impl Watcher<'_> {
                     Next::Over(over) => return Ok(over),
                     Next::Run(found, others) => (changes, displaced) = (found, others),
                 }
-            } else if self.pause(&changes) {
-                return Ok(Over::Cancelled);
+            }
+            match self.pause(&changes, &displaced) {
+                Woken::Cancelled => return Ok(Over::Cancelled),
+                Woken::Rung => {}
+                Woken::TimedOut => {
+                    let now = look_around(&sight, worktree, &mut self.folders, true);
+                    changes.extend(sight.changes(&before, &now));
+                    changes.sort();
+                    changes.dedup_by(|a, b| a.path == b.path);
+                    if sight.is_redefined(&before, &now) {
+                        return Ok(Over::Redefined(changes));
+                    }
+                    before = now;
+                }
             }
             begun = Instant::now();
             self.stage.changed(&changes, &displaced);
@@ -292,15 +313,14 @@ impl Watcher<'_> {
         report: &Report,
         before: &mut Look,
     ) -> Next {
-        self.streak = 0;
+        self.tell_ended();
+        let since = Instant::now();
         loop {
             let blind = before.is_blind().then_some(BLIND);
             if self.wait(self.poll.or(blind)) == Woken::Cancelled {
                 return Next::Over(Over::Cancelled);
             }
-            for (recipe, outcome, lived) in self.lasting.take_ended() {
-                self.stage.ended(&recipe, &outcome, lived);
-            }
+            self.tell_ended();
             let now = look_around(sight, worktree, &mut self.folders, false);
             if !sight.may_differ(before, &now) && report.displaced(worktree).is_empty() {
                 continue;
@@ -315,8 +335,18 @@ impl Watcher<'_> {
                 return Next::Over(Over::Redefined(changes));
             }
             if !changes.is_empty() || !displaced.is_empty() {
+                if since.elapsed() > AT_ONCE {
+                    self.streak = 0;
+                }
                 return Next::Run(changes, displaced);
             }
+        }
+    }
+
+    /// Tells which servers ended by themselves.
+    fn tell_ended(&self) {
+        for (recipe, outcome, lived) in self.lasting.take_ended() {
+            self.stage.ended(&recipe, &outcome, lived);
         }
     }
 
@@ -325,11 +355,17 @@ impl Watcher<'_> {
         self.folders.bell().wait(&self.cancel, longest)
     }
 
-    /// Between runs that follow each other at once. Whether it was cancelled.
-    fn pause(&mut self, changes: &[Change]) -> bool {
-        self.streak += 1;
+    /// Between runs that follow each other at once. [`Woken::Rung`]: without a pause.
+    fn pause(&mut self, changes: &[Change], displaced: &[RecipeId]) -> Woken {
+        let outputs = displaced.iter().map(|id| PathBuf::from(format!("outputs of {id}")));
+        let paths: BTreeSet<PathBuf> =
+            changes.iter().map(|change| change.path.clone()).chain(outputs).collect();
+        let before = std::mem::replace(&mut self.followed, paths);
+        // The same again, or (a log for each run) what never was.
+        let is_new = changes.iter().all(|change| change.how == How::Added) && displaced.is_empty();
+        self.streak = if is_new || !before.is_disjoint(&self.followed) { self.streak + 1 } else { 0 };
         if self.streak < PATIENCE {
-            return false;
+            return Woken::Rung;
         }
         if self.streak == PATIENCE {
             let what = changes
@@ -340,7 +376,7 @@ impl Watcher<'_> {
             self.stage.warn(&message, Some(hint));
         }
         let pause = Duration::from_millis(250) * 2_u32.saturating_pow((self.streak - PATIENCE).min(8));
-        self.cancel.sleep(pause.min(LONGEST_PAUSE))
+        if self.cancel.sleep(pause.min(LONGEST_PAUSE)) { Woken::Cancelled } else { Woken::TimedOut }
     }
 
     fn say_watching(&mut self, look: &Look) {
