@@ -10,7 +10,6 @@
 //! | `src/*` | three files or more of several kinds are directly in it, those that were looked for in vain among them, and nothing else |
 //! | `src/*.c` | three files or more of one kind, those that were looked for in vain among them; one is enough if the folder was listed |
 //! | `deps` | more than thirty files are left there: the whole folder, read or not |
-//! | `-*` | looked for in vain: compilers try `-lm` as a file |
 //! | `src` | only whether the folder is there was asked |
 //! | `src/main.c` | the rest. What was looked for in vain is named like what is there: a literal input may be absent |
 //!
@@ -45,8 +44,8 @@ pub(super) fn patterns(place: &Place<'_>, recipe: &Recipe, seen: &Seen) -> Vec<S
     folding.folders_asked_for();
     let mut found: Vec<String> = seen.expressions.iter().cloned().collect();
     // What takes away comes last, as one reads it.
-    let (without, with): (Vec<&String>, Vec<&String>) =
-        folding.taken.iter().partition(|pattern| pattern.starts_with('!'));
+    let new = folding.taken.iter().filter(|pattern| !folding.declared().contains(pattern));
+    let (without, with): (Vec<&String>, Vec<&String>) = new.partition(|pattern| pattern.starts_with('!'));
     found.extend(with.into_iter().chain(without).cloned());
     found
 }
@@ -338,20 +337,6 @@ impl<'a> Folding<'a> {
         }
         for path in std::mem::take(&mut self.files) {
             self.taken.insert(written(&relative(&path, &self.recipe.folder)));
-        }
-        let is_option =
-            |path: &&PathBuf| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"-"));
-        let tried: BTreeSet<PathBuf> = self
-            .absent
-            .iter()
-            .filter(is_option)
-            .filter_map(|path| path.parent().map(Path::to_owned))
-            .collect();
-        for folder in tried {
-            let pattern = self.pattern(&folder, "-*");
-            if self.is_right(&pattern) {
-                self.take(pattern);
-            }
         }
         let absent = std::mem::take(&mut self.absent);
         for path in &absent {

@@ -129,6 +129,13 @@ pub enum Note {
         /// Who makes it.
         by: RecipeId,
     },
+    /// In a folder that was listed, and made by another recipe that this one does not depend on.
+    Lists {
+        /// What is there, relative to the project's root.
+        path: PathBuf,
+        /// Who makes it.
+        by: RecipeId,
+    },
     /// Written in the project, and no output.
     Writes {
         /// Relative to the project's root.

@@ -137,7 +137,15 @@ impl Seen {
         path: &Path,
         kind: AccessKind,
     ) -> bool {
-        if is_own(path) || is_bytecode(path) || makers.gives(path) || self.is_made_by_itself(path) {
+        // Compilers try `-lm` as a file.
+        let is_option = kind == AccessKind::Missing
+            && path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"-"));
+        if is_option
+            || is_own(path)
+            || is_bytecode(path)
+            || makers.gives(path)
+            || self.is_made_by_itself(path)
+        {
             return false;
         }
         if let Some(by) = makers.foreign(path) {
@@ -150,7 +158,13 @@ impl Seen {
             (AccessKind::Listed, Some(_)) => {
                 let names = std::fs::read_dir(place.root.join(path)).into_iter().flatten().flatten();
                 let names = names.map(|entry| path.join(entry.file_name()));
-                self.known.extend(names.filter(|name| makers.gives(name)));
+                for name in names {
+                    if makers.gives(&name) {
+                        self.known.insert(name);
+                    } else if let Some(by) = makers.foreign(&name) {
+                        self.notes.insert(Note::Lists { path: name, by: by.clone() });
+                    }
+                }
                 self.listed.insert(path.to_owned())
             }
             (AccessKind::Read | AccessKind::Executed, Some(found)) if found.is_dir() => {

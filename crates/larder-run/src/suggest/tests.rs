@@ -160,8 +160,15 @@ fn listed_folders_are_patterns() {
                     other: {run: x, cache: {inputs: [], outputs: [src/b.txt]}}\n";
     let world = World::new(cookbook).file("src/a.o", "").read(&["src/a.c"]);
     world.did(AccessKind::Listed, &["src"]).proposes(&["src/*.c"]);
-    let world = World::new(cookbook).file("src/b.txt", "").read(&["src/a.c"]);
-    world.did(AccessKind::Listed, &["src"]).proposes(&["src/*", "!src/b.txt"]);
+    let world =
+        World::new(cookbook).file("src/b.txt", "").read(&["src/a.c"]).did(AccessKind::Listed, &["src"]);
+    let proposal = world.proposal();
+    assert_eq!(proposal.inputs, ["src/*", "!src/b.txt"]);
+    let by = RecipeId { cookbook: "a".into(), recipe: "other".into(), instance: None };
+    assert_eq!(proposal.notes, [Note::Lists { path: "src/b.txt".into(), by }]);
+    // What is declared already is not proposed again.
+    let declared = cookbook.replacen("inputs: []", "inputs: ['src/*', '!src/b.txt']", 1);
+    world.file("cookbook.yml", &declared).proposes(&[]);
     // Python keeps what it compiled in the folder that it lists.
     let world = World::new(PLAIN).read(&["a.py", "pkg/b.py", "pkg/__pycache__/b.pyc"]);
     world.did(AccessKind::Listed, &["pkg"]).proposes(&["a.py", "pkg/*.py"]);
@@ -193,7 +200,7 @@ fn what_was_looked_for_in_vain_is_named_too() {
     // What compilers try, and headers that somebody might have compiled.
     let world = World::new(PLAIN).read(&["include/a.h"]);
     let world = world.missed(&["include/a.h.gch", "include/std.h", "-lc", "-lgcc", "libgcc_s.so.1"]);
-    world.proposes(&["-*", "include/*", "libgcc_s.so.1"]);
+    world.proposes(&["include/*", "libgcc_s.so.1"]);
     let world = World::new(PLAIN).read(&["src/a.c", "src/b.c", "src/c.c"]).missed(&["src/d.c"]);
     world.proposes(&["src/*.c"]);
     // What the command then made itself is none.

@@ -304,6 +304,7 @@ fn kind(note: &Note) -> &'static str {
         Note::Bytecode => "bytecode",
         Note::OwnOutput { .. } => "own_output",
         Note::Foreign { .. } => "foreign",
+        Note::Lists { .. } => "lists",
         Note::Writes { .. } => "writes",
         Note::NotCached => "not_cached",
     }
@@ -335,6 +336,10 @@ fn words(note: &Note) -> String {
         Note::Foreign { path, by } => {
             format!("reads `{}`, which `{by}` makes: add that to its `dependencies`", path.display())
         }
+        Note::Lists { path, by } => format!(
+            "lists the folder of `{}`, which `{by}` makes, so that it sees whether that ran: add that to its `dependencies`, or keep the two apart",
+            path.display()
+        ),
         Note::Writes { path } => {
             format!("writes `{}`, which is no output: add it to `cache.outputs`, or let it be written elsewhere", path.display())
         }
