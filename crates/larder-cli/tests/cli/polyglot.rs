@@ -128,8 +128,8 @@ fn each_edit(project: &Project) {
         // A value: everything that is made of it, in each language; the way back is in the cache.
         ("schema/pantry.json", "\"least\": 3", "\"least\": 4", &all_but_tests_of_the_generator),
         ("schema/pantry.json", "\"least\": 4", "\"least\": 3", &[]),
-        ("schema/generate.py", "\"\"\"Writes", "\"\"\"Prints", &[&KINDS, &["schema:test"]]),
-        ("schema/generate_test.py", "sweet", "sour", &[&["schema:test"]]),
+        ("schema/src/generate.py", "\"\"\"Writes", "\"\"\"Prints", &[&KINDS, &["schema:test"]]),
+        ("schema/test/generate_test.py", "sweet", "sour", &[&["schema:test"]]),
         // A comment ends at the object; a change of the program is seen by all who use it.
         ("count/src/main.c", "    return 0;\n}\n", "    return 0;\n}\n/* The end. */\n", &[&compiled[1..]]),
         (

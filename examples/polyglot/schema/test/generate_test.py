@@ -2,7 +2,7 @@ import json
 import sys
 import unittest
 
-sys.path.insert(0, ".")
+sys.path.insert(0, "src")
 
 import generate
 
