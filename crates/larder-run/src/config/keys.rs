@@ -338,7 +338,7 @@ pub static TRACE: Table = Table {
             Kind::Either(&[Kind::Word(TRACE_MODES), Kind::Flag]),
             "`warn` names it, `strict` does not cache",
         ),
-        key("ignore", Kind::TextOrTexts, "Patterns that are not in question, from the cookbook or `~/`"),
+        key("ignore", Kind::Texts, "Patterns that are not in question, from the cookbook or `~/`"),
     ],
     elsewhere: &[],
     one_of: &[],
@@ -350,7 +350,7 @@ pub static SANDBOX: Table = Table {
     doc: "What a recipe sees of the machine",
     keys: &[
         key("network", Kind::Flag, "The machine's network is seen (default: true)"),
-        key("folders", Kind::TextOrTexts, "Folders of the machine that are seen, too: `/…` or `~/…`"),
+        key("folders", Kind::Texts, "Folders of the machine that are seen, too: `/…` or `~/…`"),
     ],
     elsewhere: &[],
     one_of: &[],

@@ -14,7 +14,11 @@ pub fn decode(reader: &mut Reader<'_>, node: &Node, folder: &Path, root: &Path) 
         return Some(TraceSpec { mode, ignore: Vec::new() });
     }
     if !matches!(node.value, Value::Map(_)) {
-        reader.error(node.span, "`trace` is `off`, `warn` or `strict`, or a map of `mode` and `ignore`");
+        reader.refuse(
+            node.span,
+            "unknown way to trace",
+            "`off`, `warn` or `strict`, or a map with `mode` and `ignore`",
+        );
         return None;
     }
     let mut spec = TraceSpec { mode: TraceMode::Warn, ignore: Vec::new() };
@@ -22,7 +26,9 @@ pub fn decode(reader: &mut Reader<'_>, node: &Node, folder: &Path, root: &Path) 
         if entry.key == "mode" {
             match mode_of(&entry.value) {
                 Some(mode) => spec.mode = mode,
-                None => reader.error(entry.value.span, "`mode` is `off`, `warn` or `strict`"),
+                None => {
+                    reader.refuse(entry.value.span, "unknown mode of tracing", "`off`, `warn` or `strict`")
+                }
             }
             continue;
         }
@@ -31,7 +37,11 @@ pub fn decode(reader: &mut Reader<'_>, node: &Node, folder: &Path, root: &Path) 
             let span = entry.value.items().get(at).map_or(entry.value.span, |item| item.span);
             match pattern(text, folder, root) {
                 Ok(pattern) => spec.ignore.push(pattern),
-                Err(reason) => reader.error(span, format!("`{text}` {reason}")),
+                Err(reason) => reader.refuse(
+                    span,
+                    format!("`{text}` {reason}"),
+                    "for example `docs/**`, from the cookbook's folder, or `~/.cache/go-build`",
+                ),
             }
         }
     }
