@@ -325,7 +325,7 @@ pub static REAPI: Table = Table {
 };
 
 /// `trace`, of a recipe or of all.
-const TRACE_MODE: Kind = Kind::Either(&[Kind::Word(TRACE_MODES), Kind::Flag, Kind::Map(&TRACE)]);
+const TRACE_MODE: Kind = Kind::Either(&[Kind::Word(TRACE_MODES), Kind::Map(&TRACE)]);
 const TRACE_MODES: &[&str] = &["off", "warn", "strict"];
 
 /// `trace` as a map.
@@ -333,11 +333,7 @@ pub static TRACE: Table = Table {
     name: "trace",
     doc: "What commands are seen to touch, against what is declared",
     keys: &[
-        key(
-            "mode",
-            Kind::Either(&[Kind::Word(TRACE_MODES), Kind::Flag]),
-            "`warn` names it, `strict` does not cache",
-        ),
+        key("mode", Kind::Word(TRACE_MODES), "`warn` names it, `strict` does not cache"),
         key("ignore", Kind::Texts, "Patterns that are not in question, from the cookbook or `~/`"),
     ],
     elsewhere: &[],

@@ -202,8 +202,7 @@ fn by_name(table: &Table, key: &str) -> Option<Vec<Json>> {
         ("cookbook", "recipes") => vec![json!({ "x": { "run": "x" } })],
         ("recipe" | "templateRecipe", "dependencies") => vec![json!([])],
         ("recipe", "template" | "parameters") => vec![],
-        // Whether they can be had is asked when the recipe is resolved.
-        ("recipe" | "templateRecipe", "sandbox" | "trace") => vec![],
+        ("sandbox", "folders") => vec![json!(["/usr"])],
         ("template", "extends") => vec![json!("base")],
         _ => return None,
     })
@@ -232,6 +231,9 @@ fn visit(
         let with = |value: Json| {
             let mut map = minimal(table);
             map[key.name] = value;
+            if key.name == "sandbox" {
+                map["cache"] = json!({});
+            }
             wrap(map)
         };
         let (good, bad) = samples(key.kind);

@@ -64,7 +64,12 @@ fn edit(p: &Project, random: &mut Random) {
         }
         6 => {
             remove(&path);
-            let _ = symlink(["a", "../b", "/etc", "../../src", "d/c.txt"][random.below(5) as usize], &path);
+            // An absolute one leads to a folder of the test's own: later edits write through it.
+            let outside = p.path("outside");
+            let _ = fs::create_dir_all(&outside);
+            let targets =
+                [Path::new("a"), Path::new("../b"), &outside, Path::new("../../src"), Path::new("d/c.txt")];
+            let _ = symlink(targets[random.below(5) as usize], &path);
         }
         7 => {
             let _ = fs::set_permissions(
