@@ -1,3 +1,4 @@
+//! Traces of made-up commands in real folders, and what is proposed for them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::os::unix::fs::PermissionsExt;
