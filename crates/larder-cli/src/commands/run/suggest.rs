@@ -248,7 +248,10 @@ fn text(printer: &Printer, proposals: &[Proposal], edited: &Edited, failed: &[St
     }
     if proposals.iter().all(Proposal::is_empty) && !proposals.is_empty() {
         let count = units::counted(proposals.len(), "recipe", "recipes");
-        printer.data(format_args!("nothing to add: what {count} touched is declared"));
+        let is_idle = |note: &Note| matches!(note, Note::NeverRead { .. } | Note::NeverRun { .. });
+        let is_all = proposals.iter().flat_map(|proposal| &proposal.notes).all(is_idle);
+        let rest = if is_all { format!(": what {count} touched is declared") } else { String::new() };
+        printer.data(format_args!("nothing to add{rest}"));
     }
     for left in &edited.by_hand {
         let items = left.items.iter().map(|item| format!("      - {item}\n")).collect::<String>();
