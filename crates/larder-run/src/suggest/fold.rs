@@ -4,7 +4,7 @@
 //!
 //! | pattern | if |
 //! |---|---|
-//! | `src/**` | three files or more of several kinds, and nothing else is there |
+//! | `src/**` | three files or more of several kinds, and nothing else is there; or some, and others were looked for in vain in its folders |
 //! | `src/*` | the folder was listed, and not all names in it are declared otherwise, or are of one kind |
 //! | `src/**/*.c` | three files or more of one kind in several folders |
 //! | `src/*` | three files or more of several kinds are directly in it, those that were looked for in vain among them, and nothing else |
@@ -208,7 +208,14 @@ impl<'a> Folding<'a> {
             let count: usize = counts.values().sum();
             let is_mixed = counts.len() > 1 || counts.contains_key(&None);
             let pattern = self.pattern(&folder, "**");
-            if count >= MANY && is_mixed && self.branches(&folder, None) && self.is_right(&pattern) {
+            // A search path: much is looked for in it and its folders, and what is there was found.
+            let is_in = |path: &&PathBuf| path.starts_with(&folder);
+            let absent: Vec<&PathBuf> = self.absent.iter().filter(is_in).collect();
+            let is_searched = count > 0
+                && count + absent.len() >= MANY
+                && absent.iter().any(|path| path.parent() != Some(&folder));
+            let is_whole = count >= MANY && is_mixed && self.branches(&folder, None);
+            if (is_whole || is_searched) && self.is_right(&pattern) {
                 self.take(pattern);
             }
         }

@@ -1,3 +1,4 @@
+//! Traces of made-up commands in real folders, and what is proposed for them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::os::unix::fs::PermissionsExt;
@@ -203,6 +204,9 @@ fn what_was_looked_for_in_vain_is_named_too() {
     world.proposes(&["include/*", "libgcc_s.so.1"]);
     let world = World::new(PLAIN).read(&["src/a.c", "src/b.c", "src/c.c"]).missed(&["src/d.c"]);
     world.proposes(&["src/*.c"]);
+    // A search path.
+    let world = World::new(PLAIN).read(&["include/a.h"]).missed(&["include/sys/x.h", "include/bits/y.h"]);
+    world.proposes(&["include/**"]);
     // What the command then made itself is none.
     let world = World::new(PLAIN).missed(&["tmp/x", "tmp/y"]).did(AccessKind::Written, &["tmp"]);
     world.proposes(&[]);

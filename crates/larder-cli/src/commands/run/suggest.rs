@@ -95,18 +95,15 @@ impl Ran<'_> {
     /// What the recipes that succeeded should declare, and the names of those that did not.
     fn proposals(&self, context: &Context, observations: &Observations) -> (Vec<Proposal>, Vec<String>) {
         let seen = observations.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let selected = |id: &RecipeId| self.plan.selected.iter().any(|&at| self.plan.recipes[at].id == *id);
+        let wanted = |id: &RecipeId| self.wanted().any(|recipe| recipe.id == *id);
         let is_bad = |outcome: &Outcome| {
             matches!(outcome, Outcome::Failed { .. } | Outcome::Skipped { .. } | Outcome::Cancelled)
         };
-        let finished = || self.report.recipes.iter().filter(|finished| selected(&finished.recipe));
+        let finished = || self.report.recipes.iter().filter(|finished| wanted(&finished.recipe));
         let bad = finished().filter(|finished| is_bad(&finished.outcome)).map(|finished| &finished.recipe);
         let bad: Vec<(&str, &str)> = bad.map(|id| (id.cookbook.as_str(), id.recipe.as_str())).collect();
         let observed: Vec<Observed<'_>> = self
-            .plan
-            .selected
-            .iter()
-            .map(|&at| &self.plan.recipes[at])
+            .wanted()
             .filter(|recipe| !bad.contains(&(&recipe.id.cookbook, &recipe.id.recipe)))
             .filter_map(|recipe| {
                 let (trace, undeclared) = seen.get(&recipe.id)?;
@@ -130,6 +127,16 @@ impl Ran<'_> {
         failed.sort();
         failed.dedup();
         (suggest::propose(&place, &observed), failed)
+    }
+
+    /// The recipes that are asked for; without selectors and tags also the cached ones that those depend on.
+    fn wanted(&self) -> impl Iterator<Item = &Recipe> {
+        let is_open = self.selection.selectors.is_empty() && self.selection.tags.is_empty();
+        let recipes = self.plan.recipes.iter().enumerate();
+        let wanted = recipes.filter(move |(at, recipe)| {
+            self.plan.selected.contains(at) || (is_open && recipe.cache.is_some())
+        });
+        wanted.map(|(_, recipe)| recipe)
     }
 
     /// All recipes of the project as far as they are known without running commands.
@@ -248,7 +255,10 @@ fn text(printer: &Printer, proposals: &[Proposal], edited: &Edited, failed: &[St
     }
     if proposals.iter().all(Proposal::is_empty) && !proposals.is_empty() {
         let count = units::counted(proposals.len(), "recipe", "recipes");
-        printer.data(format_args!("nothing to add: what {count} touched is declared"));
+        let is_idle = |note: &Note| matches!(note, Note::NeverRead { .. } | Note::NeverRun { .. });
+        let is_all = proposals.iter().flat_map(|proposal| &proposal.notes).all(is_idle);
+        let rest = if is_all { format!(": what {count} touched is declared") } else { String::new() };
+        printer.data(format_args!("nothing to add{rest}"));
     }
     for left in &edited.by_hand {
         let items = left.items.iter().map(|item| format!("      - {item}\n")).collect::<String>();

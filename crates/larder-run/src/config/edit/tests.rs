@@ -1,3 +1,4 @@
+//! Edits of many shapes: what is new stands where it should, and all else is as it was.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
