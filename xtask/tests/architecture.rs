@@ -38,6 +38,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tonic", &["larder-remote"]),
     ("rusqlite", &["larder-store"]),
     ("handlebars", &["larder-run"]),
+    ("notify", &["larder-run"]),
     ("saphyr-parser", &["larder-run"]),
 ];
 

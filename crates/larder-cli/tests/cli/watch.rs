@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ pub(crate) struct Watching {
     child: Child,
     events: Arc<Mutex<Vec<Value>>>,
     errors: Arc<Mutex<String>>,
-    _input: Option<ChildStdin>,
 }
 
 impl Watching {
@@ -40,7 +39,7 @@ impl Watching {
                 said.lock().expect("no panic").push_str(&(line + "\n"));
             }
         });
-        Self { child, events, errors, _input: None }
+        Self { child, events, errors }
     }
 
     pub(crate) fn count(&self, event: &str) -> usize {
