@@ -144,7 +144,6 @@ fn java(project: &Project) {
     assert!(third.stdout.contains("Gone.java"), "{}", third.stdout);
 }
 
-/// Where Maven keeps what it downloads, so that it is downloaded once.
 #[test]
 #[ignore = "the first time Maven downloads its plugins"]
 fn java_with_maven() {
@@ -152,8 +151,9 @@ fn java_with_maven() {
         return;
     }
     let mut project = Project::new();
+    // Where Maven keeps what it downloads, so that it is downloaded once.
     if let Ok(home) = std::env::var("HOME") {
-        project.env("MAVEN_OPTS", &format!("-Dmaven.repo.local={home}/.m2/repository"));
+        project.env("MAVEN_OPTS", format!("-Dmaven.repo.local={home}/.m2/repository"));
     }
     project.file(
         "pom.xml",

@@ -88,18 +88,24 @@ fn property(key: &Key, definitions: &mut Map<String, Json>) -> Json {
         // What stands beside a `$ref` does not count.
         said = json!({ "allOf": [said] });
     }
-    if !matches!(key.kind, Kind::Any | Kind::Name | Kind::Text | Kind::TextOrTexts) {
-        let mut either = match said {
-            Json::Object(mut one) if one.len() == 1 && one.contains_key("anyOf") => match one.remove("anyOf")
-            {
+    let template = json!({ "type": "string", "pattern": "\\{\\{" });
+    said = match key.kind {
+        Kind::Any | Kind::Name | Kind::Text | Kind::TextOrTexts | Kind::Each(Kind::Map(_)) => said,
+        // So that an editor says what is wrong inside, and not that no alternative fits.
+        Kind::Texts | Kind::Values | Kind::Each(_) | Kind::List(_) | Kind::Map(_) => {
+            json!({ "if": { "type": "string" }, "then": template, "else": said })
+        }
+        _ => {
+            let either =
+                said.as_object_mut().filter(|one| one.len() == 1).and_then(|one| one.remove("anyOf"));
+            let mut either = match either {
                 Some(Json::Array(either)) => either,
-                _ => Vec::new(),
-            },
-            one => vec![one],
-        };
-        either.push(json!({ "type": "string", "pattern": "\\{\\{" }));
-        said = json!({ "anyOf": either });
-    }
+                _ => vec![said],
+            };
+            either.push(template);
+            json!({ "anyOf": either })
+        }
+    };
     let mut described = json!({ "description": key.doc });
     if let (Json::Object(described), Json::Object(said)) = (&mut described, said) {
         described.extend(said);

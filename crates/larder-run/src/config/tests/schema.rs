@@ -18,7 +18,12 @@ fn check(schema: &Json, root: &Json, value: &Json, at: &str) -> Result<(), Strin
     let Json::Object(schema) = schema else { panic!("no schema: {schema}") };
     for (word, wanted) in schema {
         let is_good = match word.as_str() {
-            "$schema" | "title" | "description" | "definitions" => true,
+            "$schema" | "title" | "description" | "definitions" | "then" | "else" => true,
+            "if" => {
+                let is_so = check(wanted, root, value, at).is_ok();
+                check(&schema[if is_so { "then" } else { "else" }], root, value, at)?;
+                true
+            }
             "type" => {
                 let is = |name: &Json| match name.as_str().unwrap() {
                     "object" => value.is_object(),
