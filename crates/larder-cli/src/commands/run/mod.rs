@@ -228,7 +228,7 @@ fn execute(
     let observing = args.suggest_inputs.then_some(&observed);
     let round =
         Round { context, args, around, open, plan: &plan, signals: &signals, lasting: None, observing };
-    let exit = round.run(cancel, args.force, begun).and_then(|(report, exit)| {
+    let exit = round.run(cancel, args.force || args.suggest_inputs, begun).and_then(|(report, exit)| {
         if args.suggest_inputs && !report.cancelled {
             let ran = suggest::Ran { around, open, selection, plan: &plan, report: &report };
             suggest::suggest(context, args, &ran, &observed)?;

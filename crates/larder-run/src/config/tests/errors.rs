@@ -184,51 +184,6 @@ fn an_input_that_another_recipe_writes() {
 }
 
 #[test]
-fn a_sandbox_that_cannot_be_is_refused() {
-    let error = |fields: &str| {
-        Fixture::strict(&format!("name: app\nrecipes: {{a: {{run: x, {fields}}}}}\n")).error(&["a"])
-    };
-    insta::assert_snapshot!(error("sandbox: true"), @r##"
-    error: a sandbox shows what `cache` declares, and there is no `cache`
-      ┌ cookbook.yml:2:32
-    2 │ recipes: {a: {run: x, sandbox: true}}
-      │                                ^^^^
-    hint: add `cache: {inputs: […], outputs: […]}`; with `outputs: []` its success is what is cached
-    "##);
-    insta::assert_snapshot!(error("sandbox: true, persistent: true"), @r##"
-    error: a persistent recipe has no sandbox: it declares no inputs
-      ┌ cookbook.yml:2:32
-    2 │ recipes: {a: {run: x, sandbox: true, persistent: true}}
-      │                                ^^^^
-    hint: build what it serves in a recipe of its own, which can have one
-    "##);
-    insta::assert_snapshot!(error("sandbox: true, cache: {}, incremental: true"), @r##"
-    error: `incremental` and `sandbox` exclude each other
-      ┌ cookbook.yml:2:32
-    2 │ recipes: {a: {run: x, sandbox: true, cache: {}, incremental: true}}
-      │                                ^^^^
-    hint: an incremental recipe starts with what an earlier run left, which a sandbox never shows: remove one of the two
-    "##);
-    insta::assert_snapshot!(error("sandbox: {folders: [data], net: false}, cache: {}"), @r##"
-    error: unknown key `net`
-      ┌ cookbook.yml:2:50
-    2 │ recipes: {a: {run: x, sandbox: {folders: [data], net: false}, cache: {}}}
-      │                                                  ^^^
-    error: folder `data` is no absolute path
-      ┌ cookbook.yml:2:43
-    2 │ recipes: {a: {run: x, sandbox: {folders: [data], net: false}, cache: {}}}
-      │                                           ^^^^
-    hint: these are folders of the machine, `/…` or `~/…`; what is in the project is an input
-    "##);
-    insta::assert_snapshot!(error("sandbox: strict, cache: {}"), @r##"
-    error: expected `true` or `false`, got text
-      ┌ cookbook.yml:2:32
-    2 │ recipes: {a: {run: x, sandbox: strict, cache: {}}}
-      │                                ^^^^^^
-    "##);
-}
-
-#[test]
 fn yaml_errors_have_a_place_and_a_hint() {
     let fixture = Fixture::strict("name: app\nrecipes:\n  {{#if x}}\n  build: {run: make}\n");
     insta::assert_snapshot!(fixture.error(&[]), @r##"
