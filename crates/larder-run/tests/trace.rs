@@ -299,3 +299,59 @@ fn a_program_that_is_not_there_is_an_error_as_ever() {
     // And the observer comes to an end.
     receive.recv_timeout(Duration::from_secs(5)).unwrap();
 }
+
+/// CPU time of this process, all threads, in ticks of 10 ms.
+fn own_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(") ").next().unwrap().split(' ').skip(11).take(2);
+    fields.map(|field| field.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+#[ignore = "a measurement: `cc` per file, seen and unseen; run it with optimisation"]
+#[expect(clippy::print_stderr, reason = "a measurement")]
+fn what_being_seen_costs() {
+    let folder = folder();
+    let root = folder.path().canonicalize().unwrap();
+    for file in 0..20 {
+        let function = |n: u32| {
+            format!(
+                "int f{file}_{n}(int x) {{ int s = 0; for (int k = 0; k < x; k++) s += k * {n} + (s >> 3); printf(\"%d\", s); return s; }}\n"
+            )
+        };
+        let functions: String = (0..60).map(function).collect();
+        let source = format!("#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n{functions}");
+        std::fs::write(root.join(format!("f{file}.c")), source).unwrap();
+    }
+    let script = "for f in f*.c; do cc -O1 -c $f -o ${f%.c}.o; done";
+    for round in 0..4 {
+        let mut costs = Vec::new();
+        for seen in [false, true] {
+            let before = own_ticks();
+            let spec = CommandSpec {
+                program: "sh".into(),
+                args: vec!["-e".into(), "-c".into(), script.into()],
+                cwd: root.clone(),
+                env: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
+                ..CommandSpec::default()
+            };
+            let (send, receive) = channel();
+            let observer = TraceObserver::new(send);
+            let watch = Watch { calls: observer.calls(), way: Way::Best, observer: Box::new(observer) };
+            let mut child = spawn_watched(&spec, seen.then_some(watch)).unwrap();
+            let exit = child.wait_with(|_, _| (), &CancelToken::new().unwrap(), None).unwrap();
+            assert!(exit.success());
+            if seen {
+                receive.recv_timeout(Duration::from_secs(10)).unwrap();
+            }
+            let own = Duration::from_millis(10 * (own_ticks() - before));
+            costs.push((exit.usage.user + exit.usage.system + own, exit.wall));
+        }
+        let (unseen, seen) = (costs[0], costs[1]);
+        let ratio = seen.0.as_secs_f64() / unseen.0.as_secs_f64();
+        eprintln!(
+            "round {round}: CPU {:?} → {:?} ({ratio:.3}), wall {:?} → {:?}",
+            unseen.0, seen.0, unseen.1, seen.1
+        );
+    }
+}

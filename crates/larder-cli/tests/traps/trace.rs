@@ -4,10 +4,10 @@ use rustix::process::Signal;
 
 use crate::world::{Project, lives, wait_until};
 
-/// Two sources, headers beside them (and where precompiled ones would be), others, a generated one, the script, and a text
+/// Two sources, headers beside them (and precompiled ones that `cc` looks for), others, a generated one, the script, and a text
 /// that it reads.
 const INPUTS: [&str; 7] =
-    ["src/main.c", "src/other.c", "src/*.h*", "include/**", "gen/**", "build.sh", "flags.txt"];
+    ["src/main.c", "src/other.c", "src/*.{h,gch}", "include/**", "gen/**", "build.sh", "flags.txt"];
 
 fn c_project(inputs: &[&str]) -> Project {
     let inputs: Vec<String> = inputs.iter().map(|input| format!("'{input}'")).collect();
@@ -48,7 +48,7 @@ fn every_single_missing_input_is_refused_and_named() {
         let project = c_project(&inputs);
         let ran = project.good(&["app"]);
         let file = match *missing {
-            "src/*.h*" => "src/own.h",
+            "src/*.{h,gch}" => "src/own.h",
             "include/**" => "include/main.h",
             "gen/**" => "gen/value.h",
             file => file,

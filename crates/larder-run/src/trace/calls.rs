@@ -105,7 +105,7 @@ fn everywhere() -> Vec<(libc::c_long, Shape)> {
         (libc::SYS_linkat, Rename { from_at: at, from: 1, to_at: Some(2), to: 3, keeps: true }),
         (libc::SYS_truncate, Change { at: None, path: 0 }),
         (libc::SYS_fchmodat, Change { at, path: 1 }),
-        (libc::SYS_fchmodat2, Change { at, path: 1 }),
+        (452, Change { at, path: 1 }), // fchmodat2
         (libc::SYS_fchownat, Change { at, path: 1 }),
         (libc::SYS_utimensat, Change { at, path: 1 }),
         (libc::SYS_setxattr, Change { at: None, path: 0 }),
