@@ -8,6 +8,7 @@ mod clean;
 mod completions;
 mod configuration;
 mod events;
+mod every_input;
 mod from_bake;
 mod help;
 mod init;

@@ -148,6 +148,7 @@ impl<'s> Servers<'s> {
 
     /// Ends all that run, one after the other, each before what it depends on; those that nobody wanted never begin. Selected ones have ended.
     pub(super) fn close(&self) {
+        self.await_selected();
         self.closing.cancel();
         self.changed.notify_all();
         if let Some((lasting, _)) = self.lasting() {
@@ -161,6 +162,22 @@ impl<'s> Servers<'s> {
             while all.get(&at).is_some_and(|server| matches!(server.state, State::Running)) {
                 all = self.changed.wait(all).unwrap_or_else(PoisonError::into_inner);
             }
+        }
+    }
+
+    /// In a run that is one of several: waits until the selected ones whose turn came have begun, with what they need, or failed. They do not
+    /// hold such a run, so that it may be over before their threads look.
+    fn await_selected(&self) {
+        if self.session.lasting.is_none() {
+            return;
+        }
+        let mut all = self.lock();
+        while all.values().any(|server| server.has_turn && matches!(server.state, State::Wanted))
+            && !self.session.cancel.is_cancelled()
+        {
+            // A cancellation from outside wakes nobody here.
+            let waited = self.changed.wait_timeout(all, Duration::from_millis(50));
+            all = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -191,11 +208,6 @@ impl<'s> Servers<'s> {
         let mut all = self.lock();
         loop {
             let Some(server) = all.get(&at) else { return (false, false) };
-            // One that was selected does not hold such a run, which may be over before this thread looks.
-            let lasts = self.session.lasting.is_some() && !self.session.cancel.is_cancelled();
-            if lasts && server.has_turn && matches!(server.state, State::Wanted) {
-                return (true, true);
-            }
             if self.closing.is_cancelled() || self.session.cancel.is_cancelled() && !server.has_turn {
                 return (false, server.has_turn);
             }
