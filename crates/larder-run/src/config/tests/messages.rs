@@ -172,7 +172,7 @@ fn of_recipes() -> Vec<Case> {
         recipe("run: x, persistent: true, cache: {}"),
         recipe("run: x, trace: 5"),
         recipe("run: x, trace: {mode: loud, ignore: [../../x]}"),
-        recipe("run: x, trace: {ignore: ['[']}"),
+        recipe("run: x, trace: {ignore: ['~/{a']}"),
         recipe("run: x, trace: {ignore: ['']}"),
         recipe("run: x, sandbox: {folders: [x]}, cache: {}"),
         recipe("run: x, sandbox: true"),
