@@ -19,7 +19,7 @@ use larder_store::message::{encode, to_message};
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::recipe::{CacheSpec, Recipe, RecipeId, Sandbox, TraceMode};
+use crate::recipe::{CacheSpec, Inputs, Recipe, RecipeId, Sandbox, TraceMode};
 use crate::state::KeyItem;
 
 /// Version of the key's format.
@@ -97,12 +97,25 @@ fn platform(parts: &Parts<'_>) -> Platform {
     Platform { properties }
 }
 
-/// How `trace: strict` looked on: a result that was recorded without it, or with more patterns that were not in question, will not do.
+/// How `trace: strict` looked on, and at what: a result that was recorded without it, with more patterns that were not in question, or with an input
+/// more that happens not to be there (so that its absence was declared) will not do.
 fn traced(recipe: &Recipe) -> String {
-    let mut ignored: Vec<&str> = recipe.trace.ignore.iter().map(String::as_str).collect();
-    ignored.sort_unstable();
-    ignored.dedup();
-    std::iter::once("strict").chain(ignored).collect::<Vec<_>>().join("\n")
+    let mut text = String::from("strict");
+    let mut add = |kind: &str, patterns: &[String]| {
+        let mut patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+        patterns.sort_unstable();
+        patterns.dedup();
+        for pattern in patterns {
+            text.extend(["\n", kind, " ", pattern]);
+        }
+    };
+    add("ignores", &recipe.trace.ignore);
+    match recipe.cache.as_ref().map(|cache| &cache.inputs) {
+        Some(Inputs::Patterns(patterns)) => add("reads", patterns),
+        Some(Inputs::Folder { except }) => add("reads all but", except),
+        None => {}
+    }
+    text
 }
 
 /// What a sandbox shows, as text; a recipe without one says nothing, so that its key is what it always was.
