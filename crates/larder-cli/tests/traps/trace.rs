@@ -92,6 +92,12 @@ fn look_ups_listings_and_writes_count() {
     assert_eq!(of("echo x > stray; rm stray", "a", &["a"]), "", "a scratch file is nobody's");
     assert_eq!(of("echo x > $HOME/mine", "a", &["a"]), "", "only the project is in question");
     assert_eq!(of("rm a", "", &["a"]), "undeclared input `a` (+1)");
+    assert_eq!(
+        of("cp a t; mv -n t b; rm -f t", "a", &["a", "b"]),
+        "undeclared input `b`",
+        "it was not replaced"
+    );
+    assert_eq!(of("stat -f b || true", "a", &["a"]), "undeclared input `b`");
 }
 
 /// "a link on the way": what it leads to counts, and the link itself.

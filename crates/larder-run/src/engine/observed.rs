@@ -168,7 +168,9 @@ fn surroundings(session: &Session<'_>, recipe: &Recipe) -> Declared {
     let home = session.options.environment.get(OsStr::new("HOME")).and_then(|home| real(home));
     let mut exempt: Vec<PathBuf> =
         ["/tmp", "/var/tmp", "/dev", "/proc", "/sys", "/run"].iter().map(PathBuf::from).collect();
-    exempt.extend(value("TMPDIR").and_then(|folder| real(folder)));
+    // One in the project is a folder of the project: what a command makes there itself is its own all the same.
+    let temporary = value("TMPDIR").and_then(|folder| real(folder));
+    exempt.extend(temporary.filter(|folder| !folder.starts_with(&session.root)));
     exempt.push(session.state.folder().to_owned());
     exempt.extend(
         session

@@ -84,7 +84,7 @@ fn commands(listed: &[Listed]) -> String {
          Arguments follow `--`.\n\
          * `larder run --affected` runs what your changes concern, with all that depends on it. Do that before you say that you are done.\n\
          * `larder run -n SELECTOR` looks up and runs nothing; `larder run --list --json` names all recipes, with file and line.\n\
-         * `larder run --json SELECTOR` tells events, one JSON object a line; the last one, `run_finished`, has the counts. Output of recipes that fail is shown without asking; \
+         * `larder run --json SELECTOR` tells events, one JSON object a line; the last one, `summary`, has the counts. Output of recipes that fail is shown without asking; \
          `--output stream` shows all of it, also of hits.\n\
          * `larder why SELECTOR` says what differs from the last run when something runs that you did not expect (`--json` too). A miss says so itself: `miss: src/a.c changed`.\n\
          * Exit codes: 0 all good, 1 usage or configuration, 2 a recipe failed, 3 no such recipe, 4 cancelled.\n\n"

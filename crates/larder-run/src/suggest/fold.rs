@@ -84,9 +84,11 @@ fn written(path: &Path) -> String {
     if out.starts_with('!') {
         out.insert(0, '\\');
     }
-    for end in [out.len().saturating_sub(1), 0] {
-        if out[end..].starts_with(char::is_whitespace) {
-            out.replace_range(end..=end, "?");
+    for end in [out.char_indices().next_back(), out.char_indices().next()] {
+        if let Some((at, char)) = end
+            && char.is_whitespace()
+        {
+            out.replace_range(at..at + char.len_utf8(), "?");
         }
     }
     out

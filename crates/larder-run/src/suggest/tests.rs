@@ -131,6 +131,7 @@ fn few_files_are_named_one_by_one() {
         "src/b.c",
         "x [1]\\{y\\}.txt",
     ]);
+    World::new(PLAIN).read(&["é", "ü\u{a0}"]).proposes(&["é", "ü?"]);
 }
 
 #[test]

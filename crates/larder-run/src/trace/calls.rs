@@ -40,6 +40,8 @@ pub(super) enum Shape {
     Rename { from_at: At, from: usize, to_at: At, to: usize, keeps: bool },
     /// Changes what is there.
     Change { at: At, path: usize },
+    /// Installs a filter of system calls; where it wants to see them itself it cannot while it is observed.
+    Filters { operation: usize, flags: usize },
     /// From here on files can be reached unseen.
     Escapes(&'static str),
 }
@@ -74,7 +76,7 @@ impl Shapes {
 
 /// Calls that every architecture has.
 fn everywhere() -> Vec<(libc::c_long, Shape)> {
-    use Shape::{Change, Escapes, Execute, Link, List, Look, LookFlags, Make, Open, Remove, Rename};
+    use Shape::{Change, Escapes, Execute, Filters, Link, List, Look, LookFlags, Make, Open, Remove, Rename};
     let at = Some(0);
     let other_mounts = Escapes("it changes what is mounted where");
     vec![
@@ -89,6 +91,12 @@ fn everywhere() -> Vec<(libc::c_long, Shape)> {
         (libc::SYS_lgetxattr, Look { at: None, path: 0, follows: false }),
         (libc::SYS_listxattr, Look { at: None, path: 0, follows: true }),
         (libc::SYS_llistxattr, Look { at: None, path: 0, follows: false }),
+        (libc::SYS_statfs, Look { at: None, path: 0, follows: true }),
+        (libc::SYS_inotify_add_watch, Look { at: None, path: 1, follows: true }),
+        (libc::SYS_fanotify_mark, Look { at: Some(3), path: 4, follows: true }),
+        (libc::SYS_acct, Look { at: None, path: 0, follows: true }),
+        (libc::SYS_swapon, Look { at: None, path: 0, follows: true }),
+        (468, Look { at, path: 1, follows: true }), // file_getattr
         (464, Look { at, path: 1, follows: true }), // getxattrat
         (465, Look { at, path: 1, follows: true }), // listxattrat
         (libc::SYS_chdir, Look { at: None, path: 0, follows: true }),
@@ -114,6 +122,8 @@ fn everywhere() -> Vec<(libc::c_long, Shape)> {
         (libc::SYS_lremovexattr, Change { at: None, path: 0 }),
         (463, Change { at, path: 1 }), // setxattrat
         (466, Change { at, path: 1 }), // removexattrat
+        (469, Change { at, path: 1 }), // file_setattr
+        (libc::SYS_seccomp, Filters { operation: 0, flags: 1 }),
         (libc::SYS_open_by_handle_at, Escapes("it opens files by handle")),
         (libc::SYS_io_uring_setup, Escapes("it uses io_uring, which opens files unseen")),
         (libc::SYS_chroot, Escapes("it changes its root folder")),

@@ -19,6 +19,8 @@ use crate::process::{Observer, SystemCall};
 const PRIVILEGED: &str =
     "it runs a program with privileges of its own (set-uid), which has none while it is observed";
 const HIDDEN: &str = "a process does not let itself be looked at (a set-uid program, or the system forbids it: `kernel.yama.ptrace_scope`)";
+/// `openat2`: absolute paths and links begin at the descriptor.
+const RESOLVE_IN_ROOT: u64 = 0x10;
 /// Paths that were looked up and need no second look.
 const MOST_KNOWN: usize = 100_000;
 
@@ -83,6 +85,22 @@ impl TraceObserver {
                 self.missed = Some(reason);
                 Ok(())
             }
+            Some(Shape::Filters { operation, flags }) => {
+                let installs =
+                    u64::from(argument(call, operation)) == u64::from(libc::SECCOMP_SET_MODE_FILTER);
+                let listens = u64::from(argument(call, flags)) & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
+                // A nested Larder traces instead.
+                let copes = || {
+                    std::fs::read(format!("/proc/{}/comm", call.thread))
+                        .is_ok_and(|name| name == b"larder-guard\n")
+                };
+                if installs && listens && !copes() {
+                    self.missed = Some(
+                        "it wants to see system calls itself, which only one can (run it without `trace`)",
+                    );
+                }
+                Ok(())
+            }
             Some(Shape::Look { at, path, follows }) => self.look_up(call, at, path, follows),
             Some(Shape::LookFlags { at, path, flags }) => {
                 let follows = argument(call, flags) & libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() == 0;
@@ -110,6 +128,14 @@ impl TraceObserver {
                 Ok(())
             }
             Some(Shape::Rename { from_at, from, to_at, to, keeps }) => {
+                // `RENAME_NOREPLACE`: what is there stays, and the call fails.
+                let spares = i64::from(number) == libc::SYS_renameat2
+                    && argument(call, 4) & libc::RENAME_NOREPLACE != 0
+                    && self.path(call, to_at, to, false).is_ok_and(|to| self.locator.exists(&to));
+                if spares {
+                    self.look_up(call, from_at, from, false)?;
+                    return self.look_up(call, to_at, to, false);
+                }
                 self.rename(call, (from_at, from), (to_at, to), keeps)
             }
             Some(Shape::Change { at, path }) => {
@@ -168,6 +194,12 @@ impl TraceObserver {
                     Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => NoPath::Hidden,
                     _ => NoPath::Nothing,
                 })?;
+                // The third word of `struct open_how`: what is beneath which root the path begins at.
+                let resolve = call.word(address.saturating_add(16)).unwrap_or(RESOLVE_IN_ROOT);
+                if resolve & RESOLVE_IN_ROOT != 0 {
+                    self.missed = Some("it opens files below a root of its own (`RESOLVE_IN_ROOT`)");
+                    return Ok(());
+                }
                 u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0).cast_signed()
             }
         };

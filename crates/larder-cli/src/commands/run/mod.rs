@@ -66,6 +66,7 @@ pub(super) fn selection(selecting: &Selecting) -> Selection {
 /// Runs the command.
 pub(super) fn run(context: &Context, args: &RunArgs) -> Result<Exit, Exit> {
     let begun = Instant::now();
+    page::check(context, args)?;
     let around = context.machine.surroundings(Some(&args.selecting));
     if args.undo {
         return undo::undo(context, &around, args.json);

@@ -13,6 +13,21 @@ use crate::exit::Exit;
 use crate::report::Page;
 use crate::units;
 
+/// A page is never written over a configuration.
+pub(super) fn check(context: &Context, args: &RunArgs) -> Result<(), Exit> {
+    let is_configuration =
+        |file: &Path| file.extension().is_some_and(|found| found == "yml" || found == "yaml");
+    match &args.report {
+        Some(file) if is_configuration(file) => {
+            let shown = file.to_string_lossy();
+            let message = format!("`{}` is a configuration and no page", units::printable(&shown));
+            context.printer.refuse(message, Some("name a file such as `run.html`"));
+            Err(Exit::Usage)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes the page, if one is wanted. One that cannot be written is no success.
 pub(super) fn write(
     context: &Context,
