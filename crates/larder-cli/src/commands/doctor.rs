@@ -151,7 +151,7 @@ impl Findings<'_> {
     fn sandbox(&mut self) {
         let tried = tempfile::tempdir().map_err(|error| (error.to_string(), None)).and_then(|scratch| {
             let probed = larder::run::sandbox::probe(scratch.path());
-            probed.map_err(|error| (chain(&error), larder::run::sandbox::hint(&error)))
+            probed.map_err(|error| (larder::run::engine::chain(&error), larder::run::sandbox::hint(&error)))
         });
         let (line, value) = match tried {
             Ok(()) => (
@@ -231,18 +231,6 @@ impl Findings<'_> {
             self.printer.warning(format_args!("{name}: {message}"), Some("use a region that is nearer"));
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn median(took: &[Duration]) -> Duration {

@@ -159,14 +159,7 @@ impl Seen<'_> {
             percent(out, at, whole);
             put!(out, ">{}</div>", ticked(at, step));
         }
-        let mut lanes: Vec<(u32, bool)> = profile
-            .recipes
-            .iter()
-            .filter_map(|entry| Some((entry.timing.as_ref()?.lane, entry.server)))
-            .collect();
-        lanes.sort_unstable();
-        lanes.dedup_by_key(|(lane, _)| *lane);
-        for (lane, server) in lanes.into_iter().take(MOST_LANES as usize) {
+        for (lane, server) in profile.lanes().into_iter().take(MOST_LANES as usize) {
             let name = if server { "server".to_owned() } else { format!("slot {}", lane + 1) };
             put!(out, "<div class=lane><span>{name}</span>");
             for (at, entry) in profile.recipes.iter().enumerate() {

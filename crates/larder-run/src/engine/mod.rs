@@ -51,7 +51,7 @@ use larder_store::Store;
 use larder_store::store::Upstream;
 
 pub use cache::Order;
-pub use execute::PASSED_THROUGH;
+pub use execute::{PASSED_THROUGH, chain};
 pub use explain::{Explained, Standing};
 pub use lasting::Lasting;
 pub use reason::{Change, compare};

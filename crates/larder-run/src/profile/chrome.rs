@@ -31,14 +31,7 @@ pub fn trace(profile: &Profile, project: &str) -> Value {
     let mut events = vec![json!({
         "name": "process_name", "ph": "M", "pid": 1, "tid": 0, "args": {"name": format!("larder run: {project}")},
     })];
-    let mut lanes: Vec<(u32, bool)> = profile
-        .recipes
-        .iter()
-        .filter_map(|entry| Some((entry.timing.as_ref()?.lane, entry.server)))
-        .collect();
-    lanes.sort_unstable();
-    lanes.dedup_by_key(|(lane, _)| *lane);
-    for (lane, server) in &lanes {
+    for (lane, server) in &profile.lanes() {
         let name = if *server { format!("server {lane}") } else { format!("slot {}", lane + 1) };
         events.push(
             json!({"name": "thread_name", "ph": "M", "pid": 1, "tid": lane + 1, "args": {"name": name}}),

@@ -234,6 +234,16 @@ pub fn micros(time: std::time::Duration) -> u64 {
 }
 
 impl Profile {
+    /// The lanes that recipes were on, ascending, and whether a server was on it.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<(u32, bool)> {
+        let lane = |entry: &Entry| Some((entry.timing.as_ref()?.lane, entry.server));
+        let mut lanes: Vec<(u32, bool)> = self.recipes.iter().filter_map(lane).collect();
+        lanes.sort_unstable();
+        lanes.dedup_by_key(|(lane, _)| *lane);
+        lanes
+    }
+
     /// What is known of a run that ended.
     #[must_use]
     pub fn of(plan: &Plan, report: &Report) -> Self {
