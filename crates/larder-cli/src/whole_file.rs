@@ -3,13 +3,26 @@
 //! What is there and is no plain file (a pipe, a device, a link) is written to, never replaced.
 
 use std::fs::{self, File, Permissions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
+
+/// Whether a file is there that is not of the kind which bears this mark in its first 4 KiB: perhaps the only copy of something.
+pub(crate) fn is_foreign(path: &Path, mark: &str) -> bool {
+    if !fs::metadata(path).is_ok_and(|found| found.is_file()) {
+        return false;
+    }
+    let mut begin = Vec::new();
+    match File::open(path).and_then(|file| file.take(4096).read_to_end(&mut begin)) {
+        Ok(0) => false,
+        Ok(_) => !begin.windows(mark.len()).any(|part| part == mark.as_bytes()),
+        Err(_) => true,
+    }
+}
 
 /// Writes `path` with `write`; `failed` makes the caller's error of the file's own.
 pub(crate) fn write<T, E>(
@@ -22,14 +35,26 @@ pub(crate) fn write<T, E>(
         return write(&File::create(path).map_err(failed)?);
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::metadata(folder).map_err(&failed)?;
     // Readable as any new file of this user would be.
     let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(folder);
-    let file = file.map_err(&failed)?;
+    let file = file.map_err(|error| failed(unnamed(error)))?;
     let watched = Watched::start(file.path()).map_err(&failed)?;
     let written = write(file.as_file())?;
     file.persist(path).map_err(|error| failed(error.error))?;
     drop(watched);
     Ok(written)
+}
+
+/// Without the name of a file that nobody asked for.
+fn unnamed(error: io::Error) -> io::Error {
+    use io::ErrorKind::{NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match error.kind() {
+        kind @ (NotADirectory | PermissionDenied | QuotaExceeded | ReadOnlyFilesystem | StorageFull) => {
+            io::Error::from(kind)
+        }
+        _ => error,
+    }
 }
 
 /// Removes a file that was begun when the program is interrupted.

@@ -68,7 +68,7 @@ impl Tool {
 
     /// Whether its home holds results. moon's holds plugins, compiled once, which is no part of a build.
     pub(crate) fn keeps_results_at_home(self) -> bool {
-        matches!(self, Self::Larder | Self::Bake | Self::Turbo)
+        self != Self::Moon
     }
 
     /// Its environment.

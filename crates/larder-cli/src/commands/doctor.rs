@@ -151,7 +151,7 @@ impl Findings<'_> {
     fn sandbox(&mut self) {
         let tried = tempfile::tempdir().map_err(|error| (error.to_string(), None)).and_then(|scratch| {
             let probed = larder::run::sandbox::probe(scratch.path());
-            probed.map_err(|error| (larder::run::engine::chain(&error), larder::run::sandbox::hint(&error)))
+            probed.map_err(|error| (larder::core::error::chain(&error), larder::run::sandbox::hint(&error)))
         });
         let (line, value) = match tried {
             Ok(()) => (

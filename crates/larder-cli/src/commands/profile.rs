@@ -17,7 +17,7 @@ use super::{Context, project};
 use crate::cli::{ProfileArgs, Which};
 use crate::exit::Exit;
 use crate::printer::Style;
-use crate::report::Page;
+use crate::report::{self, Page};
 use crate::{units, whole_file};
 
 /// Links of a chain that are shown; all are in `--json`.
@@ -46,6 +46,7 @@ pub(super) fn profile(context: &Context, args: &ProfileArgs) -> Result<Exit, Exi
         return Err(missing(context, &history, wanted));
     };
     if let Some(file) = &args.chrome {
+        report::spare(context, file, "\"larder run: ", "trace")?;
         let trace = chrome::trace(&course.profile, &course.profile.project);
         let text = serde_json::to_vec(&trace).unwrap_or_default();
         wrote(context, file, "load it at https://ui.perfetto.dev or chrome://tracing", &|path| {
@@ -53,6 +54,7 @@ pub(super) fn profile(context: &Context, args: &ProfileArgs) -> Result<Exit, Exi
         })?;
     }
     if let Some(file) = &args.report {
+        Page::check(context, file)?;
         let page = Page::new(&course.profile.project, &course.profile, Some(course.run), &root);
         wrote(context, file, "open it in a browser", &|path| page.write(path))?;
     }

@@ -24,8 +24,9 @@ use larder::run::profile::{Ended, Profile};
 use larder::run::recipe::RecipeId;
 use larder::run::state;
 
-use crate::commands::tail_of_log;
-use crate::whole_file;
+use crate::commands::{Context, tail_of_log};
+use crate::exit::Exit;
+use crate::{units, whole_file};
 
 /// Bytes of one log that are shown.
 const MOST_OF_A_LOG: usize = 16 << 10;
@@ -89,11 +90,27 @@ impl<'a> Page<'a> {
         Self { project, profile, run, logs }
     }
 
+    /// Refuses to write over a file that is there and no page.
+    pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Exit> {
+        spare(context, path, "generator content=larder", "page")
+    }
+
     /// Writes the file.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let text = page::page(self);
         whole_file::write(path, |error| error, |mut file| file.write_all(text.as_bytes()))
     }
+}
+
+/// Refuses to write over a file without this mark.
+pub(crate) fn spare(context: &Context, path: &Path, mark: &str, what: &str) -> Result<(), Exit> {
+    if !whole_file::is_foreign(path, mark) {
+        return Ok(());
+    }
+    let shown = path.to_string_lossy();
+    let message = format!("`{}` is there and no {what} of Larder's", units::printable(&shown));
+    context.printer.refuse(message, Some("name another file, or remove it first"));
+    Err(Exit::Usage)
 }
 
 /// Whether a log was last written to no later than the recipe ended.

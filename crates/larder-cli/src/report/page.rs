@@ -96,7 +96,7 @@ impl Seen<'_> {
             out,
             "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8>\
              <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'\">\
-             <meta name=viewport content=\"width=device-width,initial-scale=1\"><meta name=referrer content=no-referrer>\
+             <meta name=generator content=larder><meta name=viewport content=\"width=device-width,initial-scale=1\"><meta name=referrer content=no-referrer>\
              <title>{title}: {}</title><style>{STYLE}</style></head><body><main>",
             self.verdict()
         );

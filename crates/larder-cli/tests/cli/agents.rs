@@ -38,6 +38,18 @@ fn the_rest_of_the_file_stays() {
 }
 
 #[test]
+fn line_ends_are_those_of_the_file() {
+    let project = small();
+    project.file("AGENTS.md", "# Ours\r\n");
+    let _ = larder(&project, "init --agents").good();
+    let text = project.read("AGENTS.md");
+    assert!(text.starts_with("# Ours\r\n\r\n<!-- larder: begin"), "{text}");
+    assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
+    let again = larder(&project, "init --agents").good();
+    assert_eq!(again.stdout, "AGENTS.md is up to date\n");
+}
+
+#[test]
 fn broken_markers_are_refused() {
     let project = small();
     project.file("AGENTS.md", "<!-- larder: end -->\nx\n");

@@ -134,6 +134,29 @@ fn a_report_is_one_file_in_which_nothing_of_others_is_markup() {
         "{}",
         output.stderr
     );
+    assert!(!output.stderr.contains(".tmp"), "{}", output.stderr);
+}
+
+/// What is there is only replaced by its like.
+#[test]
+fn nothing_else_is_written_over() {
+    let project = hostile();
+    project.file("../notes", "mine").file("../empty", "");
+    let ran = larder(&project, "run one --report cookbook.yml");
+    assert!(ran.code() == 1 && ran.stderr.contains("`cookbook.yml` is there and no page"), "{}", ran.stderr);
+    assert!(!project.path(".larder/state/runs/1").exists(), "refused before anything ran");
+    let _ = larder(&project, "run one --report ../empty").good();
+    project.file("made.cookbook.yml", "name: made\nrecipes: {page: {run: echo mine > page.html}}\n");
+    assert_eq!(larder(&project, "run made:page --report page.html").code(), 1, "the run made it");
+    assert_eq!(project.read("page.html"), "mine\n");
+    for (what, file) in [("report", "../page"), ("chrome", "../trace")] {
+        let write = |to: &str| larder(&project, &format!("profile --{what} {to}"));
+        let _ = write(file).good();
+        let _ = write(file).good();
+        assert_eq!(write("../notes").code(), 1);
+    }
+    assert_eq!(larder(&project, "profile --chrome ../page").code(), 1, "a page is no trace");
+    assert_eq!(project.read("../notes"), "mine");
 }
 
 #[test]

@@ -98,6 +98,52 @@ fn look_ups_listings_and_writes_count() {
         "it was not replaced"
     );
     assert_eq!(of("stat -f b || true", "a", &["a"]), "undeclared input `b`");
+    let socket = |call: &str| {
+        let python = format!("import socket; s = socket.socket(socket.AF_UNIX); {call}");
+        of(&format!("PATH=/usr/bin:/bin python3 -IS -c '{python}' 2> /dev/null || true"), "a", &["a"])
+    };
+    assert_eq!(socket(r#"s.connect("b")"#), "undeclared input `b`");
+    assert_eq!(socket(r#"s.connect("\0b")"#), "", "an abstract name is no path");
+    assert_eq!(socket(r#"s.bind("b")"#), "undeclared output `b`");
+}
+
+/// What did not happen gives the command nothing: a folder that could not be removed or replaced is still not its own.
+#[test]
+fn calls_that_fail_hide_nothing() {
+    let of = |run: &str| {
+        let recipe = format!("    cache: {{inputs: [a], outputs: []}}\n    run: |\n      {run}\n");
+        not_cached(&recipe, &["a", "d/b", "d/c"])
+    };
+    assert_eq!(of("rmdir d 2> /dev/null || true; cat d/b"), "undeclared input `d/b`");
+    let python =
+        |what: &str| of(&format!("PATH=/usr/bin:/bin python3 -IS -c '{what}; open(\"d/b\").read()'"));
+    let tried = "import os, contextlib as c\n      with c.suppress(OSError): ";
+    assert_eq!(python(&format!("{tried}os.remove(\"d\")\n      0")), "undeclared input `d/b`");
+    let renamed =
+        format!("import os; os.mkdir(\"t\")\n      {tried}os.rename(\"t\", \"d\")\n      os.rmdir(\"t\")");
+    assert_eq!(python(&renamed), "undeclared input `d/b`");
+    let exchanged = of(
+        "echo > t; PATH=/usr/bin:/bin python3 -IS -c 'import ctypes; ctypes.CDLL(None).renameat2(-100, b\"t\", -100, b\"d/c\", 2)'; cat t",
+    );
+    assert!(exchanged.starts_with("undeclared input `d/c`"), "{exchanged}");
+    assert_eq!(of("echo > f; rm f; rmdir n 2> /dev/null || true"), "undeclared input `n`");
+}
+
+/// A link with another name leads from there.
+#[test]
+fn links_that_are_moved_lead_elsewhere() {
+    for call in
+        ["ln -P s/l new", "cp -P s/l t; mv t new", "mkdir u; ln -s ../b u/l; mv u new; cat new/l; false ||"]
+    {
+        let project = Project::new(&format!(
+            "  make:\n    trace: strict\n    cache: {{inputs: ['s/**'], outputs: []}}\n    run: |\n      {call}\n      cat new || true\n      rm -r new\n"
+        ));
+        project.file("b", "x");
+        project.file("s/b", "y");
+        project.link("b", "s/l");
+        let ran = project.good(&["make"]);
+        assert!(ran.err.contains("reads `b`") && ran.out.contains("not cached"), "{call}: {ran:#?}");
+    }
 }
 
 /// "a link on the way": what it leads to counts, and the link itself.

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use larder_core::{Error, ErrorKind};
+use larder_core::error::{Error, ErrorKind, chain};
 use object_store::client::{HttpError, HttpErrorKind};
 
 use crate::connection::{REACHABLE, short};
@@ -253,20 +253,6 @@ fn transport(error: &object_store::Error) -> Option<(HttpErrorKind, String)> {
         next = cause.source();
     }
     Some((kind?, deepest?.to_string()))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !said.contains(&text) {
-            said.push_str(": ");
-            said.push_str(&text);
-        }
-        next = cause.source();
-    }
-    said
 }
 
 /// Code and message of an answer in XML.

@@ -86,6 +86,9 @@ const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Key {
 }
 
 impl Table {
+    /// One without anything: what a table does not say of itself.
+    pub const PLAIN: Self = Self { name: "", doc: "", keys: &[], elsewhere: &[], one_of: &[] };
+
     /// Whether a key is known here.
     #[must_use]
     pub fn knows(&self, key: &str, mode: Mode) -> bool {
@@ -135,7 +138,7 @@ pub static PROJECT: Table = Table {
         "recipes",
         "recipes belong into a `cookbook.yml`, beside this file or in a folder below: `name: NAME`, and then `recipes:`",
     )],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config:` of the root file.
@@ -158,8 +161,7 @@ pub static CONFIG: Table = Table {
         // How bake updates itself: nothing to say about it here.
         Key { only: Some(Mode::Bake), ..key("update", Kind::Any, "Of bake alone") },
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config.cache`.
@@ -177,8 +179,7 @@ pub static CACHE_SETTINGS: Table = Table {
         ),
         key("chunking", Kind::Map(&CHUNKING), "Sizes of chunks"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config.cache.local`.
@@ -191,8 +192,7 @@ pub static LOCAL: Table = Table {
         key("compressionLevel", Kind::Count, "Level of zstd"),
         key("maxSize", Kind::Size, "What eviction keeps below: `10G`, `512MiB`"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config.cache.chunking`.
@@ -204,8 +204,7 @@ pub static CHUNKING: Table = Table {
         key("average", Kind::Size, "Aimed at"),
         key("max", Kind::Size, "The largest"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `{key: …}`.
@@ -213,8 +212,7 @@ pub static SECRET: Table = Table {
     name: "key",
     doc: "A key",
     keys: &[key("key", Kind::Text, "The key; everyone knows it who has the repository")],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config.cache.remotes`.
@@ -230,8 +228,7 @@ pub static REMOTES: Table = Table {
         key("oci", Kind::Map(&OCI), "A repository of an OCI registry"),
         key("reapi", Kind::Map(&REAPI), "A server of the Remote Execution API"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// Names of tiers.
@@ -263,8 +260,7 @@ pub static S3: Table = Table {
         LEVEL,
         ENCRYPTION,
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config.cache.remotes.gcs`.
@@ -272,8 +268,7 @@ pub static GCS: Table = Table {
     name: "gcs",
     doc: "A bucket of Google Cloud Storage",
     keys: &[required("bucket", Kind::Text, "The bucket"), PREFIX, ENDPOINT, LEVEL, ENCRYPTION],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config.cache.remotes.azure`.
@@ -288,8 +283,7 @@ pub static AZURE: Table = Table {
         LEVEL,
         ENCRYPTION,
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config.cache.remotes.dir`.
@@ -297,8 +291,7 @@ pub static DIR: Table = Table {
     name: "dir",
     doc: "A folder",
     keys: &[required("path", Kind::Text, "The folder"), LEVEL, ENCRYPTION],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config.cache.remotes.oci`.
@@ -306,8 +299,7 @@ pub static OCI: Table = Table {
     name: "oci",
     doc: "A repository of an OCI registry",
     keys: &[required("reference", Kind::Text, "`HOST/REPOSITORY`"), LEVEL, ENCRYPTION],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `config.cache.remotes.reapi`.
@@ -320,8 +312,7 @@ pub static REAPI: Table = Table {
         LEVEL,
         ENCRYPTION,
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `trace`, of a recipe or of all.
@@ -336,8 +327,7 @@ pub static TRACE: Table = Table {
         key("mode", Kind::Word(TRACE_MODES), "`warn` names it, `strict` does not cache"),
         key("ignore", Kind::Texts, "Patterns that are not in question, from the cookbook or `~/`"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `sandbox` as a map.
@@ -348,8 +338,7 @@ pub static SANDBOX: Table = Table {
         key("network", Kind::Flag, "The machine's network is seen (default: true)"),
         key("folders", Kind::Texts, "Folders of the machine that are seen, too: `/…` or `~/…`"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// A cookbook.
@@ -370,8 +359,7 @@ pub static COOKBOOK: Table = Table {
         key("overrides", OVERRIDES, "Variables for an environment, chosen with `--env`"),
         required("recipes", Kind::Each(&Kind::Map(&RECIPE)), "The recipes, by name"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// A recipe.
@@ -413,8 +401,8 @@ pub static RECIPE: Table = Table {
         key("when", Kind::Any, "Skipped if this is false, empty, `0`, `no` or `off`"),
         key("matrix", Kind::Each(&AXIS), "One instance for each value, or for each combination of values"),
     ],
-    elsewhere: &[],
     one_of: &["run", "template"],
+    ..Table::PLAIN
 };
 
 const AXIS: Kind = Kind::Either(&[Kind::List(&Kind::Scalar), Kind::Map(&GLOB)]);
@@ -424,8 +412,7 @@ pub static GLOB: Table = Table {
     name: "glob",
     doc: "Files that match, relative to the cookbook",
     keys: &[required("glob", Kind::TextOrTexts, "A pattern, or a list with `!` exclusions")],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `cache:` of a recipe.
@@ -440,8 +427,7 @@ pub static CACHE: Table = Table {
         ),
         key("outputs", Kind::Texts, "What it makes; none: success and the log are what is cached"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// A template of recipes.
@@ -459,8 +445,7 @@ pub static TEMPLATE: Table = Table {
         ),
         required("template", Kind::Map(&TEMPLATE_RECIPE), "Fields of a recipe"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// `template:` of a template.
@@ -472,7 +457,7 @@ pub static TEMPLATE_RECIPE: Table = Table {
         ("template", "a template adds to another with `extends: NAME`, beside its own `name`"),
         ("parameters", "parameters are declared beside the template's own `name`"),
     ],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// A parameter of a template or a helper.
@@ -489,8 +474,7 @@ pub static PARAMETER: Table = Table {
         key("max", Kind::Number, "The greatest number, or length of text or of a list"),
         key("items", Kind::Map(&PARAMETER), "What each element of a list is"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 /// A helper.
@@ -506,6 +490,5 @@ pub static HELPER: Table = Table {
         key("environment", NAMES, "Names of environment variables that its command sees"),
         required("run", Kind::Text, "The command whose output is the value"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json};
 
 use super::decode::Reader;
-use super::keys;
-use super::matrix::{self, Instance};
+use super::matrix::Instance;
 use super::raw::{RawCookbook, RawRecipe, RawTemplate, TemplateContent};
 use super::scope::{Level, Values};
 use super::source::Source;
@@ -22,6 +21,7 @@ use crate::select::{self, Selection, Selector};
 use crate::template::Execution;
 
 mod build;
+mod instances;
 mod template;
 
 /// A recipe as lists and selectors see it.
@@ -314,98 +314,6 @@ impl<'p> Resolver<'p> {
         }
     }
 
-    /// The instances of a recipe; one without a name if it has no matrix.
-    fn instances(&mut self, book: usize, raw: &RawRecipe) -> Vec<Instance> {
-        let Some(node) = field(raw, &self.parsed_templates(raw), "matrix") else {
-            return vec![Instance::default()];
-        };
-        let key = (book, raw.name.clone());
-        if let Some(known) = self.instances.get(&key) {
-            return known.clone();
-        }
-        let found = self.expand_matrix(book, raw, node).unwrap_or_default();
-        self.instances.insert(key, found.clone());
-        found
-    }
-
-    fn expand_matrix(&mut self, book: usize, raw: &RawRecipe, node: &Node) -> Option<Vec<Instance>> {
-        let cookbook = Arc::clone(&self.books[book]);
-        let source = &cookbook.source;
-        let mut level = self.level(book);
-        level.scope.recipe = recipe_constants(&cookbook.name, &raw.name);
-        let node = self.deep(&level, node, source)?;
-        let folder = self.project.root.join(source.file.parent().unwrap_or(std::path::Path::new("")));
-        let mut axes: Vec<(String, Vec<Json>)> = Vec::new();
-        if node.entries().is_empty() {
-            let message = "`matrix` is a map: axis → list, or axis → `{glob: pattern}`";
-            self.reader(source).refuse(node.span, message, AXIS);
-            return None;
-        }
-        for entry in node.entries() {
-            let mut values = Vec::new();
-            match &entry.value.value {
-                Value::List(items) => {
-                    for item in items {
-                        if matches!(item.value, Value::List(_) | Value::Map(_) | Value::Null) {
-                            self.reader(source).refuse(
-                                item.span,
-                                "a value of a matrix is text, a number or a boolean",
-                                "each axis has a list of its own: `matrix: {os: [linux], mode: [debug]}`",
-                            );
-                        } else if item.text().is_some_and(|t| t.is_empty() || t.chars().any(char::is_control))
-                        {
-                            self.reader(source).refuse(
-                                item.span,
-                                "a value of a matrix is empty or holds control characters",
-                                "values stand in names: `recipe[value]`",
-                            );
-                        } else {
-                            values.push(item.to_json());
-                        }
-                    }
-                }
-                Value::Map(_) => {
-                    let mut reader = self.reader(source);
-                    reader.map(&entry.value, &keys::GLOB);
-                    let patterns = match entry.value.get("glob") {
-                        Some(node) if node.text().is_some() => reader.text(node).into_iter().collect(),
-                        Some(node) => reader.texts(node),
-                        None => {
-                            reader.refuse(entry.value.span, "missing key `glob`", AXIS);
-                            return None;
-                        }
-                    };
-                    match self.listing.glob(&folder, &patterns) {
-                        Ok(files) => {
-                            // A name that is not UTF-8 cannot stand in a selector.
-                            values.extend(files.iter().filter_map(|file| file.to_str()).map(Json::from));
-                        }
-                        Err(error) => {
-                            self.reader(source).refuse(
-                                entry.value.span,
-                                format!("cannot expand the glob: {error}"),
-                                AXIS,
-                            );
-                            return None;
-                        }
-                    }
-                }
-                _ => {
-                    self.reader(source).refuse(
-                        entry.value.span,
-                        "an axis is a list, or `{glob: pattern}`",
-                        AXIS,
-                    );
-                    return None;
-                }
-            }
-            axes.push((entry.key.clone(), values));
-        }
-        matrix::expand(&axes)
-            .map_err(|(message, hint)| self.reader(source).refuse(node.span, message, hint))
-            .ok()
-    }
-
     /// The recipe's template and those that it extends, nearest first, as far as they exist.
     fn templates(&self, raw: &RawRecipe) -> Vec<&'p RawTemplate> {
         let known = &self.project.templates;
@@ -464,7 +372,6 @@ impl<'p> Resolver<'p> {
         Resolved { recipes, selected, skipped, warnings: Vec::new() }
     }
 
-    /// A dependency's text → the recipes that it means.
     /// Omitted inputs are the cookbook's folder less what its recipes declare as outputs, be they reached or not. Those
     /// that are not reached are rendered without running commands, and what is wrong with them is not said.
     fn except_declared_outputs(&mut self, recipes: &mut [Recipe]) {
@@ -496,6 +403,7 @@ impl<'p> Resolver<'p> {
         }
     }
 
+    /// A dependency's text → the recipes that it means.
     fn dependency(&mut self, text: &str, node: &Node, source: &Source, cookbook: &str) -> Vec<RecipeId> {
         let name = text.split('[').next().unwrap_or_default();
         let full = if name.contains(':') { text.to_owned() } else { format!("{cookbook}:{text}") };
@@ -562,8 +470,6 @@ impl<'p> Resolver<'p> {
         self.out.push(source.locate(found, node.span));
     }
 }
-
-const AXIS: &str = "for example `matrix: {file: {glob: \"src/*.c\"}}`; globs are `*`, `**`, `?`, `{a,b}`";
 
 /// A field of a recipe, or of the nearest of its templates that has it.
 fn field<'n>(raw: &'n RawRecipe, templates: &[&'n Node], key: &str) -> Option<&'n Node> {

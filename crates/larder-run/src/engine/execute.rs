@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
+use larder_core::error::chain;
+
 use super::observed::Observed;
 use super::sandboxed::not_started;
 use super::{Session, timing};
@@ -170,17 +172,4 @@ fn judge(recipe: &Recipe, exit: Exit) -> Result<Exit, Failure> {
             process::Status::Signal(signal) => Err(Failure::of_command(format!("killed by signal {signal}"))),
         },
     }
-}
-
-/// An error with its causes, in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

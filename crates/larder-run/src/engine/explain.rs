@@ -7,7 +7,6 @@ use larder_core::Digest;
 use larder_store::store::Note;
 
 use super::Session;
-use super::execute::chain;
 use super::hit;
 use super::recipe::{self, Job};
 use super::schedule::Made;
@@ -16,6 +15,7 @@ use crate::outputs::OutputSpec;
 use crate::plan::Plan;
 use crate::recipe::RecipeId;
 use crate::state::KeyItem;
+use larder_core::error::chain;
 
 /// What would come of a recipe now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use larder_core::Digest;
 
-use super::execute::{Bounds, Failure, chain, execute, is_tried_again};
+use super::execute::{Bounds, Failure, execute, is_tried_again};
 use super::meanwhile::{self, Seen};
 use super::observed;
 use super::recipe::{Done, Job, Now, failed, runs_itself};
@@ -20,6 +20,7 @@ use crate::lock::RecipeLock;
 use crate::outputs::{Owned, Snapshot, capture, clean, record as owning};
 use crate::profile::Phase;
 use crate::worktree::InputError;
+use larder_core::error::chain;
 
 impl Job<'_> {
     /// Runs the recipe. `why`: why there is no result. Without a lock, this is a nested run of the very same recipe.

@@ -12,13 +12,14 @@ use larder_core::{Digest, DigestFunction};
 use larder_reapi::ActionResult;
 use larder_store::message::{encode, from_message};
 
-use super::{Session, execute::chain, timing};
+use super::{Session, timing};
 use crate::event::Event;
 use crate::outputs::{self, FileStat, Folder, Known, Node, OutputSpec, Owned, restore};
 use crate::profile::Phase;
 use crate::recipe::Recipe;
 use crate::state::Placed;
 use crate::worktree::{EntryKind, FsTime, PathSpec, Stat, Worktree};
+use larder_core::error::chain;
 
 /// Outputs on disk, and the digest they should have.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use larder_core::{Digest, DigestFunction};
 
-use super::execute::{Bounds, chain, execute};
+use super::execute::{Bounds, execute};
 use super::schedule::Made;
 use super::{Options, Session};
 use crate::event::{Event, Outcome};
@@ -26,6 +26,7 @@ use crate::lock::RecipeLock;
 use crate::process::CancelToken;
 use crate::recipe::{Recipe, RecipeId};
 use crate::worktree::Worktree;
+use larder_core::error::chain;
 
 /// How often a run looks whether it ends while it waits for a server to fail.
 const BEAT: Duration = Duration::from_millis(100);

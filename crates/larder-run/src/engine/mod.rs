@@ -47,11 +47,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use larder_core::error::chain;
 use larder_store::Store;
 use larder_store::store::Upstream;
 
 pub use cache::Order;
-pub use execute::{PASSED_THROUGH, chain};
+pub use execute::PASSED_THROUGH;
 pub use explain::{Explained, Standing};
 pub use lasting::Lasting;
 pub use reason::{Change, compare};
@@ -228,7 +229,7 @@ impl<'a> Session<'a> {
         }
         let mut report = schedule::run(self, plan);
         if let Some(error) = self.cache.take_trouble() {
-            let message = execute::chain(&error);
+            let message = chain(&error);
             (self.events)(Event::Warning { recipe: None, message: &message, hint: error.hint() });
         }
         if let Err(error) = self.worktree.save().and_then(|()| self.state.save()) {
@@ -299,7 +300,7 @@ impl<'a> Session<'a> {
         let expired = outputs::undo::expire(&self.state_dir, std::time::SystemTime::now(), day);
         let tidied = expired.and_then(|_| outputs::staging::recover(&self.state_dir));
         if let Err(error) = tidied {
-            let message = format!("what an earlier run left could not be tidied: {}", execute::chain(&error));
+            let message = format!("what an earlier run left could not be tidied: {}", chain(&error));
             (self.events)(Event::Warning { recipe: None, message: &message, hint: None });
         }
     }

@@ -91,7 +91,7 @@ impl Job<'_> {
         let undeclared = match self.declared(now) {
             Ok(declared) => judge(&trace, &declared),
             Err(error) => {
-                trace.incomplete.get_or_insert(super::execute::chain(&error));
+                trace.incomplete.get_or_insert(larder_core::error::chain(&error));
                 Undeclared::default()
             }
         };

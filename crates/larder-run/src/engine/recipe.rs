@@ -19,7 +19,7 @@ use larder_core::Digest;
 use larder_reapi::ActionResult;
 use larder_store::store::Note;
 
-use super::execute::{Bounds, Failure, chain, execute, is_tried_again};
+use super::execute::{Bounds, Failure, execute, is_tried_again};
 use super::hit::{self, OnDisk, Restored};
 use super::lasting;
 use super::observed;
@@ -38,6 +38,7 @@ use crate::profile::Phase;
 use crate::recipe::{CacheSpec, Inputs, Recipe, RecipeId};
 use crate::state::State;
 use crate::worktree::{EntryKind, PathSpec, Worktree};
+use larder_core::error::chain;
 
 /// A recipe's end, for the schedule.
 pub(super) struct Done {

@@ -9,7 +9,6 @@ use larder_reapi::{ActionResult, Any, ExecutedActionMetadata, Message, OutputDir
 use larder_store::action::LARGEST_TREE;
 use larder_store::message::{encode, to_message};
 
-use super::execute::chain;
 use super::hit::{self, OnDisk};
 use super::{Session, cache, timing};
 use crate::event::Event;
@@ -17,6 +16,7 @@ use crate::key::Key;
 use crate::outputs::{self, OutputSpec, Owned, Snapshot, capture, scan::Needles};
 use crate::profile::Phase;
 use crate::recipe::Recipe;
+use larder_core::error::chain;
 
 /// Type of the metadata that says that a result is bound to a place: its key with the place's salt has it.
 pub(super) const BOUND_TO_PLACE: &str = "larder.dev/bound-to-place";

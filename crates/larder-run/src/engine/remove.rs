@@ -3,11 +3,12 @@
 //! What goes is what a clean start takes: never files that git tracks, never inputs. What the store does not hold is kept for
 //! a day, for undo. Results in the store stay.
 
+use super::Session;
 use super::recipe::{self, Done, Job};
-use super::{Session, execute::chain};
 use crate::event::Outcome;
 use crate::outputs::{self, OutputSpec, Owned, Scope, clean};
 use crate::recipe::{Recipe, RecipeId};
+use larder_core::error::chain;
 
 /// What went of a recipe.
 #[derive(Clone, Debug)]

@@ -4,13 +4,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Session;
-use super::execute::{Failure, chain};
+use super::execute::Failure;
 use super::recipe::{Job, Now, find_tool};
 use crate::event::Event;
 use crate::process::SpawnError;
 use crate::recipe::Recipe;
 use crate::sandbox::{self, Layout, Place, Sandbox, Seen};
 use crate::worktree::{Entry, EntryKind, InputError};
+use larder_core::error::chain;
 
 /// As many paths as a warning names.
 const NAMED: usize = 3;

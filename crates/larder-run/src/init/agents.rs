@@ -106,22 +106,23 @@ fn one_line(text: &str) -> String {
     text.replace('`', "'").replace("<!--", "<! --").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A file with the section in place of the one it has, or at its end. `None`: its markers do not go together.
+/// A file with the section in place of the one it has, or at its end, with the line ends of its first line. `None`: its markers do not go together.
 #[must_use]
 pub fn put(file: Option<&str>, section: &str) -> Option<String> {
     let Some(file) = file.filter(|file| !file.trim().is_empty()) else { return Some(section.to_owned()) };
+    let is_crlf = file.split_inclusive('\n').next().is_some_and(|line| line.ends_with("\r\n"));
+    let (section, end_of_line) =
+        if is_crlf { (section.replace('\n', "\r\n"), "\r\n") } else { (section.to_owned(), "\n") };
     let begins: Vec<usize> = file.match_indices(BEGIN).map(|(at, _)| at).collect();
     let ends: Vec<usize> = file.match_indices(END).map(|(at, _)| at).collect();
     match (begins.as_slice(), ends.as_slice()) {
         ([], []) => {
-            let gap = if file.ends_with("\n\n") {
-                ""
-            } else if file.ends_with('\n') {
-                "\n"
-            } else {
-                "\n\n"
+            let missing = match file.strip_suffix(end_of_line) {
+                Some(file) if file.ends_with(end_of_line) => 0,
+                Some(_) => 1,
+                None => 2,
             };
-            Some(format!("{file}{gap}{section}"))
+            Some(format!("{file}{}{section}", end_of_line.repeat(missing)))
         }
         ([begin], [end]) if begin < end => {
             let rest = &file[end + END.len()..];

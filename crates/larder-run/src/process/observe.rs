@@ -98,16 +98,25 @@ impl SystemCall {
         Err(io::Error::from(io::ErrorKind::InvalidData))
     }
 
+    /// Reads as many bytes of the caller's memory as fit.
+    ///
+    /// # Errors
+    /// As for [`SystemCall::text`].
+    pub fn bytes<'b>(&self, address: u64, into: &'b mut [u8]) -> io::Result<&'b [u8]> {
+        match read_memory(self.thread, address, into)? {
+            count if count == into.len() => Ok(into),
+            _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
+        }
+    }
+
     /// Reads 8 bytes of the caller's memory as a number.
     ///
     /// # Errors
     /// As for [`SystemCall::text`].
     pub fn word(&self, address: u64) -> io::Result<u64> {
         let mut bytes = [0; 8];
-        match read_memory(self.thread, address, &mut bytes)? {
-            8 => Ok(u64::from_ne_bytes(bytes)),
-            _ => Err(io::Error::from(io::ErrorKind::InvalidData)),
-        }
+        self.bytes(address, &mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
     }
 }
 

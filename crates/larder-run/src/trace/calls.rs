@@ -40,10 +40,14 @@ pub(super) enum Shape {
     Rename { from_at: At, from: usize, to_at: At, to: usize, keeps: bool },
     /// Changes what is there.
     Change { at: At, path: usize },
+    /// Names a socket's address: a path, if it is one of this machine's (`AF_UNIX`); `binds`: makes it.
+    Address { address: usize, length: usize, binds: bool },
     /// Installs a filter of system calls; where it wants to see them itself it cannot while it is observed.
     Filters { operation: usize, flags: usize },
     /// From here on files can be reached unseen.
     Escapes(&'static str),
+    /// The same: other things may be behind the same paths.
+    Mounts,
 }
 
 /// The calls by number.
@@ -76,9 +80,11 @@ impl Shapes {
 
 /// Calls that every architecture has.
 fn everywhere() -> Vec<(libc::c_long, Shape)> {
-    use Shape::{Change, Escapes, Execute, Filters, Link, List, Look, LookFlags, Make, Open, Remove, Rename};
+    use Shape::{
+        Address, Change, Escapes, Execute, Filters, Link, List, Look, LookFlags, Make, Mounts, Open, Remove,
+        Rename,
+    };
     let at = Some(0);
-    let other_mounts = Escapes("it changes what is mounted where");
     vec![
         (libc::SYS_openat, Open { at, path: 1, flags: Flags::Argument(2) }),
         (libc::SYS_openat2, Open { at, path: 1, flags: Flags::Memory(2) }),
@@ -123,15 +129,21 @@ fn everywhere() -> Vec<(libc::c_long, Shape)> {
         (463, Change { at, path: 1 }), // setxattrat
         (466, Change { at, path: 1 }), // removexattrat
         (469, Change { at, path: 1 }), // file_setattr
+        (libc::SYS_connect, Address { address: 1, length: 2, binds: false }),
+        (libc::SYS_bind, Address { address: 1, length: 2, binds: true }),
         (libc::SYS_seccomp, Filters { operation: 0, flags: 1 }),
         (libc::SYS_open_by_handle_at, Escapes("it opens files by handle")),
         (libc::SYS_io_uring_setup, Escapes("it uses io_uring, which opens files unseen")),
         (libc::SYS_chroot, Escapes("it changes its root folder")),
-        (libc::SYS_pivot_root, other_mounts),
-        (libc::SYS_mount, other_mounts),
-        (libc::SYS_umount2, other_mounts),
-        (libc::SYS_move_mount, other_mounts),
-        (libc::SYS_open_tree, other_mounts),
+        (libc::SYS_pivot_root, Mounts),
+        (libc::SYS_mount, Mounts),
+        (libc::SYS_umount2, Mounts),
+        (libc::SYS_move_mount, Mounts),
+        (libc::SYS_open_tree, Mounts),
+        (467, Mounts), // open_tree_attr
+        (libc::SYS_fsopen, Mounts),
+        (libc::SYS_fsmount, Mounts),
+        (libc::SYS_fspick, Mounts),
         (libc::SYS_setns, Escapes("it enters another namespace")),
     ]
 }

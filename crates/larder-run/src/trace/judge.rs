@@ -368,6 +368,7 @@ impl<'a> Judge<'a> {
         let name = match (below(&self.declared.root), self.declared.home.as_deref().and_then(below)) {
             (Some(name), _) if name.is_empty() => ".".to_owned(),
             (Some(name), _) => name,
+            (None, Some(name)) if name.is_empty() => "~".to_owned(),
             (None, Some(name)) => format!("~/{name}"),
             (None, None) => path.to_string_lossy().into_owned(),
         };

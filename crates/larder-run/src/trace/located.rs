@@ -66,11 +66,7 @@ impl Locator {
         if address == 0 {
             return Err(NoPath::Open);
         }
-        let text = call.text(address, &mut *self.text).map_err(|error| match error.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => NoPath::Hidden,
-            // A bad address, or no end: the call fails, too.
-            _ => NoPath::Nothing,
-        })?;
+        let text = call.text(address, &mut *self.text).map_err(|error| unread(&error))?;
         self.length = text.len();
         Ok(text)
     }
@@ -79,6 +75,31 @@ impl Locator {
     pub(super) fn path(&mut self, call: &SystemCall, at: At, path: usize) -> Result<Vec<u8>, NoPath> {
         self.text(call, path)?;
         self.path_of_text(call, at)
+    }
+
+    /// The path in the address of a socket; [`NoPath::Nothing`]: it is of another family, abstract, or unnamed.
+    pub(super) fn socket(
+        &mut self,
+        call: &SystemCall,
+        address: usize,
+        length: usize,
+    ) -> Result<Vec<u8>, NoPath> {
+        const FAMILY: usize = size_of::<libc::sa_family_t>();
+        let argument = |number: usize| call.arguments.get(number).copied().unwrap_or(0);
+        // Only the lower half is looked at by the kernel.
+        let length = usize::try_from(argument(length) & u64::from(u32::MAX)).unwrap_or(0);
+        let length = length.min(size_of::<libc::sockaddr_un>());
+        self.length = 0;
+        let bytes =
+            call.bytes(argument(address), &mut self.text[..length]).map_err(|error| unread(&error))?;
+        let is_local = bytes
+            .first_chunk()
+            .is_some_and(|family| u16::from_ne_bytes(*family) == u16::try_from(libc::AF_UNIX).unwrap_or(0));
+        let path = bytes.get(FAMILY..).filter(|_| is_local).unwrap_or_default();
+        let end = memchr::memchr(0, path).unwrap_or(path.len());
+        self.text.copy_within(FAMILY..FAMILY + end, 0);
+        self.length = end;
+        self.path_of_text(call, None)
     }
 
     /// The path that the text means that was read last.
@@ -95,7 +116,10 @@ impl Locator {
                 let mut full = folder(call.thread, at.and_then(|at| descriptor(call, at)))?;
                 full.push(b'/');
                 full.extend_from_slice(text);
-                self.clean(&full)
+                match through_proc(call.thread, &full) {
+                    Some(plain) => self.clean(&plain),
+                    None => self.clean(&full),
+                }
             }
         }
     }
@@ -135,7 +159,8 @@ impl Locator {
         Ok(out)
     }
 
-    fn is_link(&self, path: &[u8]) -> bool {
+    /// Whether a symbolic link stands there.
+    pub(super) fn is_link(&self, path: &[u8]) -> bool {
         !path.is_empty()
             && self
                 .stat(path)
@@ -153,9 +178,41 @@ impl Locator {
         }
     }
 
+    /// The text of a symbolic link.
+    pub(super) fn target(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let found = match &self.root {
+            None => rustix::fs::readlink(path, Vec::new()),
+            Some(root) => rustix::fs::readlinkat(root, path.strip_prefix(b"/")?, Vec::new()),
+        };
+        found.ok().map(std::ffi::CString::into_bytes)
+    }
+
+    /// Whether the text that was read last names an open descriptor (`/proc/self/fd/3`).
+    pub(super) fn is_descriptor(&self) -> bool {
+        let text = &self.text[..self.length];
+        let number = match text.strip_prefix(b"/dev/fd/") {
+            Some(number) => number,
+            None if text.starts_with(b"/proc/") => {
+                let Some(at) = memchr::memmem::rfind(text, b"/fd/") else { return false };
+                &text[at + 4..]
+            }
+            None => return false,
+        };
+        !number.is_empty() && number.iter().all(u8::is_ascii_digit)
+    }
+
     /// Whether something is there. What cannot be told counts as there.
     pub(super) fn exists(&self, path: &[u8]) -> bool {
         !matches!(self.stat(path), Err(Errno::NOENT | Errno::NOTDIR))
+    }
+}
+
+/// What it means that a caller's memory was not read.
+pub(super) fn unread(error: &std::io::Error) -> NoPath {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => NoPath::Hidden,
+        // A bad address, or no end: the call fails, too.
+        _ => NoPath::Nothing,
     }
 }
 
@@ -181,7 +238,11 @@ fn folder(thread: u32, fd: Option<u32>) -> Result<Vec<u8>, NoPath> {
 
 /// `/proc/self/cwd/x` and its like are other names of other paths; `None`: it is none of these.
 fn through_proc(thread: u32, text: &[u8]) -> Option<Vec<u8>> {
-    let rest = text.strip_prefix(b"/proc/")?;
+    let through_dev = text.strip_prefix(b"/dev/fd/").map(|rest| [&b"self/fd/"[..], rest].concat());
+    let rest = match &through_dev {
+        Some(rest) => rest.as_slice(),
+        None => text.strip_prefix(b"/proc/")?,
+    };
     let mut parts = rest.split(|&byte| byte == b'/').filter(|part| !part.is_empty());
     let who = parts.next()?;
     let process = match who {

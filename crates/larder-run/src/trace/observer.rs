@@ -12,7 +12,7 @@ use rustix::fs::FileType;
 
 use super::access::{AccessKind, Trace};
 use super::calls::{At, Flags, Shape, Shapes};
-use super::located::{LONGEST, Locator, NoPath};
+use super::located::{LONGEST, Locator, NoPath, unread};
 use super::seen::{Note, Seen};
 use crate::process::{Observer, SystemCall};
 
@@ -47,6 +47,8 @@ pub struct TraceObserver {
     /// Programs lose privileges of their own while Larder has none.
     is_privileged: bool,
     hindered: bool,
+    /// Paths are not looked at any more.
+    is_blind: bool,
     done: Sender<Observation>,
 }
 
@@ -64,6 +66,7 @@ impl TraceObserver {
             missed: None,
             is_privileged: rustix::process::geteuid().is_root(),
             hindered: false,
+            is_blind: false,
             done,
         }
     }
@@ -83,6 +86,12 @@ impl TraceObserver {
             None => Ok(()),
             Some(Shape::Escapes(reason)) => {
                 self.missed = Some(reason);
+                Ok(())
+            }
+            Some(Shape::Mounts) => {
+                self.missed = Some("it changes what is mounted where");
+                // Nothing is believed any more; and who looks into a file system waits for whoever serves it, perhaps this very caller.
+                self.is_blind = true;
                 Ok(())
             }
             Some(Shape::Filters { operation, flags }) => {
@@ -119,6 +128,16 @@ impl TraceObserver {
                 Ok(())
             }
             Some(Shape::Link { target, at, path }) => self.link(call, target, at, path),
+            Some(Shape::Address { address, length, binds }) => {
+                let path = self.locator.socket(call, address, length)?;
+                let path = self.seen.through_links(path, !binds, &self.locator);
+                if binds {
+                    self.make(path, |_| Note::Made(None));
+                } else {
+                    self.look_for(path);
+                }
+                Ok(())
+            }
             Some(Shape::Remove { at, path }) => {
                 let path = self.path(call, at, path, false)?;
                 match self.locator.stat(&path) {
@@ -135,6 +154,13 @@ impl TraceObserver {
                 if spares {
                     self.look_up(call, from_at, from, false)?;
                     return self.look_up(call, to_at, to, false);
+                }
+                if i64::from(number) == libc::SYS_renameat2
+                    && argument(call, 4) & libc::RENAME_EXCHANGE != 0
+                    && let Ok(to) = self.path(call, to_at, to, false)
+                {
+                    // What it is goes on, under the other name.
+                    self.look_for(to);
                 }
                 self.rename(call, (from_at, from), (to_at, to), keeps)
             }
@@ -161,23 +187,28 @@ impl TraceObserver {
 
     /// Notes something that changes nothing, unless it is the command's own or noted already.
     fn touch(&mut self, path: Vec<u8>, kind: AccessKind) {
-        if !self.seen.has(&path, kind) && !self.seen.is_made(&path) {
+        if !self.seen.has(&path, kind) && !self.seen.is_made(&path, &self.locator) {
             self.pending.push((path, Note::Touched(kind)));
         }
+    }
+
+    fn look_for(&mut self, path: Vec<u8>) {
+        let kind = if self.locator.exists(&path) { AccessKind::Read } else { AccessKind::Missing };
+        self.touch(path, kind);
     }
 
     fn look_up(&mut self, call: &SystemCall, at: At, path: usize, follows: bool) -> Result<(), NoPath> {
         // Programs look the same absolute paths up again and again.
         let text = self.locator.text(call, path)?;
-        let is_absolute = text.first() == Some(&b'/') && !text.starts_with(b"/proc/");
+        let is_absolute =
+            text.first() == Some(&b'/') && !text.starts_with(b"/proc/") && !text.starts_with(b"/dev/fd/");
         if is_absolute && !self.seen.has_links() && self.known.contains(text) {
             return Ok(());
         }
         let known = is_absolute.then(|| text.to_vec());
         let path = self.locator.path_of_text(call, at)?;
         let path = self.seen.through_links(path, follows, &self.locator);
-        let kind = if self.locator.exists(&path) { AccessKind::Read } else { AccessKind::Missing };
-        self.touch(path, kind);
+        self.look_for(path);
         if let Some(known) = known.filter(|_| self.known.len() < MOST_KNOWN) {
             self.known.insert(known);
         }
@@ -190,10 +221,7 @@ impl TraceObserver {
             Flags::Create => libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC,
             Flags::Memory(number) => {
                 let address = call.arguments.get(number).copied().unwrap_or(0);
-                let word = call.word(address).map_err(|error| match error.raw_os_error() {
-                    Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => NoPath::Hidden,
-                    _ => NoPath::Nothing,
-                })?;
+                let word = call.word(address).map_err(|error| unread(&error))?;
                 // The third word of `struct open_how`: what is beneath which root the path begins at.
                 let resolve = call.word(address.saturating_add(16)).unwrap_or(RESOLVE_IN_ROOT);
                 if resolve & RESOLVE_IN_ROOT != 0 {
@@ -243,17 +271,22 @@ impl TraceObserver {
 
     fn link(&mut self, call: &SystemCall, target: usize, at: At, path: usize) -> Result<(), NoPath> {
         let path = self.path(call, at, path, false)?;
-        let target = self.locator.text(call, target)?;
-        let mut full = Vec::new();
-        if target.first() != Some(&b'/') {
-            full.extend_from_slice(parent(&path));
-            full.push(b'/');
-        }
-        full.extend_from_slice(target);
-        let target = self.locator.clean(&full).unwrap_or(full);
+        let target = self.locator.text(call, target)?.to_vec();
+        let target = self.leads(&target, &path);
         self.known.clear();
         self.make(path, |_| Note::Linked(target));
         Ok(())
+    }
+
+    /// Where a link of this text leads when it stands at `path`.
+    fn leads(&self, text: &[u8], path: &[u8]) -> Vec<u8> {
+        let mut full = Vec::new();
+        if text.first() != Some(&b'/') {
+            full.extend_from_slice(parent(path));
+            full.push(b'/');
+        }
+        full.extend_from_slice(text);
+        self.locator.clean(&full).unwrap_or(full)
     }
 
     fn rename(
@@ -266,16 +299,20 @@ impl TraceObserver {
         let from = match self.path(call, from_at, from, false) {
             // A file without a name gets one.
             Err(NoPath::Open) => None,
+            Ok(_) if keeps && self.locator.is_descriptor() => None,
             found => Some(found?),
         };
         let to = self.path(call, to_at, to, false)?;
-        let mut source = None;
+        let (mut source, mut link) = (None, None);
         if let Some(from) = from {
             let Ok(stat) = self.locator.stat(&from) else {
                 self.touch(from, AccessKind::Missing);
                 return Ok(());
             };
-            source = self.seen.is_made(&from).then(|| from.clone());
+            source = self.seen.is_made(&from, &self.locator).then(|| from.clone());
+            if FileType::from_raw_mode(stat.st_mode).is_symlink() {
+                link = self.locator.target(&from).map(|text| self.leads(&text, &to));
+            }
             self.touch(from.clone(), AccessKind::Read);
             if !keeps {
                 self.pending.push((from, Note::Removed(Box::new(stat))));
@@ -284,8 +321,10 @@ impl TraceObserver {
         self.known.clear();
         match self.locator.stat(&to) {
             Ok(_) if keeps => self.touch(to.clone(), AccessKind::Read),
-            Ok(stat) => self.pending.push((to.clone(), Note::Moved(Some(Box::new(stat))))),
-            Err(_) if self.locator.exists(parent(&to)) => self.pending.push((to.clone(), Note::Moved(None))),
+            Ok(stat) => self.pending.push((to.clone(), Note::Moved { over: Some(Box::new(stat)), link })),
+            Err(_) if self.locator.exists(parent(&to)) => {
+                self.pending.push((to.clone(), Note::Moved { over: None, link }));
+            }
             Err(_) => {
                 self.pending.clear();
                 self.touch(to, AccessKind::Missing);
@@ -340,7 +379,7 @@ impl TraceObserver {
     /// The program runs as somebody else, or with capabilities.
     fn gives_privileges(&self, program: &[u8]) -> bool {
         let special = libc::S_ISUID | libc::S_ISGID;
-        self.locator.stat(program).is_ok_and(|stat| stat.st_mode & special != 0)
+        rustix::fs::stat(program).is_ok_and(|stat| stat.st_mode & special != 0)
             || rustix::fs::getxattr(program, c"security.capability", &mut [0_u8; 64])
                 .is_ok_and(|size| size > 0)
     }
@@ -350,6 +389,9 @@ impl Observer for TraceObserver {
     fn before(&mut self, call: &SystemCall) {
         self.pending.clear();
         self.missed = None;
+        if self.is_blind {
+            return;
+        }
         if !self.begun {
             self.begun = true;
             self.missed = self.locator.begin(call.thread).err();
@@ -371,7 +413,7 @@ impl Observer for TraceObserver {
             self.seen.miss(reason);
         }
         for (path, note) in self.pending.drain(..) {
-            self.seen.note(path, note);
+            self.seen.note(path, note, &self.locator);
         }
     }
 

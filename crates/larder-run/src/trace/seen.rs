@@ -3,8 +3,11 @@
 //! What a command made (wrote where nothing was, truncated, renamed to) is its own from then on: reading it says nothing about
 //! the world before. What it made and removed again never happened. A link that it made is gone through by its text, so that
 //! nothing hides behind it.
+//!
+//! Calls are noted before they are made, and may fail. So each claim remembers what stood there, and counts from when something
+//! else is seen there ([`Claim`]): a folder that `rmdir` did not remove is not the command's.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
@@ -40,12 +43,37 @@ fn before(stat: &Stat) -> Before {
     (stat.st_ino as u64, times, stat.st_mode)
 }
 
+/// What tells that something else stands at a path: device, inode, and for all but folders (whose content is not theirs) time of change and size.
+type Stand = Option<(u64, u64, (i64, u64), i64)>;
+
+fn stand(stat: Option<&Stat>) -> Stand {
+    stat.map(|stat| {
+        let (ino, times, mode) = before(stat);
+        #[expect(clippy::unnecessary_cast, reason = "not on every architecture")]
+        let (device, size) = (stat.st_dev as u64, stat.st_size as i64);
+        if FileType::from_raw_mode(mode).is_dir() {
+            (device, ino, (0, 0), 0)
+        } else {
+            (device, ino, times, size)
+        }
+    })
+}
+
+/// That a path's state is the command's doing.
+#[derive(Debug)]
+enum Claim {
+    /// It is.
+    Sure,
+    /// It is as soon as something else stands there than this.
+    Unless(Stand),
+}
+
 /// See the module's header.
 #[derive(Default)]
 pub(super) struct Seen {
     kinds: HashMap<Vec<u8>, u8>,
     /// Its state is the command's doing, with all below.
-    made: HashSet<Vec<u8>>,
+    made: HashMap<Vec<u8>, Claim>,
     /// Links that the command made, and where they lead.
     links: HashMap<Vec<u8>, Vec<u8>>,
     /// Changed, and there before.
@@ -64,8 +92,8 @@ pub(super) enum Note {
     Made(Option<Box<Stat>>),
     /// Made as a link that leads there.
     Linked(Vec<u8>),
-    /// Made by a renaming.
-    Moved(Option<Box<Stat>>),
+    /// Made by a renaming, in place of what was there; `link`: where it leads.
+    Moved { over: Option<Box<Stat>>, link: Option<Vec<u8>> },
     /// What was there is changed.
     Changed(Box<Stat>),
     /// What was there is removed.
@@ -79,16 +107,34 @@ impl Seen {
     }
 
     /// Whether the path, or a folder above it, is the command's own.
-    pub(super) fn is_made(&self, path: &[u8]) -> bool {
+    pub(super) fn is_made(&mut self, path: &[u8], locator: &Locator) -> bool {
         // Of a link of its own only the link is; what lies behind it is another path.
-        if self.links.contains_key(path) {
+        if self.links.contains_key(path) && locator.is_link(path) {
             return true;
         }
         if self.made.is_empty() {
             return false;
         }
         let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-        ends.chain([path.len()]).any(|end| self.made.contains(&path[..end]))
+        ends.chain([path.len()]).any(|end| self.owns(&path[..end], locator))
+    }
+
+    /// Whether this very path is claimed, and rightly so.
+    fn owns(&mut self, path: &[u8], locator: &Locator) -> bool {
+        let Some(claim) = self.made.get_mut(path) else { return false };
+        if let Claim::Unless(stood) = claim
+            && *stood != stand(locator.stat(path).ok().as_ref())
+        {
+            *claim = Claim::Sure;
+        }
+        matches!(claim, Claim::Sure)
+    }
+
+    /// From now on the path is the command's, if something else stands there than `stood`.
+    fn claim(&mut self, path: &[u8], stood: Option<&Stat>, locator: &Locator) {
+        if !self.owns(path, locator) {
+            self.made.insert(path.to_vec(), Claim::Unless(stand(stood)));
+        }
     }
 
     /// Whether this was noted before.
@@ -110,7 +156,7 @@ impl Seen {
         for _ in 0..MOST_LINKS {
             let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
             let found = ends.chain(last.then_some(path.len())).find_map(|end| {
-                let target = self.links.get(&path[..end])?;
+                let target = self.links.get(&path[..end]).filter(|_| locator.is_link(&path[..end]))?;
                 Some([target.as_slice(), &path[end..]].concat())
             });
             let Some(next) = found else { break };
@@ -136,39 +182,41 @@ impl Seen {
         self.links.extend(moved);
     }
 
-    /// Notes what happened.
-    pub(super) fn note(&mut self, path: Vec<u8>, note: Note) {
+    /// Notes what is about to happen.
+    pub(super) fn note(&mut self, path: Vec<u8>, note: Note, locator: &Locator) {
+        if self.kinds.len() >= MOST {
+            return self.miss("it touched more than a million paths");
+        }
         match note {
             Note::Touched(kind) => return self.put(path, kind),
             Note::Linked(target) => {
                 self.links.insert(path.clone(), target);
             }
-            Note::Moved(stat) => {
-                if let Some(stat) = stat {
-                    self.keep(&path, &stat);
-                }
+            Note::Moved { over, link } => {
+                self.keep(&path, over.as_deref(), locator);
                 self.moved.push(path.clone());
                 self.links.remove(&path);
-                self.made.insert(path.clone());
+                self.links.extend(link.map(|target| (path.clone(), target)));
+                self.claim(&path, over.as_deref(), locator);
             }
-            Note::Made(stat) => {
-                if let Some(stat) = stat {
-                    self.keep(&path, &stat);
-                }
-                self.made.insert(path.clone());
+            Note::Made(stood) => {
+                self.keep(&path, stood.as_deref(), locator);
+                self.claim(&path, stood.as_deref(), locator);
             }
-            Note::Changed(stat) => self.keep(&path, &stat),
-            Note::Removed(stat) => {
-                self.keep(&path, &stat);
+            Note::Changed(stood) => self.keep(&path, Some(&*stood), locator),
+            Note::Removed(stood) => {
+                self.keep(&path, Some(&*stood), locator);
                 self.links.remove(&path);
-                self.made.insert(path.clone());
+                self.claim(&path, Some(&*stood), locator);
             }
         }
         self.put(path, AccessKind::Written);
     }
 
-    fn keep(&mut self, path: &[u8], stat: &Stat) {
-        if !self.is_made(path) {
+    fn keep(&mut self, path: &[u8], stood: Option<&Stat>, locator: &Locator) {
+        if let Some(stat) = stood
+            && !self.is_made(path, locator)
+        {
             self.changed.entry(path.to_vec()).or_insert_with(|| before(stat));
         }
     }
@@ -183,17 +231,21 @@ impl Seen {
     /// All that was seen, now that the command is over.
     pub(super) fn trace(mut self, locator: &Locator, trouble: Option<String>) -> Trace {
         for folder in std::mem::take(&mut self.moved) {
-            self.below(folder, locator);
+            if self.owns(&folder, locator) {
+                self.below(folder, locator);
+            }
         }
         let mut accesses = BTreeSet::new();
-        for (path, kinds) in &self.kinds {
-            let own = self.made.contains(path) && !self.changed.contains_key(path);
-            let stat = if kinds & bit(AccessKind::Written) == 0 { None } else { locator.stat(path).ok() };
+        for (path, kinds) in std::mem::take(&mut self.kinds) {
+            let own = self.owns(&path, locator) && !self.changed.contains_key(&path);
+            let stat = if kinds & bit(AccessKind::Written) == 0 { None } else { locator.stat(&path).ok() };
             for kind in KINDS.into_iter().filter(|&kind| kinds & bit(kind) != 0) {
                 let lasts = match kind {
-                    // Made and not there any more: it was not there before, either.
-                    AccessKind::Written if own => stat.is_some(),
-                    AccessKind::Written => self.is_changed(path, stat.as_ref()),
+                    AccessKind::Written if self.changed.contains_key(&path) => {
+                        self.is_changed(&path, stat.as_ref())
+                    }
+                    // Made and not there any more, or not made in the end: it was not there before, either.
+                    AccessKind::Written => stat.is_some(),
                     // Looked for, made, removed: a scratch file.
                     AccessKind::Missing if own => stat.is_some(),
                     _ => true,

@@ -142,8 +142,7 @@ static FILE: Table = Table {
         key("keys", Kind::List(&Kind::Map(&ENTRY)), "Keys that are believed"),
         key("permit-signing-off", Kind::Texts, "Roots of projects that may say `signing: off`"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 static ENTRY: Table = Table {
@@ -157,8 +156,7 @@ static ENTRY: Table = Table {
         key("not-before", Kind::Text, "What it signed earlier is not believed"),
         key("not-after", Kind::Text, "What it signed later is not believed"),
     ],
-    elsewhere: &[],
-    one_of: &[],
+    ..Table::PLAIN
 };
 
 fn decode(reader: &mut Reader<'_>, root: &Node) -> TrustFile {

@@ -13,19 +13,9 @@ use crate::exit::Exit;
 use crate::report::Page;
 use crate::units;
 
-/// A page is never written over a configuration.
+/// Refused before anything runs: a page is never written over something else.
 pub(super) fn check(context: &Context, args: &RunArgs) -> Result<(), Exit> {
-    let is_configuration =
-        |file: &Path| file.extension().is_some_and(|found| found == "yml" || found == "yaml");
-    match &args.report {
-        Some(file) if is_configuration(file) => {
-            let shown = file.to_string_lossy();
-            let message = format!("`{}` is a configuration and no page", units::printable(&shown));
-            context.printer.refuse(message, Some("name a file such as `run.html`"));
-            Err(Exit::Usage)
-        }
-        _ => Ok(()),
-    }
+    args.report.as_deref().map_or(Ok(()), |file| Page::check(context, file))
 }
 
 /// Writes the page, if one is wanted. One that cannot be written is no success.
@@ -38,6 +28,10 @@ pub(super) fn write(
     exit: Exit,
 ) -> Exit {
     let Some(file) = &args.report else { return exit };
+    // The run itself may have made it.
+    if check(context, args).is_err() {
+        return if exit == Exit::Success { Exit::Usage } else { exit };
+    }
     let profile = Profile::of(plan, report);
     let page = Page::new(&open.project.name, &profile, report.course.run, &open.project.root);
     let Err(error) = page.write(file) else {
