@@ -4,6 +4,8 @@
 //! this machine has no user namespaces, a line on stderr says that a test did nothing; `SANDBOX_TESTS=required` makes that
 //! a failure.
 
+mod failures;
+mod network;
 mod outputs;
 mod processes;
 mod refusals;

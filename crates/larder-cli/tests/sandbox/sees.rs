@@ -137,17 +137,6 @@ fn folders_that_are_named_are_seen_read_only() {
 }
 
 #[test]
-fn without_network_there_is_a_loopback_and_nothing_else() {
-    let recipes = "  look:
-    cache: {inputs: [], outputs: []}
-    sandbox: {network: false}
-    run: |
-      tail -n +3 /proc/net/dev | cut -d ':' -f1 | tr -d ' '
-";
-    World::each(recipes, &[], |world| assert_eq!(world.said("look"), "lo\n"));
-}
-
-#[test]
 fn a_sandboxed_recipe_has_a_key_of_its_own() {
     let recipe =
         |sandbox: &str| format!("  a:\n    cache: {{inputs: [], outputs: []}}\n    run: echo hi\n{sandbox}");
@@ -164,5 +153,67 @@ fn a_sandboxed_recipe_has_a_key_of_its_own() {
             assert!(seen.contains("miss: `sandbox` changed") && seen.contains("1 cached"), "{seen}");
         }
         assert!(!miss("    sandbox: false\n").contains("miss"));
+    });
+}
+
+#[test]
+fn a_project_and_a_home_behind_a_link_are_seen_at_their_real_place() {
+    let recipes = "  look:
+    cache: {inputs: ['src/**'], outputs: [out]}
+    environment: [WAY]
+    sandbox: {folders: [~/data]}
+    run: |
+      pwd; cat src/a; cat {{project.root}}/src/a; echo $(ls -A) $(ls -A $HOME) $(cat ~/data/x)
+      cat $WAY/src/secret 2>&1 || true
+      cp src/a out
+";
+    World::each(recipes, &[("src/a", "a\n"), ("secret", "s")], |world| {
+        let root = world.project.root();
+        let base = root.parent().expect("the world's folder");
+        let link = base.join("way");
+        std::os::unix::fs::symlink(base, &link).expect("a new link");
+        let data = world.project.user_folder().join("data");
+        std::fs::create_dir_all(&data).expect("a folder of ours");
+        std::fs::write(data.join("x"), "x\n").expect("a folder of ours");
+        let mut command = world.command(&["run", "look", "--output", "stream"]);
+        let project = link.join("project");
+        command
+            .current_dir(&project)
+            .env("PWD", &project)
+            .env("WAY", &project)
+            .env("HOME", link.join("home"));
+        let output = command.output().expect("the binary starts");
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains(&format!("\n{}\na\na\nsrc data x\n", root.display())), "{said}");
+        assert!(said.contains("No such file"), "{said}");
+        assert_eq!(world.project.read("out"), "a\n");
+    });
+}
+
+#[test]
+fn a_cookbook_in_a_folder_without_inputs_has_its_folder() {
+    World::each("", &[("lib/in.txt", "in"), ("deep/er/hidden", "h")], |world| {
+        let recipes = "  look:
+    cache: {inputs: [../../lib/in.txt], outputs: [made/out]}
+    sandbox: true
+    run: |
+      pwd; echo here: $(ls -A); echo above: $(ls -A .. ../..)
+      cp ../../lib/in.txt made/out
+  none:
+    cache: {inputs: [], outputs: []}
+    sandbox: true
+    run: |
+      pwd; echo here: $(ls -A); echo above: $(ls -A .. ../..)
+";
+        world.project.file("deep/er/cookbook.yml", format!("name: inner\nrecipes:\n{recipes}"));
+        std::fs::remove_file(world.project.path("cookbook.yml")).expect("it is there");
+        let said = world.said("inner:look");
+        let root = world.project.root().display().to_string();
+        assert_eq!(said, format!("{root}/deep/er\nhere: made\nabove: ..: er ../..: deep lib\n"));
+        assert_eq!(world.project.read("deep/er/made/out"), "in");
+        let said = world.said("inner:none");
+        assert_eq!(said, format!("{root}/deep/er\nhere:\nabove: ..: er ../..: deep\n"));
     });
 }

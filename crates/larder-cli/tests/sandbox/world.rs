@@ -51,8 +51,13 @@ impl World {
         test(&world);
     }
 
+    /// It is somebody without privilege who runs the test.
+    pub(crate) fn is_stranger(&self) -> bool {
+        self.is_stranger
+    }
+
     /// Everything belongs to the stranger.
-    fn give_away(&self) {
+    pub(crate) fn give_away(&self) {
         let base = self.project.user_folder();
         let base = base.parent().expect("the world's folder");
         fs::set_permissions(base, fs::Permissions::from_mode(0o755)).expect("its folder");

@@ -1,4 +1,4 @@
-//! A miss: clean start, command, capture, and the checks before a result is recorded.
+//! A miss: clean start, command, capture, and the checks before a result is recorded. What is moved away and back: `start.rs`.
 //!
 //! After the run, inputs, tools and dependencies' outputs are looked at again: if one is not what the key says, or was touched
 //! meanwhile, nothing is recorded. What the run made is in place all the same, and dependents go on with it.
@@ -17,7 +17,6 @@ use super::spared::Spared;
 use super::timing;
 use crate::event::{Event, Outcome};
 use crate::lock::RecipeLock;
-use crate::outputs::{Owned, Snapshot, capture, clean, record as owning};
 use crate::profile::Phase;
 use crate::worktree::InputError;
 use larder_core::error::chain;
@@ -63,7 +62,6 @@ impl Job<'_> {
     ) -> Result<Done, Failure> {
         let (session, recipe) = (self.session, self.recipe);
         let counting = timing::enter(Phase::Prepare);
-        session.state.set_placed(&recipe.id, None);
         let is_input = match self.is_input(&now.inputs) {
             Ok(is_input) => is_input,
             Err(done) => return Ok(*done),
@@ -72,37 +70,28 @@ impl Job<'_> {
         let name = recipe.id.to_string();
         let owned = self.owned();
         let scope = session.scope(&self.spec, &owned, &is_input, &name);
-        let prepared = if recipe.incremental {
-            clean::make_parents(&scope).map(|()| None)
-        } else {
-            clean::clean(&scope).map(Some)
-        };
-        let cleaned = match prepared {
-            Ok(cleaned) => cleaned,
-            Err(error) => return Ok(failed(chain(&error), None)),
-        };
-        let snapshot = capture::snapshot(&session.root_dir, &self.spec, &owned).and_then(|snapshot| {
-            owning::begin(session.state.folder(), &recipe.id, &snapshot).map(|()| snapshot)
-        });
-        let snapshot = match snapshot {
-            Ok(snapshot) => snapshot,
-            Err(error) => return Ok(failed(chain(&error), None)),
-        };
+        let start = self.start(scope, sandbox.is_some());
+        let mut start = start.map_err(|error| Failure::new(chain(&error)))?;
         let seen = meanwhile::look(session, &now.inputs, self.dependencies);
         drop(counting);
         let began = SystemTime::now();
         let observed = if unseen.is_none() { observed::begin(session, recipe) } else { None };
         let (watch, observed) = observed.unzip();
         let bounds = Bounds { enclosure: sandbox.as_ref().map(|sandbox| &sandbox.enclosure), watch };
-        let executed = execute(session, recipe, self.args, lock, &session.cancel, bounds)
-            .and_then(|ran| self.collect(sandbox.as_ref()).map(|()| ran));
+        let executed =
+            execute(session, recipe, self.args, lock, &session.cancel, bounds).and_then(
+                |ran| match &sandbox {
+                    Some(sandbox) => self.take_in(sandbox, scope, &mut start).map(|()| ran),
+                    None => Ok(ran),
+                },
+            );
         let ended = SystemTime::now();
         let done = match executed {
             Err(failure) => Err(failure.unless_hindered(observed)),
             Ok((_, Some(error))) => {
                 Ok(self.uncached(now, miss, format!("its log could not be kept: {error}")))
             }
-            Ok((_, None)) => Ok(match record::capture(session, recipe, &self.spec, &owned, &snapshot) {
+            Ok((_, None)) => Ok(match record::capture(session, recipe, &self.spec, &owned, &start.before) {
                 Ok(captured) => match self.collision(&captured) {
                     Some(reason) => {
                         session.state.set_placed(&recipe.id, None);
@@ -118,50 +107,9 @@ impl Job<'_> {
                 Err(CaptureError::Uncacheable(reason)) => self.uncached(now, miss, reason),
             }),
         };
-        if session.state.placed(&recipe.id).is_none() {
-            self.keep_ownership(&owned, &snapshot);
-        }
-        let _counting = timing::enter(Phase::Prepare);
-        match cleaned.map(|cleaned| cleaned.finish(&session.cache)) {
-            None | Some(Ok(None)) => {}
-            // Its own earlier outputs are no news; what stood there before its first run is somebody's.
-            Some(Ok(Some(_))) if owned.entries.is_empty() => {
-                let message =
-                    "files that stood where its outputs go were moved away; they are kept for a day";
-                let hint = Some("`larder run --undo` brings them back");
-                (session.events)(Event::Warning { recipe: Some(&recipe.id), message, hint });
-            }
-            Some(Ok(Some(_))) => {}
-            Some(Err(error)) => {
-                tracing::warn!(error = chain(&error), "what was moved away could not be tidied")
-            }
-        }
+        let has_failed = done.as_ref().map_or(true, |done| matches!(done.outcome, Outcome::Failed { .. }));
+        self.end(start, &owned, has_failed);
         done
-    }
-
-    /// What the recipe owns here, with what a killed or failed run left.
-    pub(super) fn owned(&self) -> Owned {
-        let (session, recipe) = (self.session, self.recipe);
-        let mut owned = Owned::load(session.state.folder(), &recipe.id);
-        if let Some(before) = owning::interrupted(session.state.folder(), &recipe.id)
-            && let Ok(found) = capture::glob_matches(&session.root_dir, &self.spec)
-        {
-            owning::take_over(&mut owned, &before, &found);
-        }
-        owned
-    }
-
-    /// After a run without a result: what it made through globs is the recipe's, so that the next clean start takes it.
-    fn keep_ownership(&self, owned: &Owned, before: &Snapshot) {
-        let (session, recipe) = (self.session, self.recipe);
-        let mut owned = owned.clone();
-        let kept = capture::glob_matches(&session.root_dir, &self.spec).and_then(|found| {
-            owning::take_over(&mut owned, before, &found);
-            owned.save(session.state.folder(), &recipe.id)
-        });
-        if let Err(error) = kept {
-            tracing::warn!(error = chain(&error), "what a failed run made could not be noted");
-        }
     }
 
     fn uncached(&self, now: &Now, miss: &str, reason: String) -> Done {

@@ -3,6 +3,7 @@
 //! ```text
 //! mod.rs      Session: what a run works with        schedule.rs  who goes next; failure and cancellation
 //! recipe.rs   one recipe: key → look up → hit, or    fresh.rs     run → check → record
+//! start.rs    what is moved away for a run, and back
 //! hit.rs      a result is put in place               execute.rs   the command itself, its environment, its log
 //! record.rs   outputs are captured and recorded      reason.rs    why it was a miss
 //! cache.rs    the store as the other modules need it report.rs    what a run comes to
@@ -38,6 +39,7 @@ mod sandboxed;
 mod schedule;
 mod servers;
 mod spared;
+mod start;
 mod tell;
 mod timing;
 

@@ -1,7 +1,7 @@
 //! A recipe with `sandbox`: what it is shown, and what is said of what it wrote.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Session;
 use super::execute::Failure;
@@ -9,7 +9,7 @@ use super::recipe::{Job, Now, find_tool};
 use crate::event::Event;
 use crate::process::SpawnError;
 use crate::recipe::Recipe;
-use crate::sandbox::{self, Layout, Place, Sandbox, Seen};
+use crate::sandbox::{self, Collected, Layout, Place, Sandbox, Seen};
 use crate::worktree::{Entry, EntryKind, InputError};
 use larder_core::error::chain;
 
@@ -34,7 +34,7 @@ impl Job<'_> {
         let tools: Vec<PathBuf> =
             recipe.tools.iter().filter_map(|tool| find_tool(session, recipe, tool)).collect();
         let name = recipe.id.to_string();
-        let place = place(session, home.as_deref(), &name);
+        let place = Place { root: &session.root, home: home.as_deref(), run: &session.run, recipe: &name };
         let made = Sandbox::new(&session.state_dir, place, &wanted, layout, &self.spec, &tools);
         made.map(Some).map_err(|error| Failure::new(format!("cannot prepare its sandbox: {}", chain(&error))))
     }
@@ -62,16 +62,11 @@ impl Job<'_> {
         Ok(layout)
     }
 
-    /// After a command that ended well: its outputs are put into the project.
-    pub(super) fn collect(&self, sandbox: Option<&Sandbox<'_>>) -> Result<(), Failure> {
-        let Some(sandbox) = sandbox else { return Ok(()) };
+    /// Says what a command wrote that is no output.
+    pub(super) fn warn_of_strays(&self, collected: &Collected) {
         let (session, recipe) = (self.session, self.recipe);
-        let name = recipe.id.to_string();
-        let place = place(session, None, &name);
-        let collected = sandbox.collect(place, &self.spec).map_err(|error| Failure::new(chain(&error)))?;
-        session.worktree.ran();
         if collected.strays.is_empty() {
-            return Ok(());
+            return;
         }
         let shown = |path: &Vec<u8>| format!("`{}`", String::from_utf8_lossy(path));
         let mut names: Vec<String> = collected.strays.iter().take(NAMED).map(shown).collect();
@@ -81,17 +76,12 @@ impl Job<'_> {
         let message = format!("wrote what is no output, and it was dropped: {}", names.join(", "));
         let hint = Some("declare it in `outputs`, or write it to a temporary folder");
         (session.events)(Event::Warning { recipe: Some(&recipe.id), message: &message, hint });
-        Ok(())
     }
 }
 
 /// A command that did not start; of a sandbox that cannot be had, why.
 pub(super) fn not_started(error: &SpawnError) -> Failure {
     Failure { hint: sandbox::hint(error), ..Failure::new(chain(error)) }
-}
-
-fn place<'p>(session: &'p Session<'_>, home: Option<&'p Path>, name: &'p str) -> Place<'p> {
-    Place { root: &session.root, root_dir: &session.root_dir, home, run: &session.run, recipe: name }
 }
 
 /// `HOME` as the command has it.

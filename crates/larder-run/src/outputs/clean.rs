@@ -2,7 +2,7 @@
 //!
 //! Owned are literal outputs, whole, and the glob matches that an earlier result recorded here. Everything is moved into
 //! a staging folder by rename. Whatever comes of the run, [`Cleaned::finish`] then removes what the store holds and keeps
-//! the rest for undo; what a failed run made stays in the tree for inspection. Excluded paths, inputs and files that git
+//! the rest for undo; what a failed run made stays in the tree for inspection (of a sandbox, see [`super::exchange`]). Excluded paths, inputs and files that git
 //! tracks stay where they are. The parents of literal outputs are made, so that `cc -o build/main` needs no `mkdir`.
 
 use std::collections::BTreeSet;
@@ -19,18 +19,18 @@ use super::{Holds, Scope};
 #[derive(Debug)]
 #[must_use = "what was moved away is kept or removed by `finish`"]
 pub struct Cleaned<'a> {
-    staging: Option<Staging<'a>>,
-    owned: &'a Owned,
+    pub(super) staging: Option<Staging<'a>>,
+    pub(super) owned: &'a Owned,
 }
 
 /// What a clean start would take: files, links and whole folders first, then folders that go if they are empty by then.
 #[derive(Debug, Default)]
-struct Doomed {
-    gone: Vec<Vec<u8>>,
-    folders: Vec<Vec<u8>>,
+pub(super) struct Doomed {
+    pub(super) gone: Vec<Vec<u8>>,
+    pub(super) folders: Vec<Vec<u8>>,
 }
 
-fn doomed(scope: &Scope<'_>) -> Result<Doomed> {
+pub(super) fn doomed(scope: &Scope<'_>) -> Result<Doomed> {
     let device = scope.device()?;
     let mut doomed = Doomed::default();
     for literal in scope.spec.outermost_literals() {
@@ -146,13 +146,26 @@ impl Cleaned<'_> {
     }
 }
 
-fn move_away<'a>(scope: &Scope<'a>, paths: Vec<Vec<u8>>) -> Result<Staging<'a>> {
+/// Moves `paths` away: all of them, or none.
+pub(super) fn move_away<'a>(scope: &Scope<'a>, paths: Vec<Vec<u8>>) -> Result<Staging<'a>> {
     let mut staging = Staging::new(scope.state, scope.run, scope.recipe)?;
     for path in paths {
         let slot = staging.slot();
         staging.journal.moves.push(Move { path, slot, staged: None });
     }
     staging.begin()?;
+    match move_each(scope, &staging) {
+        Ok(()) => Ok(staging),
+        Err(error) => {
+            if let Err(error) = staging.put_back(scope.root) {
+                tracing::warn!(%error, "what was moved away is kept for undo");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn move_each(scope: &Scope<'_>, staging: &Staging<'_>) -> Result<()> {
     let mut parent: Option<Dir> = None;
     for entry in &staging.journal.moves {
         let (folder, name) = split(&entry.path);
@@ -168,7 +181,7 @@ fn move_away<'a>(scope: &Scope<'a>, paths: Vec<Vec<u8>>) -> Result<Staging<'a>> 
         }
         parent = Some(from);
     }
-    Ok(staging)
+    Ok(())
 }
 
 /// Adds to `gone` the largest parts of `name` that may all go; `true` if that is `name` itself.

@@ -3,6 +3,7 @@
 //! ```text
 //! before a run   clean::clean      what the recipe owns is moved away    capture::snapshot  what matches its globs unowned
 //! after a run    capture::capture  outputs → store, tree                 record::Owned      what it owns from now on
+//! in a sandbox   exchange          what it owns goes only when the new outputs are there; all or nothing
 //! on a hit       restore::restore  compare, fetch, verify, keep, rename  record::Owned
 //! later          undo::undo        what was replaced comes back
 //! ```
@@ -21,6 +22,7 @@ pub mod beneath;
 pub mod capture;
 pub mod clean;
 pub mod error;
+pub(crate) mod exchange;
 mod place;
 pub mod record;
 pub mod restore;

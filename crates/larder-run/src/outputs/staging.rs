@@ -18,7 +18,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::beneath::{Dir, Root};
+use super::beneath::{Dir, Root, split};
 use super::error::{Result, io, path_buf};
 use super::record;
 
@@ -120,6 +120,28 @@ impl<'a> Staging<'a> {
         };
         tmp.unlink(format!("{}.lock", self.id).as_bytes())?;
         Ok(kept)
+    }
+}
+
+impl Staging<'_> {
+    /// Moves everything back to where it was. What cannot be there, because something else is by now, is kept: the name
+    /// under which it can be undone.
+    pub(crate) fn put_back(self, root: &Root) -> Result<Option<String>> {
+        let mut keep = BTreeSet::new();
+        for entry in &self.journal.moves {
+            let slot = entry.slot.to_string();
+            if self.dir.stat(slot.as_bytes())?.is_none() {
+                continue;
+            }
+            let (parent, name) = split(&entry.path);
+            let is_back = root
+                .make_dirs(parent)
+                .is_ok_and(|parent| relocate_to_free(&self.dir, slot.as_bytes(), &parent, name).is_ok());
+            if !is_back {
+                keep.insert(entry.slot);
+            }
+        }
+        self.finish(&keep)
     }
 }
 
@@ -243,6 +265,18 @@ pub(crate) fn relocate(
     match moved {
         Ok(()) => set(to, new, stat.permissions()),
         Err(errno) => set(from, name, stat.permissions()).and(Err(errno)),
+    }
+}
+
+/// As [`relocate`], where nothing is: else [`Errno::EXIST`]. On a file system that cannot promise that, it is looked at before.
+pub(crate) fn relocate_to_free(from: &Dir, name: &[u8], to: &Dir, new: &[u8]) -> rustix::io::Result<()> {
+    match relocate(from, name, to, new, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS) => match to.stat(new) {
+            Ok(None) => relocate(from, name, to, new, RenameFlags::empty()),
+            Ok(Some(_)) => Err(Errno::EXIST),
+            Err(_) => Err(Errno::IO),
+        },
+        other => other,
     }
 }
 

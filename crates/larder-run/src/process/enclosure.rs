@@ -45,6 +45,10 @@ pub enum Step {
         /// Where; there must be something of its kind.
         to: CString,
     },
+    /// The system's devices (sysfs), read-only, with the network that is seen here: a folder. Needs a network of its own.
+    Devices(CString),
+    /// The first steps; if one of them is refused, the second ones on top of what was made of them.
+    Either(Vec<Step>, Vec<Step>),
     /// A mount, and all mounts below it, can only be read from now on.
     Freeze(CString),
     /// The folder is handed to Larder ([`Enclosure::kept`]), where it stays readable when the namespaces are gone.
@@ -64,6 +68,8 @@ impl Step {
             Self::File(path) => format!("make the file `{}`", shown(path)),
             Self::Link { path, .. } => format!("make the link `{}`", shown(path)),
             Self::Bind { from, to } => format!("mount `{}` at `{}`", shown(from), shown(to)),
+            Self::Devices(path) => format!("mount the system's devices at `{}`", shown(path)),
+            Self::Either(_, second) => second.first().map_or_else(|| "go on".to_owned(), Self::describe),
             Self::Freeze(path) => format!("make `{}` read-only", shown(path)),
             Self::Keep(path) => format!("keep a hold of `{}`", shown(path)),
             Self::Root(path) => format!("make `{}` the root", shown(path)),
@@ -161,9 +167,14 @@ impl Enclosure {
                 let at = usize::try_from(step - at::STEPS).unwrap_or(usize::MAX);
                 let step = self.steps.get(at);
                 let refused = match step {
-                    Some(Step::Memory(_) | Step::Bind { .. } | Step::Freeze(_) | Step::Root(_)) => {
-                        Refused::Mounts
-                    }
+                    Some(
+                        Step::Memory(_)
+                        | Step::Bind { .. }
+                        | Step::Devices(_)
+                        | Step::Either(..)
+                        | Step::Freeze(_)
+                        | Step::Root(_),
+                    ) => Refused::Mounts,
                     _ => Refused::Other,
                 };
                 (refused, step.map_or_else(|| "go on".to_owned(), Step::describe))
@@ -237,6 +248,15 @@ unsafe fn make(step: &Step, keeper: c_int) -> bool {
                 libc::symlink(target.as_ptr(), path.as_ptr()) == 0 || errno() == libc::EEXIST
             }
             Step::Bind { from, to } => mount(from.as_ptr(), to.as_ptr(), libc::MS_BIND | libc::MS_REC),
+            Step::Devices(path) => {
+                let kind = c"sysfs".as_ptr();
+                // Where the machine's is read-only, the kernel allows no other one.
+                let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+                libc::mount(kind, path.as_ptr(), kind, flags, std::ptr::null()) == 0
+            }
+            Step::Either(first, second) => {
+                first.iter().all(|step| make(step, keeper)) || second.iter().all(|step| make(step, keeper))
+            }
             Step::Freeze(path) => freeze(path.as_ptr()),
             Step::Keep(path) => keep(path.as_ptr(), keeper),
             Step::Root(path) => become_root(path.as_ptr()),

@@ -1,53 +1,60 @@
-//! After a command that ended well: outputs are moved into the project, and what else it wrote is named.
+//! After a command that ended well: which outputs go into the project, and what else it wrote. Looks only; they are moved
+//! by `outputs::exchange`.
 //!
 //! Only folders on disk can hold outputs; the rest of the project was in memory, and is looked through for what is there
 //! in vain. What `!` excludes from the outputs is dropped without a word. A folder without any output is named as one.
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{FileType, RenameFlags};
-use rustix::io::Errno;
+use rustix::fs::FileType;
 
 use super::ground::Ground;
-use super::{Layout, Place, Seen};
-use crate::outputs::beneath::{Dir, split};
-use crate::outputs::error::{io, path_buf};
-use crate::outputs::staging::relocate;
-use crate::outputs::{Error, OutputSpec, Result};
+use super::{Error, Layout, Seen};
+use crate::outputs::beneath::{Dir, join};
+use crate::outputs::exchange::{Arrival, Room};
+use crate::outputs::{OutputSpec, Result};
 
-/// What came of it.
+/// What a command left.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Collected {
+    /// Outputs, and where they belong.
+    pub(crate) arrivals: Vec<Arrival>,
     /// What was written and is no output, relative to the project's root; folders end with `/`.
     pub(crate) strays: Vec<Vec<u8>>,
 }
 
 struct Collector<'c> {
-    place: Place<'c>,
+    room: &'c Room<'c>,
     spec: &'c OutputSpec,
     layout: &'c Layout,
     ground: &'c Ground<'c>,
-    strays: Vec<Vec<u8>>,
+    found: Collected,
+    /// Places of inputs on disk that are still there.
+    inputs: usize,
 }
 
-/// Takes what is on the ground, and looks through `kept`, the project's folders in memory.
+/// Looks at what is on the ground, and through `kept`, the project's folders in memory.
 pub(super) fn collect(
-    place: Place<'_>,
-    spec: &OutputSpec,
+    room: &Room<'_>,
     layout: &Layout,
     ground: &Ground<'_>,
     kept: Option<OwnedFd>,
-) -> Result<Collected> {
-    let mut collector = Collector { place, spec, layout, ground, strays: Vec::new() };
+) -> Result<Collected, Error> {
+    let (spec, found) = (room.scope().spec, Collected::default());
+    let mut collector = Collector { room, spec, layout, ground, found, inputs: 0 };
     for (at, writable) in layout.writable().iter().enumerate() {
         let dir = ground.dir(at, b"")?;
         collector.known(&Open { dir, path: writable.clone(), on_disk: true })?;
     }
+    // A file cannot be moved in there, but a folder with files can be, and would leave their empty places behind.
+    if collector.inputs < ground.inputs() {
+        return Err(Error::MovedInputs);
+    }
     if let Some(kept) = kept {
         collector.known(&Open { dir: Dir::of(kept), path: Vec::new(), on_disk: false })?;
     }
-    collector.strays.sort();
-    Ok(Collected { strays: collector.strays })
+    collector.found.strays.sort();
+    Ok(collector.found)
 }
 
 /// An open folder of the sandbox, and its place in the project.
@@ -59,7 +66,7 @@ struct Open {
 
 impl Open {
     fn child(&self, name: &[u8]) -> Vec<u8> {
-        crate::outputs::beneath::join(&self.path, name)
+        join(&self.path, name)
     }
 
     fn open(&self, name: &[u8]) -> Result<Self> {
@@ -78,10 +85,10 @@ impl Collector<'_> {
                         self.known(&open.open(&name)?)?;
                     }
                 }
-                Some(Seen::File | Seen::Whole) => {}
-                Some(Seen::Link(target)) if kind == FileType::Symlink => {
-                    if open.dir.read_link(&name)? != *target {
-                        self.strays.push(path);
+                Some(Seen::File | Seen::Whole) => self.inputs += usize::from(open.on_disk),
+                Some(Seen::Link(target)) => {
+                    if kind != FileType::Symlink || open.dir.read_link(&name)? != *target {
+                        self.found.strays.push(path);
                     }
                 }
                 _ => {
@@ -101,18 +108,18 @@ impl Collector<'_> {
         if kind == FileType::Directory {
             return self.new_folder(open, name, path);
         }
-        if open.on_disk && self.spec.covers(&path) {
-            self.put(open, name, &path)?;
+        if open.on_disk && self.spec.covers(&path) && !(self.room.scope().is_input)(&path) {
+            self.take(open, name, path);
             return Ok(true);
         }
-        self.strays.push(path);
+        self.found.strays.push(path);
         Ok(false)
     }
 
     fn new_folder(&mut self, open: &Open, name: &[u8], path: Vec<u8>) -> Result<bool> {
-        let (root, spec) = (self.place.root_dir, self.spec);
-        if open.on_disk && spec.owns(&path) && !spec.has_exclusions() && root.stat(&path)?.is_none() {
-            self.put(open, name, &path)?;
+        let spec = self.spec;
+        if open.on_disk && spec.owns(&path) && !spec.has_exclusions() && self.room.is_free(&path)? {
+            self.take(open, name, path);
             return Ok(true);
         }
         let is_output = open.on_disk && spec.covers(&path);
@@ -120,33 +127,27 @@ impl Collector<'_> {
             Ok(inner) => inner,
             Err(error) if is_output => return Err(error),
             Err(_) => {
-                self.strays.push([&path[..], b"/"].concat());
+                self.found.strays.push([&path[..], b"/"].concat());
                 return Ok(false);
             }
         };
-        let before = self.strays.len();
+        let before = self.found.strays.len();
         let mut holds = is_output;
         for (child, kind) in inner.dir.list()? {
             holds |= self.new_entry(&inner, &child, kind)?;
         }
         if is_output {
-            let mode = inner.dir.stat_self(&path)?.permissions();
-            root.make_dirs(&path)?.set_mode(mode & 0o777)?;
-        }
-        if !holds && self.strays.len() > before {
-            self.strays.truncate(before);
-            self.strays.push([&path[..], b"/"].concat());
+            let mode = inner.dir.stat_self(&path)?.permissions() & 0o777;
+            self.found.arrivals.push(Arrival::Folder { path, mode });
+        } else if !holds && self.found.strays.len() > before {
+            self.found.strays.truncate(before);
+            self.found.strays.push([&path[..], b"/"].concat());
         }
         Ok(holds)
     }
 
-    fn put(&self, open: &Open, name: &[u8], path: &[u8]) -> Result<()> {
-        let (parent, last) = split(path);
-        let to = self.place.root_dir.make_dirs(parent)?;
-        match relocate(&open.dir, name, &to, last, RenameFlags::empty()) {
-            Ok(()) => Ok(()),
-            Err(Errno::XDEV) => Err(Error::OtherFileSystem { path: path_buf(path) }),
-            Err(errno) => Err(io("put in place", path)(errno)),
-        }
+    fn take(&mut self, open: &Open, name: &[u8], path: Vec<u8>) {
+        let from = join(open.dir.path(), name);
+        self.found.arrivals.push(Arrival::Entry { from, path });
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Ground<'a> {
     on_disk: BTreeSet<Vec<u8>>,
     /// Folders in memory that lie directly in one on disk.
     in_memory: BTreeSet<Vec<u8>>,
+    /// Places for inputs on disk.
+    inputs: usize,
 }
 
 impl<'a> Ground<'a> {
@@ -46,7 +48,7 @@ impl<'a> Ground<'a> {
         let folder = state.path().join("tmp").join(&staging.id);
         staging.dir.make_dir(b"base")?;
         let (on_disk, in_memory) = (BTreeSet::new(), BTreeSet::new());
-        let mut ground = Self { staging, state, folder, on_disk, in_memory };
+        let mut ground = Self { staging, state, folder, on_disk, in_memory, inputs: 0 };
         let mut names = Names { left: 0 };
         for (at, writable) in layout.writable().iter().enumerate() {
             ground.staging.dir.make_dir(at.to_string().as_bytes())?;
@@ -91,6 +93,7 @@ impl<'a> Ground<'a> {
             Seen::Link(target) => dir.make_link(name, target)?,
             Seen::File => names.add(&self.staging.dir, &dir, name)?,
         }
+        self.inputs += usize::from(matches!(seen, Seen::File | Seen::Whole));
         *parent = Some((folder.to_vec(), dir));
         Ok(())
     }
@@ -109,6 +112,11 @@ impl<'a> Ground<'a> {
     /// Folders in memory that lie directly in one on disk.
     pub(super) fn in_memory(&self) -> impl Iterator<Item = &[u8]> {
         self.in_memory.iter().map(Vec::as_slice)
+    }
+
+    /// How many places for inputs there are on disk.
+    pub(super) fn inputs(&self) -> usize {
+        self.inputs
     }
 
     /// A folder of the project that is on disk.

@@ -3,11 +3,12 @@
 //! ```text
 //! machine.rs  the system's folders, tools, HOME      layout.rs   what of the project is seen, and where it can be written
 //! steps.rs    both → the steps of an `Enclosure`     ground.rs   the folders on disk below it
-//! collect.rs  what came to be written there, and where it goes
+//! collect.rs  what came to be written there, and where it belongs
 //! refusal.rs  why there can be none here
 //! ```
 //! # What is seen
-//! - The system, read-only: `/usr`, `/bin`, `/lib…`, `/etc`, `/opt`, … (`machine.rs`); `/proc`; a few devices; `/sys`.
+//! - The system, read-only: `/usr`, `/bin`, `/lib…`, `/etc`, `/opt`, … (`machine.rs`); `/proc`; a few devices; `/sys` (without network cards
+//!   if there is no network).
 //! - An empty `HOME`, `/tmp` and `/dev/shm`, in memory, gone with the command.
 //! - The folders of declared tools that lie elsewhere, and the folders that the recipe names; read-only.
 //! - The project at its real path: folders on the way, declared inputs, and what direct dependencies made; each file a mount
@@ -18,6 +19,7 @@
 //! # Invariants
 //! - Nothing that the command writes is in the project before it ended well; then exactly what its output patterns cover
 //!   is, by rename. What else it wrote is dropped, and named.
+//! - What stands in the place of outputs stays until then, too: a recipe that fails leaves the project as it was.
 //! - What is on disk lies in a staging folder of `outputs`: the next run finds and removes what a killed one left. Mounts
 //!   end with the last process of the command.
 //! - What cannot be had is an error: a command never runs outside instead.
@@ -39,6 +41,7 @@ pub(crate) use layout::{Layout, Seen};
 pub(crate) use machine::Machine;
 pub use refusal::hint;
 
+use crate::outputs::exchange::Room;
 use crate::outputs::{self, OutputSpec, Root};
 use crate::process::{CommandSpec, Enclosure, SpawnError, Stdin};
 use crate::recipe::Sandbox as Wanted;
@@ -77,6 +80,9 @@ pub(crate) enum Error {
         /// The root.
         path: PathBuf,
     },
+    /// A folder of inputs was moved, so that it cannot be told any more what the command read.
+    #[error("it moved a folder that holds its inputs, which cannot be done in a sandbox")]
+    MovedInputs,
     /// No descriptors.
     #[error("cannot open a socket for the sandbox")]
     Socket(#[source] std::io::Error),
@@ -90,8 +96,6 @@ pub(crate) enum Error {
 pub(crate) struct Place<'a> {
     /// The project's real root.
     pub(crate) root: &'a Path,
-    /// The project, to put outputs into.
-    pub(crate) root_dir: &'a Root,
     /// The caller's `HOME`, if it has one.
     pub(crate) home: Option<&'a Path>,
     /// Name of the run.
@@ -120,14 +124,14 @@ impl<'a> Sandbox<'a> {
     ) -> Result<Self, Error> {
         let machine = Machine::look(place.root, place.home, &wanted.folders, tools, &mut layout)?;
         let ground = Ground::make(state, place, &layout, spec)?;
-        let steps = steps::of(place, &layout, &machine, &ground)?;
+        let steps = steps::of(place, &layout, &machine, &ground, wanted.network)?;
         let enclosure = Enclosure::new(steps, wanted.network).map_err(Error::Socket)?;
         Ok(Self { enclosure, ground, layout })
     }
 
-    /// Takes what the command wrote: outputs go into the project, the rest is named.
-    pub(crate) fn collect(&self, place: Place<'_>, spec: &OutputSpec) -> outputs::Result<Collected> {
-        collect::collect(place, spec, &self.layout, &self.ground, self.enclosure.kept())
+    /// What the command wrote: outputs that go into the project, for which there will be `room`, and the rest. Changes nothing.
+    pub(crate) fn collect(&self, room: &Room<'_>) -> Result<Collected, Error> {
+        collect::collect(room, &self.layout, &self.ground, self.enclosure.kept())
     }
 }
 

@@ -3,13 +3,14 @@
 //! One file system in memory is mounted at `base` of the ground and entered; all paths below are relative to it:
 //! ```text
 //! root/   becomes `/`          skel/  the project's folders, without what is on disk      in/  the whole project, read-only
-//! tmp/ home/ shm/              what can be written to beside the project
+//! tmp/ home/ shm/              what can be written to beside the project       none/  empty, to cover something
 //! ```
 //! A mount made from `in/` is read-only like `in/`, so that an input costs one call. Everything in `root/` that something
 //! is mounted on is made before it is frozen.
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::ground::{Ground, below};
 use super::machine::{Machine, Shown};
@@ -19,6 +20,9 @@ use crate::process::Step;
 
 /// Devices that commands use.
 const DEVICES: &[&str] = &["full", "null", "ptmx", "random", "tty", "urandom", "zero"];
+
+/// Where the kernel shows the machine's devices, network cards among them.
+const DEVICES_OF_SYSTEM: &str = "/sys";
 
 struct Steps(Vec<Step>);
 
@@ -79,13 +83,37 @@ impl Steps {
         }
     }
 
+    /// `/sys` of a command with a network of its own. Where the kernel refuses one (a container that hides parts of its own), the machine's
+    /// with its network cards covered.
+    fn own_devices(&mut self) -> Result<(), Error> {
+        let (mut own, mut shared) = (Self(Vec::new()), Self(Vec::new()));
+        let to = in_root(Path::new(DEVICES_OF_SYSTEM));
+        own.0.push(Step::Devices(text(&to)?));
+        let limits = Path::new("/sys/fs/cgroup");
+        if limits.is_dir() {
+            own.bind(limits.as_os_str().as_bytes(), &in_root(limits))?;
+        }
+        shared.bind(DEVICES_OF_SYSTEM.as_bytes(), &to)?;
+        for folder in network_cards() {
+            shared.bind(b"none", &in_root(&folder))?;
+        }
+        self.0.push(Step::Either(own.0, shared.0));
+        Ok(())
+    }
+
     /// From the start to a root that shows the system, and can only be read.
-    fn system(&mut self, base: &Path, machine: &Machine, more: &[&[u8]]) -> Result<(), Error> {
+    fn system(
+        &mut self,
+        base: &Path,
+        machine: &Machine,
+        more: &[&[u8]],
+        has_network: bool,
+    ) -> Result<(), Error> {
         let base = text(base.as_os_str().as_bytes())?;
         self.0.push(Step::Memory(base.clone()));
         self.0.push(Step::Enter(base));
-        for (name, mode) in [("root", 0o755), ("skel", 0o755), ("in", 0o755), ("home", 0o755)] {
-            self.folder(name.as_bytes(), mode)?;
+        for name in ["root", "skel", "in", "home", "none"] {
+            self.folder(name.as_bytes(), 0o755)?;
         }
         for name in ["tmp", "shm"] {
             self.folder(name.as_bytes(), 0o1777)?;
@@ -109,7 +137,11 @@ impl Steps {
         }
         self.bind(b"root", b"root")?;
         for shown in &machine.system {
-            self.show(shown)?;
+            if !has_network && shown.path() == Path::new(DEVICES_OF_SYSTEM) {
+                self.own_devices()?;
+            } else {
+                self.show(shown)?;
+            }
         }
         self.freeze(b"root")?;
         self.bind(b"/proc", b"root/proc")?;
@@ -164,6 +196,17 @@ fn devices() -> impl Iterator<Item = &'static str> {
     DEVICES.iter().copied().filter(|name| Path::new("/dev").join(name).exists())
 }
 
+/// The folders of `/sys` that list network cards.
+fn network_cards() -> BTreeSet<PathBuf> {
+    let class = Path::new("/sys/class/net");
+    let cards = std::fs::read_dir(class).into_iter().flatten().flatten();
+    let of_card = |card: std::fs::DirEntry| Some(card.path().canonicalize().ok()?.parent()?.to_owned());
+    let mut folders: BTreeSet<PathBuf> = cards.filter_map(of_card).collect();
+    folders.extend([class.to_owned(), PathBuf::from("/sys/devices/virtual/net")]);
+    folders.retain(|folder| folder.is_dir() && folder.starts_with(DEVICES_OF_SYSTEM));
+    folders
+}
+
 /// An absolute path in what becomes the root.
 fn in_root(path: &Path) -> Vec<u8> {
     join(b"root", below(path.as_os_str().as_bytes(), b"/"))
@@ -176,7 +219,7 @@ fn below_root(root: &[u8], path: &[u8]) -> Vec<u8> {
 /// A sandbox that shows the system alone.
 pub(super) fn bare(base: &Path, machine: &Machine) -> Result<Vec<Step>, Error> {
     let mut steps = Steps(Vec::new());
-    steps.system(base, machine, &[])?;
+    steps.system(base, machine, &[], true)?;
     steps.0.push(Step::Root(text(b"root")?));
     Ok(steps.0)
 }
@@ -187,12 +230,13 @@ pub(super) fn of(
     layout: &Layout,
     machine: &Machine,
     ground: &Ground<'_>,
+    has_network: bool,
 ) -> Result<Vec<Step>, Error> {
     let mut steps = Steps(Vec::new());
     let home = machine.home.as_deref().map(in_root);
     let project = in_root(place.root);
     let more: Vec<&[u8]> = home.iter().map(Vec::as_slice).chain([project.as_slice()]).collect();
-    steps.system(&ground.folder().join("base"), machine, &more)?;
+    steps.system(&ground.folder().join("base"), machine, &more, has_network)?;
     if let Some(home) = &home {
         steps.folders(home)?;
         steps.bind(b"home", home)?;
