@@ -433,6 +433,93 @@ fn what_does_not_go_with_watching_is_refused() {
     assert_eq!(crate::larder(&project, "run --poll").code(), 1);
 }
 
+fn is_told_gone(events: &[Value], times: usize) -> bool {
+    let told = events.iter().filter(|event| {
+        event["event"] == "warning" && event["message"].as_str().is_some_and(|text| text.contains("is gone"))
+    });
+    told.count() >= times
+}
+
+#[test]
+fn a_project_that_is_renamed_away_and_back_is_watched_on() {
+    let project = copying();
+    let mut watching = Watching::start(&project, "");
+    watching.idle_after(1);
+    let root = project.root();
+    let away = root.with_file_name("away");
+    std::fs::rename(&root, &away).expect("it is away");
+    watching.wait("it is told", |events| is_told_gone(events, 1));
+    std::fs::write(away.join("src/in.txt"), "2\n").expect("an edit elsewhere");
+    a_while();
+    assert!(!root.exists() && watching.count("summary") == 1, "nothing is done without it");
+    std::fs::rename(&away, &root).expect("it is back");
+    watching.idle_after(2);
+    assert_eq!(project.read("out.txt"), "2\n");
+    project.file("src/in.txt", "3\n");
+    watching.idle_after(3);
+    assert_eq!(project.read("out.txt"), "3\n");
+    // At once: there may be nothing to tell.
+    std::fs::rename(&root, &away).expect("it is away");
+    std::fs::rename(&away, &root).expect("it is back");
+    project.file("src/in.txt", "4\n");
+    watching.wait("it is seen", |_| project.read("out.txt") == "4\n");
+    // A folder above it.
+    let above = root.parent().expect("a folder above").to_owned();
+    let away = above.with_extension("away");
+    std::fs::rename(&above, &away).expect("it is away");
+    watching.wait("it is told again", |events| is_told_gone(events, 2));
+    std::fs::rename(&away, &above).expect("it is back");
+    project.file("src/sub/5.txt", "5\n");
+    watching.wait("it is seen", |_| project.read("out.txt") == "4\n");
+    let runs = watching.count("summary");
+    watching.idle_after(runs);
+    project.file("src/in.txt", "6\n");
+    watching.wait("it is seen", |_| project.read("out.txt") == "6\n");
+    assert_eq!(watching.stop(), Some(4));
+}
+
+/// The folder of the program and of its servers is none any more; all that is relative would be wrong.
+#[test]
+fn a_project_that_is_removed_and_made_again_is_watched_on() {
+    let make = |project: &Project, text: &str| {
+        project.file("src/in.txt", text).file("larder.yml", "name: p\n").file(
+            "cookbook.yml",
+            "name: app\nrecipes:\n  copy:\n    cache: {inputs: ['src/**'], outputs: [out.txt]}\n    \
+             run: cat src/*.txt > out.txt\n  server:\n    persistent: true\n    \
+             run: echo $$ > server.pid; exec sleep 60\n",
+        );
+    };
+    let project = Project::new();
+    make(&project, "1\n");
+    let mut watching = Watching::start(&project, "copy server --report=../page.html");
+    watching.idle_after(1);
+    let (root, first) = (project.root(), pid(&project, "server.pid"));
+    let page = root.with_file_name("page.html");
+    // What goes on in it meanwhile may make something there.
+    while root.exists() {
+        let _ = std::fs::remove_dir_all(&root);
+    }
+    watching.wait("it is told", |events| is_told_gone(events, 1));
+    let runs = watching.count("summary");
+    a_while();
+    assert!(!root.exists() && watching.count("summary") == runs, "nothing is done without it");
+    let _ = std::fs::remove_file(&page);
+    std::fs::create_dir(&root).expect("it is there again");
+    a_while();
+    assert!(!root.join(".larder").exists(), "nothing is written before it is a project");
+    make(&project, "2\n");
+    let is = |text: &str| std::fs::read_to_string(root.join("out.txt")).is_ok_and(|found| found == text);
+    watching.wait("its content is seen", |_| is("2\n") && page.exists());
+    let second = pid(&project, "server.pid");
+    assert!(second != first && !is_alive(&first), "{first} → {second}");
+    watching.idle_after(runs + 1);
+    project.file("src/in.txt", "3\n");
+    watching.wait("an edit is seen", |_| is("3\n"));
+    assert_eq!(pid(&project, "server.pid"), second);
+    assert_eq!(watching.stop(), Some(4));
+    assert!(!is_alive(&second));
+}
+
 /// A person's view, where lines cannot be drawn over.
 #[test]
 fn text() {
