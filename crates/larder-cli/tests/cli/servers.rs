@@ -67,6 +67,20 @@ fn a_server_that_only_hits_would_need_does_not_begin() {
     assert_eq!(project.read("report.txt"), "2\n");
 }
 
+/// A dry run says of each server what the run would do with it.
+#[test]
+fn a_dry_run_begins_no_server_that_only_hits_would_need() {
+    let project = served();
+    insta::assert_snapshot!("served-dry", seen(&project, &larder(&project, "run -n test")));
+    let _ = larder(&project, "run test").good();
+    insta::assert_snapshot!("served-hit-dry", seen(&project, &larder(&project, "run -n -v test")));
+    let selected = larder(&project, "run -n server").good();
+    assert!(selected.stdout.contains("2 would run"), "{}", selected.stdout);
+    project.file("in.txt", "2\n");
+    let changed = larder(&project, "run -n test").good();
+    assert!(changed.stdout.contains("0 cached, 3 would run"), "{}", changed.stdout);
+}
+
 #[test]
 fn a_selected_server_runs_until_it_is_cancelled() {
     let project = served();
