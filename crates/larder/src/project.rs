@@ -94,8 +94,8 @@ impl OpenProject {
         let not_found = || ConfigError::NotFound { start: around.folder.clone() };
         let found = find_root(&around.folder).ok_or_else(not_found)?;
         let root = found.path.parent().unwrap_or(&around.folder);
-        let root = std::fs::canonicalize(root)
-            .map_err(|source| OpenError::Io { path: root.to_owned(), source })?;
+        let root =
+            std::fs::canonicalize(root).map_err(|source| OpenError::Io { path: root.to_owned(), source })?;
         Self::open_in(around, execution, Self::worktree(&root)?, &root)
     }
 

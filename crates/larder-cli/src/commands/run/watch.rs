@@ -193,11 +193,7 @@ impl Watcher<'_> {
     }
 
     /// Reads the configuration again until it is good. With it: when it began to. `None`: cancelled.
-    fn reload(
-        &mut self,
-        mut worktree: Arc<Worktree>,
-        known: &[PathBuf],
-    ) -> Option<(Loaded, Instant)> {
+    fn reload(&mut self, mut worktree: Arc<Worktree>, known: &[PathBuf]) -> Option<(Loaded, Instant)> {
         let sight = Sight::of_definitions(&self.root, known);
         loop {
             if !worktree.is_at(&self.root) {
