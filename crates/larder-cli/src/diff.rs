@@ -1,4 +1,4 @@
-//! What a file says and would say: the lines that differ, with those around them.
+//! What a file says and would say: for people, the lines that differ with those around them ([`show`]); for programs, a patch ([`patch`]).
 
 use similar::{ChangeTag, TextDiff};
 
@@ -36,4 +36,11 @@ pub(crate) fn show(printer: &Printer, path: &str, before: Option<&str>, after: &
             });
         }
     }
+}
+
+/// The change as a patch for `path`, relative to the project's root.
+pub(crate) fn patch(path: &str, before: &str, after: &str) -> String {
+    let path = units::printable(path);
+    let diff = TextDiff::from_lines(before, after);
+    diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}")).to_string()
 }

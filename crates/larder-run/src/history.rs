@@ -97,7 +97,7 @@ impl History {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn append(&self, recipes: Vec<(String, Vec<KeyItem>)>, profile: Option<&Profile>) -> io::Result<u64> {
-        fs::create_dir_all(&self.folder)?;
+        state::make_one(&self.folder)?;
         let at = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let run = Run { at, recipes };
         let mut number = self.runs().last().map_or(1, |last| last.saturating_add(1));

@@ -95,13 +95,32 @@ pub fn log_path(root: &Path, recipe: &RecipeId) -> PathBuf {
     root.join(".larder/state/logs").join(hash(recipe))
 }
 
-/// Makes the state folder, and the file by which git and the walk ignore it.
-pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+/// Makes one folder, if it is not there, and none above it.
+pub(crate) fn make_one(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    }
+}
+
+/// Makes the folders from `root` to `folder`, never the root: a project that was renamed or removed meanwhile shall not be there again, as an empty
+/// folder that is in the way.
+fn make_below(root: &Path, folder: &Path) -> io::Result<()> {
+    let Ok(below) = folder.strip_prefix(root) else { return fs::create_dir_all(folder) };
+    let mut folder = root.to_owned();
+    below.components().try_for_each(|name| {
+        folder.push(name);
+        make_one(&folder)
+    })
+}
+
+/// Makes the state folder of the project at `root`, and the file by which git and the walk ignore it.
+pub(crate) fn make_folder(root: &Path, folder: &Path) -> io::Result<()> {
     let ignore = folder.join(".gitignore");
     if ignore.exists() {
         return Ok(());
     }
-    fs::create_dir_all(folder)?;
+    make_below(root, folder)?;
     fs::write(ignore, "*\n")
 }
 
@@ -109,15 +128,15 @@ impl State {
     /// Opens the state of the project at `root`, making what is missing.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be made; there is none without the root.
     pub fn open(root: &Path) -> io::Result<Self> {
         let folder = root.join(".larder/state");
         let recipes = folder.join("recipes");
         if !recipes.exists() {
             for name in ["keys", "locks", "logs", "runs", "tmp"] {
-                fs::create_dir_all(folder.join(name))?;
+                make_below(root, &folder.join(name))?;
             }
-            make_folder(&folder)?;
+            make_folder(root, &folder)?;
         }
         let recipes = Mutex::new((read(&recipes).unwrap_or_default(), false));
         Ok(Self { folder, recipes })
@@ -218,5 +237,24 @@ impl State {
     #[must_use]
     pub fn log_path(&self, recipe: &RecipeId) -> PathBuf {
         self.folder.join("logs").join(hash(recipe))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    /// Else a project that is renamed away and back comes to lie in the folder that was made for it.
+    #[test]
+    fn a_root_that_is_not_there_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("project");
+        assert!(State::open(&root).is_err() && !root.exists());
+        assert!(make_folder(&root, &root.join(".larder/state")).is_err() && !root.exists());
+        fs::create_dir(&root).unwrap();
+        let state = State::open(&root).unwrap();
+        assert!(state.folder().join("keys").is_dir() && state.folder().join(".gitignore").is_file());
     }
 }

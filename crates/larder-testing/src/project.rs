@@ -105,7 +105,7 @@ impl Project {
         self
     }
 
-    /// The command, ready to be started: for tests that need the child (signals, pipes).
+    /// The command, ready to be started: for tests that need it while it runs ([`crate::Running`]).
     #[must_use]
     pub fn command<S: AsRef<OsStr>>(
         &self,

@@ -94,14 +94,18 @@ impl OpenProject {
         let not_found = || ConfigError::NotFound { start: around.folder.clone() };
         let found = find_root(&around.folder).ok_or_else(not_found)?;
         let root = found.path.parent().unwrap_or(&around.folder);
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| OpenError::Io { path, source }
-        };
-        let root = std::fs::canonicalize(root).map_err(at(root))?;
-        let state = root.join(".larder/state");
-        let worktree = Arc::new(Worktree::open(&root, &state).map_err(at(&root))?);
-        Self::open_in(around, execution, worktree, &root)
+        let root =
+            std::fs::canonicalize(root).map_err(|source| OpenError::Io { path: root.to_owned(), source })?;
+        Self::open_in(around, execution, Self::worktree(&root)?, &root)
+    }
+
+    /// The worktree of the project at `root`, for [`Self::open_in`].
+    ///
+    /// # Errors
+    /// When the folder cannot be opened.
+    pub fn worktree(root: &Path) -> std::result::Result<Arc<Worktree>, OpenError> {
+        let worktree = Worktree::open(root, &root.join(".larder/state"));
+        Ok(Arc::new(worktree.map_err(|source| OpenError::Io { path: root.to_owned(), source })?))
     }
 
     /// As [`Self::open`], for the project at `root`, whose worktree is open already.

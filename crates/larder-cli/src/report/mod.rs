@@ -104,7 +104,7 @@ impl<'a> Page<'a> {
 
 /// Refuses to write over a file without this mark.
 pub(crate) fn spare(context: &Context, path: &Path, mark: &str, what: &str) -> Result<(), Exit> {
-    if !whole_file::is_foreign(path, mark) {
+    if !whole_file::is_foreign(&context.machine.folder().join(path), mark) {
         return Ok(());
     }
     let shown = path.to_string_lossy();

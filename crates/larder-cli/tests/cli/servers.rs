@@ -1,19 +1,10 @@
 //! `persistent` and `retries`: what runs beside others, and what runs again.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use larder_testing::Project;
+use larder_testing::{Project, Running, running};
 
 use crate::{larder, seen};
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 /// A database, a server that needs it, and a cached test that needs the server. Each server says where it is and waits.
 fn served() -> Project {
@@ -43,8 +34,7 @@ recipes:
 }
 
 fn is_alive(project: &Project, file: &str) -> bool {
-    let pid = project.read(file);
-    std::path::Path::new("/proc").join(pid.trim()).exists()
+    running::is_alive(&project.read(file))
 }
 
 #[test]
@@ -67,24 +57,30 @@ fn a_server_that_only_hits_would_need_does_not_begin() {
     assert_eq!(project.read("report.txt"), "2\n");
 }
 
+/// A dry run says of each server what the run would do with it.
+#[test]
+fn a_dry_run_begins_no_server_that_only_hits_would_need() {
+    let project = served();
+    insta::assert_snapshot!("served-dry", seen(&project, &larder(&project, "run -n test")));
+    let _ = larder(&project, "run test").good();
+    insta::assert_snapshot!("served-hit-dry", seen(&project, &larder(&project, "run -n -v test")));
+    let selected = larder(&project, "run -n server").good();
+    assert!(selected.stdout.contains("2 would run"), "{}", selected.stdout);
+    project.file("in.txt", "2\n");
+    let changed = larder(&project, "run -n test").good();
+    assert!(changed.stdout.contains("0 cached, 3 would run"), "{}", changed.stdout);
+}
+
 #[test]
 fn a_selected_server_runs_until_it_is_cancelled() {
     let project = served();
-    let mut child = project
-        .command(crate::LARDER, ["run", "server"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    wait_for("the server begins", || project.path("server.pid").exists());
-    assert!(child.try_wait().is_ok_and(|status| status.is_none()));
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(kill.is_ok_and(|status| status.success()));
-    wait_for("larder ends", || child.try_wait().is_ok_and(|status| status.is_some()));
-    let output = child.wait_with_output().expect("its output");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(4), "{text}");
-    assert!(text.contains("listening"), "what a selected server says is shown: {text}");
+    let mut running = Running::start(project.command(crate::LARDER, ["run", "server"]));
+    running.wait("the server begins", |_| project.path("server.pid").exists());
+    assert!(running.goes_on());
+    running.signal(&["INT"]);
+    let output = running.end();
+    assert_eq!(output.code(), 4, "{}", output.stdout);
+    assert!(output.stdout.contains("listening"), "what a selected server says is shown: {}", output.stdout);
     assert!(!is_alive(&project, "server.pid") && !is_alive(&project, "database.pid"));
 }
 

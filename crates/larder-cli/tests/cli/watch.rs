@@ -1,45 +1,28 @@
 //! `--watch`: what changes is run again, what does not matter is not, and nothing is missed. The long test is in `watch_edits.rs`.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use larder_testing::Project;
+use larder_testing::running::{is_alive, process_of};
+use larder_testing::{Project, Running};
 use serde_json::Value;
 
-/// `larder run --watch --json`, and what it tells. It is killed with this.
+/// `larder run --watch --json`, and what it tells.
 pub(crate) struct Watching {
-    child: Child,
+    running: Running,
     events: Arc<Mutex<Vec<Value>>>,
-    errors: Arc<Mutex<String>>,
 }
 
 impl Watching {
     pub(crate) fn start(project: &Project, args: &str) -> Self {
         let args = ["run", "--watch", "--json"].into_iter().chain(args.split_whitespace());
-        let mut child = project
-            .command(crate::LARDER, args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let (events, errors): (Arc<Mutex<Vec<Value>>>, Arc<Mutex<String>>) = Default::default();
-        let (told, said) = (Arc::clone(&events), Arc::clone(&errors));
-        let (out, err) = (child.stdout.take().expect("a pipe"), child.stderr.take().expect("a pipe"));
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let event = serde_json::from_str(&line).expect("each line is an event");
-                told.lock().expect("no panic").push(event);
-            }
+        let events: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let told = Arc::clone(&events);
+        let running = Running::start_and_hear(project.command(crate::LARDER, args), move |line| {
+            let event = serde_json::from_str(line).expect("each line is an event");
+            told.lock().expect("no panic").push(event);
         });
-        std::thread::spawn(move || {
-            for line in BufReader::new(err).lines().map_while(Result::ok) {
-                said.lock().expect("no panic").push_str(&(line + "\n"));
-            }
-        });
-        Self { child, events, errors }
+        Self { running, events }
     }
 
     pub(crate) fn count(&self, event: &str) -> usize {
@@ -48,21 +31,7 @@ impl Watching {
     }
 
     pub(crate) fn wait(&self, what: &str, mut holds: impl FnMut(&[Value]) -> bool) {
-        let begun = Instant::now();
-        loop {
-            let events = self.events.lock().expect("no panic");
-            if holds(&events) {
-                return;
-            }
-            let (events, errors) = (events.clone(), self.errors.lock().expect("no panic").clone());
-            assert!(
-                begun.elapsed() < Duration::from_secs(60),
-                "{what}; the last events: {:#?}\n{errors}",
-                &events[events.len().saturating_sub(12)..]
-            );
-            drop(events);
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        self.running.wait(what, |_| holds(&self.events.lock().expect("no panic")));
     }
 
     /// Waits until it waits, after `runs` runs in all at least.
@@ -80,33 +49,13 @@ impl Watching {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = std::process::Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "the signal is sent");
+        self.running.id()
     }
 
     /// Ctrl-C; the exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
-        self.signal("-INT");
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it is ours") {
-                return status.code();
-            }
-            assert!(begun.elapsed() < Duration::from_secs(20), "it ends when it is told to");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.running.signal(&["INT"]);
+        self.running.end().status.code()
     }
 }
 
@@ -207,9 +156,7 @@ fn a_recipe_that_changes_what_it_reads_is_slowed_down() {
         .file("larder.yml", "name: p\n")
         .file("cookbook.yml", "name: app\nrecipes:\n  log:\n    run: date +%N >> log.txt\n");
     let watching = Watching::start(&project, "log");
-    watching.wait("it is said", |_| {
-        watching.errors.lock().expect("no panic").contains("`log.txt` changes in every run")
-    });
+    watching.wait("it is said", |_| watching.running.stderr().contains("`log.txt` changes in every run"));
     std::thread::sleep(Duration::from_secs(2));
     assert!(watching.count("summary") < 16, "{}", watching.count("summary"));
 }
@@ -239,20 +186,7 @@ fn a_recipe_without_cache_runs_when_its_folder_or_its_dependencies_changed() {
 }
 
 fn pid(project: &Project, file: &str) -> String {
-    let path = project.path(file);
-    let begun = Instant::now();
-    loop {
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        if text.ends_with('\n') && Path::new("/proc").join(text.trim()).exists() {
-            return text.trim().to_owned();
-        }
-        assert!(begun.elapsed() < Duration::from_secs(20), "a server lives: {text:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn is_alive(pid: &str) -> bool {
-    Path::new("/proc").join(pid).exists()
+    process_of(&project.path(file))
 }
 
 #[test]
@@ -433,30 +367,105 @@ fn what_does_not_go_with_watching_is_refused() {
     assert_eq!(crate::larder(&project, "run --poll").code(), 1);
 }
 
+fn is_told_gone(events: &[Value], times: usize) -> bool {
+    let told = events.iter().filter(|event| {
+        event["event"] == "warning" && event["message"].as_str().is_some_and(|text| text.contains("is gone"))
+    });
+    told.count() >= times
+}
+
+#[test]
+fn a_project_that_is_renamed_away_and_back_is_watched_on() {
+    let project = copying();
+    let mut watching = Watching::start(&project, "");
+    watching.idle_after(1);
+    let root = project.root();
+    let away = root.with_file_name("away");
+    let output = root.join("out.txt");
+    let is = |text: &str| std::fs::read_to_string(&output).is_ok_and(|found| found == text);
+    std::fs::rename(&root, &away).expect("it is away");
+    watching.wait("it is told", |events| is_told_gone(events, 1));
+    std::fs::write(away.join("src/in.txt"), "2\n").expect("an edit elsewhere");
+    a_while();
+    assert!(!root.exists() && watching.count("summary") == 1, "nothing is done without it");
+    std::fs::rename(&away, &root).expect("it is back");
+    watching.idle_after(2);
+    assert_eq!(project.read("out.txt"), "2\n");
+    project.file("src/in.txt", "3\n");
+    watching.idle_after(3);
+    assert_eq!(project.read("out.txt"), "3\n");
+    // At once: there may be nothing to tell.
+    std::fs::rename(&root, &away).expect("it is away");
+    std::fs::rename(&away, &root).expect("it is back");
+    project.file("src/in.txt", "4\n");
+    watching.wait("it is seen", |_| is("4\n"));
+    // A folder above it, in which the store is, too: not while something runs.
+    watching.idle_after(watching.count("summary"));
+    let above = root.parent().expect("a folder above").to_owned();
+    let away = above.with_extension("away");
+    std::fs::rename(&above, &away).expect("it is away");
+    watching.wait("it is told again", |events| is_told_gone(events, 2));
+    std::fs::rename(&away, &above).expect("it is back");
+    project.file("src/in.txt", "5\n");
+    watching.wait("it is seen", |_| is("5\n"));
+    assert_eq!(watching.stop(), Some(4));
+}
+
+/// The folder of the program and of its servers is none any more; all that is relative would be wrong.
+#[test]
+fn a_project_that_is_removed_and_made_again_is_watched_on() {
+    let make = |project: &Project, text: &str| {
+        project.file("src/in.txt", text).file("larder.yml", "name: p\n").file(
+            "cookbook.yml",
+            "name: app\nrecipes:\n  copy:\n    cache: {inputs: ['src/**'], outputs: [out.txt]}\n    \
+             run: cat src/*.txt > out.txt\n  server:\n    persistent: true\n    \
+             run: echo $$ > server.pid; exec sleep 60\n",
+        );
+    };
+    let project = Project::new();
+    make(&project, "1\n");
+    let mut watching = Watching::start(&project, "copy server --report=../page.html");
+    watching.idle_after(1);
+    let (root, first) = (project.root(), pid(&project, "server.pid"));
+    let page = root.with_file_name("page.html");
+    // What goes on in it meanwhile may make something there.
+    while root.exists() {
+        let _ = std::fs::remove_dir_all(&root);
+    }
+    watching.wait("it is told", |events| is_told_gone(events, 1));
+    let runs = watching.count("summary");
+    a_while();
+    assert!(!root.exists() && watching.count("summary") == runs, "nothing is done without it");
+    let _ = std::fs::remove_file(&page);
+    std::fs::create_dir(&root).expect("it is there again");
+    a_while();
+    assert!(!root.join(".larder").exists(), "nothing is written before it is a project");
+    make(&project, "2\n");
+    let is = |text: &str| std::fs::read_to_string(root.join("out.txt")).is_ok_and(|found| found == text);
+    watching.wait("its content is seen", |_| is("2\n") && page.exists());
+    let second = pid(&project, "server.pid");
+    assert!(second != first && !is_alive(&first), "{first} → {second}");
+    watching.idle_after(runs + 1);
+    project.file("src/in.txt", "3\n");
+    watching.wait("an edit is seen", |_| is("3\n"));
+    assert_eq!(pid(&project, "server.pid"), second);
+    assert_eq!(watching.stop(), Some(4));
+    assert!(!is_alive(&second));
+}
+
 /// A person's view, where lines cannot be drawn over.
 #[test]
 fn text() {
     let project = copying();
-    let mut child = project
-        .command(crate::LARDER, ["run", "--watch", "--poll=1"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    let mut err = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut read_line = || {
-        let mut line = String::new();
-        err.read_line(&mut line).expect("text");
-        line
-    };
-    let watching = "watching 3 files in 3 folders · looking every 1.0 s · ctrl-c to stop\n";
-    assert_eq!(read_line().replace("1.00 s", "1.0 s"), watching);
+    let mut running = Running::start(project.command(crate::LARDER, ["run", "--watch", "--poll=1"]));
+    let waits = |times| move |running: &Running| running.stderr().lines().count() == times;
+    running.wait("it waits", waits(1));
     project.file("src/in.txt", "2\n");
-    assert_eq!(read_line().replace("1.00 s", "1.0 s"), watching);
-    let sent = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()));
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(4));
-    let text = crate::filtered(&project, &String::from_utf8_lossy(&output.stdout));
-    insta::assert_snapshot!("watch", text);
+    running.wait("it waits again", waits(2));
+    running.signal(&["TERM"]);
+    let output = running.end();
+    assert_eq!(output.code(), 4);
+    let watching = "watching 3 files in 3 folders · looking every 1.0 s · ctrl-c to stop\n";
+    assert_eq!(output.stderr.replace("1.00 s", "1.0 s"), watching.repeat(2));
+    insta::assert_snapshot!("watch", crate::filtered(&project, &output.stdout));
 }

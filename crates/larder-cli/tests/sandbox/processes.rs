@@ -1,17 +1,10 @@
 //! Processes: what a sandbox leaves when it is killed.
 
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+
+use larder_testing::running::wait_until;
 
 use crate::world::World;
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 #[test]
 fn a_killed_run_leaves_no_process_no_mount_and_no_staging_after_the_next() {
@@ -34,7 +27,7 @@ fn a_killed_run_leaves_no_process_no_mount_and_no_staging_after_the_next() {
             let logs = std::fs::read_dir(world.project.path(".larder/state/logs")).into_iter().flatten();
             logs.flatten().any(|log| std::fs::read(log.path()).is_ok_and(|text| text.starts_with(b"begun")))
         };
-        wait_for("the command begins", log);
+        wait_until("the command begins", log);
         assert_eq!(world.staged().len(), 2, "a folder and its lock");
         child.kill().expect("it runs");
         child.wait().expect("it was killed");
@@ -46,7 +39,7 @@ fn a_killed_run_leaves_no_process_no_mount_and_no_staging_after_the_next() {
                 cwd.is_ok_and(|cwd| cwd == root)
             })
         };
-        wait_for("all processes are gone", || !is_left());
+        wait_until("all processes are gone", || !is_left());
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("/proc");
         assert!(!mounts.contains(&*root.to_string_lossy()));
         let _ = world.run(&["quick"]).good();

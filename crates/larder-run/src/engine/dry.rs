@@ -1,12 +1,41 @@
-//! A dry run of one recipe: what would happen, and which files that nobody recorded would be moved away by it.
+//! A dry run of one recipe: what would happen, and which files that nobody recorded would be moved away by it; and of the servers of a plan, which would
+//! begin.
+
+use std::time::Duration;
 
 use super::hit;
 use super::recipe::{Done, Job, Now, input_spec, saved};
 use super::schedule::Made;
+use super::{Finished, Session};
 use crate::event::{Event, Outcome};
 use crate::outputs::{clean, error::path_buf};
+use crate::plan::Plan;
 use crate::worktree::PathSpec;
 use larder_store::store::Note;
+
+/// Ends the servers whose turn came, now that all others are looked up: one begins if it was selected, or if something that needs it would run.
+pub(super) fn judge_servers(
+    session: &Session<'_>,
+    plan: &Plan,
+    had_turn: impl Fn(usize) -> bool,
+    finished: &mut [Option<Finished>],
+) {
+    let is_server = |&at: &usize| plan.recipes[at].persistent && had_turn(at);
+    let servers: Vec<usize> = (0..plan.recipes.len()).filter(is_server).collect();
+    // What needs a server comes after it in the plan, and may be one.
+    for &at in servers.iter().rev() {
+        let would_run = |&on: &usize| {
+            finished[on].as_ref().is_some_and(|on| matches!(on.outcome, Outcome::WouldRun { .. }))
+        };
+        let begins = plan.selected.contains(&at) || plan.dependents[at].iter().any(would_run);
+        let outcome = if begins { Outcome::WouldRun { miss: None } } else { Outcome::NotNeeded };
+        let recipe = plan.recipes[at].id.clone();
+        finished[at] = Some(Finished { recipe, outcome, took: Duration::ZERO });
+    }
+    for Finished { recipe, outcome, took } in servers.iter().filter_map(|&at| finished[at].as_ref()) {
+        (session.events)(Event::Finished { recipe, outcome, took: *took });
+    }
+}
 
 impl Job<'_> {
     /// What would happen with the key of `now`.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use larder_core::Digest;
 
+use super::dry::judge_servers;
 use super::recipe::{Done, process, uncached_made};
 use super::servers::Servers;
 use super::timing::{self, Spent};
@@ -93,7 +94,10 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
         schedule.work(0);
         schedule.servers.close();
     });
-    let board = schedule.board.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut board = schedule.board.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if session.options.dry_run {
+        judge_servers(session, plan, |at| board.made[at].is_some(), &mut board.finished);
+    }
     let finished = |(at, done): (usize, Option<Finished>)| {
         let recipe = plan.recipes[at].id.clone();
         done.unwrap_or(Finished { recipe, outcome: Outcome::Cancelled, took: Duration::ZERO })
@@ -127,7 +131,6 @@ impl Schedule<'_> {
 
     /// A worker's life: takes what is ready until nothing is left.
     fn work(&self, lane: usize) {
-        let servers = self.servers.places();
         let mut board = self.lock();
         loop {
             if self.session.cancel.is_cancelled() {
@@ -153,7 +156,7 @@ impl Schedule<'_> {
                 .iter()
                 .map(|&on| board.made[on].clone().expect("ready only when its dependencies are made"))
                 .collect();
-            if servers.contains(&at) {
+            if self.plan.recipes[at].persistent {
                 self.release_server(&mut board, at, &dependencies);
                 continue;
             }
@@ -218,7 +221,8 @@ impl Schedule<'_> {
         }
     }
 
-    /// A server's turn: its dependents go on, with its own key. If it was selected the run lasts until it ends.
+    /// A server's turn: its dependents go on, with its own key. If it was selected the run lasts until it ends. In a dry run it never begins, and is judged at
+    /// the end.
     fn release_server(&self, board: &mut Board, at: usize, dependencies: &[Made]) {
         let is_selected = self.servers.is_selected(at);
         let args: &[String] = if is_selected { &self.session.options.args } else { &[] };

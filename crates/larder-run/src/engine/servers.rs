@@ -94,7 +94,7 @@ impl<'s> Servers<'s> {
 
     /// The run lasts until it ends.
     pub(super) fn holds(&self, at: usize) -> bool {
-        self.is_selected(at) && self.session.lasting.is_none()
+        self.is_selected(at) && self.session.lasting.is_none() && !self.session.options.dry_run
     }
 
     /// The dependencies of a server are done. `made`: its key; its mark, if there are such.

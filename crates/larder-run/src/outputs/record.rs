@@ -24,6 +24,7 @@ use super::beneath::FileStat;
 use super::error::{Error, Result};
 use super::tree::{Folder, Node};
 use crate::recipe::RecipeId;
+use crate::state::make_one;
 
 const MAGIC: &[u8] = b"larder owned 1\n";
 /// A record is about 150 bytes a path.
@@ -205,7 +206,7 @@ pub(crate) fn write<T: Serialize>(state: &Path, file: &Path, value: &T) -> Resul
     let fail = |source| Error::Io { op: "write", path: file.to_path_buf(), source };
     let payload = postcard::to_stdvec(value).map_err(|error| fail(std::io::Error::other(error)))?;
     let folder = file.parent().unwrap_or(state);
-    fs::create_dir_all(folder).map_err(fail)?;
+    make_one(folder).map_err(fail)?;
     let mut new = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
     for part in [MAGIC, blake3::hash(&payload).as_bytes(), &payload] {
         new.write_all(part).map_err(fail)?;

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::beneath::{Dir, Root, split};
 use super::error::{Result, io, path_buf};
 use super::record;
+use crate::state::make_one;
 
 /// Ends the name of a staging folder's lock.
 const LOCK: &[u8] = b".lock";
@@ -215,8 +216,7 @@ fn settle(state: &Root, tmp: &Dir, name: &[u8]) -> Result<()> {
         // What it held cannot be told any more, so nothing of it is removed.
         tracing::warn!(folder = %folder.display(), "a damaged journal; what was moved away is kept for undo");
         let kept = state.path().join("undo").join(path_buf(name));
-        let moved =
-            std::fs::create_dir_all(state.path().join("undo")).and_then(|()| std::fs::rename(&folder, &kept));
+        let moved = make_one(&state.path().join("undo")).and_then(|()| std::fs::rename(&folder, &kept));
         return moved.map_err(|source| super::error::Error::Io { op: "move", path: kept, source });
     }
     let mut journal: Journal = read.unwrap_or_default();

@@ -2,7 +2,8 @@
 //!
 //! Each folder is watched for itself, not with what is below it: which ones matter is known. A watch belongs to a folder, not to a path, so it is made
 //! anew when its path may lead to another folder: when the path or one above it was renamed, removed or made, when events were lost, and when
-//! the folder there has another inode.
+//! the folder there has another inode. While the root itself is not there nothing is known of any path: the watches stay as they are, and all are made anew
+//! when it is back. Whether it is the same root is a question for [`Worktree::is_at`](crate::worktree::Worktree::is_at).
 //!
 //! When the limit of watches is reached, or there is no way to watch at all, the rest is left unwatched and [`Folders::trouble`] says so: then one polls.
 
@@ -134,6 +135,11 @@ impl Folders {
         self.trouble.as_ref()
     }
 
+    /// What was watched may be elsewhere by now: the next [`Self::keep`] watches all anew.
+    pub fn doubt(&self) {
+        lock(&self.doubted).all = true;
+    }
+
     /// From now on these (from the root) ring, and no others; what is no folder is passed over. Whether one was added or made anew: what was
     /// seen of it before does not count.
     pub fn keep(&mut self, wanted: &BTreeSet<PathBuf>) -> bool {
@@ -157,6 +163,11 @@ impl Folders {
             {
                 add.push((path.clone(), whole, now));
             }
+        }
+        if !std::fs::metadata(&self.root).is_ok_and(|root| root.is_dir()) {
+            self.doubt();
+            self.bell.ring();
+            return false;
         }
         // First these: a watch on a renamed folder and one on its new name would be one.
         for path in stale {
@@ -296,6 +307,31 @@ mod tests {
         assert!(f.rings());
         assert!(f.folders.keep(&all));
         f.write("a/file");
+        assert!(f.rings());
+    }
+
+    /// A folder above the root can be renamed, which no watch tells: nothing is forgotten while there is no root.
+    #[test]
+    fn a_root_that_was_away_is_watched_anew() {
+        let mut f = Fixture::new(&["above/root/a"]);
+        let (above, away) = (f.folder.path().join("above"), f.folder.path().join("away"));
+        f.folders = Folders::new(&above.join("root"), Bell::new().unwrap(), true);
+        let all = set(&["", "a"]);
+        assert!(f.folders.keep(&all));
+        fs::rename(&above, &away).unwrap();
+        assert!(!f.folders.keep(&all) && f.folders.len() == 2);
+        assert!(f.rings(), "it is said that somebody has to look again");
+        fs::rename(&away, &above).unwrap();
+        assert!(f.folders.keep(&all));
+        f.write("above/root/a/file");
+        assert!(f.rings());
+        // Another folder in its place.
+        fs::remove_dir_all(&above).unwrap();
+        fs::create_dir_all(above.join("root/a")).unwrap();
+        f.folders.bell().hush();
+        f.folders.doubt();
+        assert!(f.folders.keep(&all));
+        f.write("above/root/a/file");
         assert!(f.rings());
     }
 

@@ -5,6 +5,7 @@
 //! folders.rs  Folders: the operating system rings the bell for the folders that matter
 //! sight.rs    Sight: what a plan reads, looked at now; what is different from an earlier look
 //! asked.rs    Asked: what the configuration asked about files, so that it can be asked again
+//! root.rs     waiting until the project itself is there again
 //! ```
 //! # Invariants
 //! - **Events are only the alarm clock.** What changed is found by looking: the same questions to the same stat table that a run asks. So an event
@@ -15,6 +16,9 @@
 //!   must list, and all above them up to the root. Ignored folders without inputs are none of them, and no link is followed out of the project.
 //! - What recipes of the plan own is no input here ([`Sight::changes`]): whether it is as the run left it is a question of its own
 //!   ([`crate::engine::Report::displaced`]).
+//! - A project that was renamed away or removed is none: whoever waits also asks from time to time whether its path still leads to the folder that was
+//!   opened ([`crate::worktree::Worktree::is_at`]), because a watch does not tell when a folder above was renamed. Then it waits for a project at that path
+//!   ([`until_there`]), and watches and looks anew.
 //!
 //! # Not promised
 //! Changes outside the project (tools in `PATH`, programs that templates call) ring no bell; the next run sees them. Network file systems tell only what this machine
@@ -23,6 +27,7 @@
 mod asked;
 mod bell;
 mod folders;
+mod root;
 mod sight;
 
 use std::collections::BTreeSet;
@@ -30,6 +35,7 @@ use std::collections::BTreeSet;
 pub use asked::Asked;
 pub use bell::{Bell, Woken};
 pub use folders::{Folders, Trouble, is_remote};
+pub use root::until_there;
 pub use sight::{Change, How, Look, Sight, files_of};
 
 use crate::worktree::Worktree;

@@ -99,7 +99,7 @@ impl Worktree {
         use rustix::fs::{Mode, OFlags};
         let path = std::fs::canonicalize(root)?;
         let fd = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        if let Err(error) = crate::state::make_folder(state_dir) {
+        if let Err(error) = crate::state::make_folder(&path, state_dir) {
             tracing::debug!(%error, "no state folder; nothing is remembered");
         }
         let file = state_dir.join(FILE_NAME);
@@ -116,6 +116,15 @@ impl Worktree {
         // What a panicking thread left behind is only a cache of what the disk said, each node changed as a whole.
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         (inner, self.epoch.load(Ordering::SeqCst))
+    }
+
+    /// Whether `path` leads to the very folder that was opened, and not to another one that took its place. The opened folder is held, so
+    /// that its number is nobody else's.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let identity = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        let opened = rustix::fs::fstat(&self.disk.root).map(identity);
+        matches!((opened, rustix::fs::stat(path).map(identity)), (Ok(opened), Ok(there)) if opened == there)
     }
 
     /// Cores that this process may use, asked of the system once.

@@ -32,10 +32,12 @@ pub(super) fn write(
     if check(context, args).is_err() {
         return if exit == Exit::Success { Exit::Usage } else { exit };
     }
+    // The folder in which the program was started may be elsewhere by now.
+    let path = &context.machine.folder().join(file);
     let profile = Profile::of(plan, report);
     let page = Page::new(&open.project.name, &profile, report.course.run, &open.project.root);
-    let Err(error) = page.write(file) else {
-        warn_of_input(context, file, open, plan);
+    let Err(error) = page.write(path) else {
+        warn_of_input(context, path, open, plan);
         return exit;
     };
     let shown = file.to_string_lossy();

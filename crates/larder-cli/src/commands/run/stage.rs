@@ -3,7 +3,7 @@
 //! Servers speak from threads of their own at any time, so that line is taken away for them and drawn again. One lock holds the terminal while something is shown.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -144,6 +144,29 @@ impl Stage {
         };
         let more = if count > 1 { format!(" (+{})", count - 1) } else { String::new() };
         on.printer.data(on.printer.paint(Style::Name, &format!("{what}{more}")));
+    }
+
+    /// The project's folder is not at its path any more; nothing is done until it is.
+    pub(super) fn gone(&self, root: &Path) {
+        let root = root.to_string_lossy();
+        let message = format!("`{}` is gone: waiting for it to be back", units::printable(&root));
+        let mut on = self.lock();
+        on.line = None;
+        on.printer.progress(None);
+        if self.as_json {
+            let event = Event::Warning { recipe: None, message: &message, hint: None };
+            return Json::beside(&on.printer).show(&event);
+        }
+        on.printer.warning(message, None);
+    }
+
+    /// It is there again, and everything is looked at.
+    pub(super) fn back(&self) {
+        let on = self.lock();
+        if self.as_json {
+            return Json::beside(&on.printer).changed(&[], &[]);
+        }
+        on.printer.data(on.printer.paint(Style::Name, "the project is back"));
     }
 
     /// A warning beside everything.

@@ -20,13 +20,12 @@ use larder::run::suggest::{self, Edited, FileEdit, Note, Observed, Place, Propos
 use larder::run::template::Execution;
 use larder::run::trace::{Trace, Undeclared};
 use serde_json::json;
-use similar::TextDiff;
 
 use crate::cli::RunArgs;
 use crate::commands::{Context, project};
 use crate::exit::Exit;
 use crate::printer::{Printer, Style};
-use crate::{units, whole_file};
+use crate::{diff, units, whole_file};
 
 /// So many notes of one kind are shown for a recipe.
 const MOST_NOTES: usize = 5;
@@ -231,26 +230,9 @@ fn shown(path: &Path) -> String {
     units::printable(&path.to_string_lossy()).into_owned()
 }
 
-fn diff(file: &FileEdit) -> String {
-    let name = shown(&file.file);
-    let diff = TextDiff::from_lines(&file.before, &file.after);
-    diff.unified_diff().context_radius(3).header(&format!("a/{name}"), &format!("b/{name}")).to_string()
-}
-
 fn text(printer: &Printer, proposals: &[Proposal], edited: &Edited, failed: &[String]) {
     for file in &edited.files {
-        printer.data("");
-        for line in diff(file).lines() {
-            let style = match line.as_bytes().first() {
-                _ if line.starts_with("+++") || line.starts_with("---") => Some(Style::Name),
-                Some(b'+') => Some(Style::Good),
-                Some(b'-') => Some(Style::Bad),
-                Some(b'@') => Some(Style::Faint),
-                _ => None,
-            };
-            let line = units::printable(line);
-            printer.data(style.map_or_else(|| line.to_string(), |style| printer.paint(style, &line)));
-        }
+        diff::show(printer, &file.file.to_string_lossy(), Some(&file.before), &file.after);
         printer.data("");
     }
     if proposals.iter().all(Proposal::is_empty) && !proposals.is_empty() {
@@ -381,8 +363,10 @@ fn to_json(
     let by_hand = edited.by_hand.iter().map(|left| {
         json!({ "recipe": left.recipe, "list": left.list, "items": left.items, "reason": left.reason })
     });
-    let files =
-        edited.files.iter().map(|file| json!({ "path": file.file.to_string_lossy(), "diff": diff(file) }));
+    let files = edited.files.iter().map(|file| {
+        let path = file.file.to_string_lossy();
+        json!({ "path": path, "diff": diff::patch(&path, &file.before, &file.after) })
+    });
     json!({
         "version": 1,
         "proposals": proposed.collect::<Vec<_>>(),

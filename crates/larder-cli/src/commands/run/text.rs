@@ -220,7 +220,7 @@ impl<'a> Text<'a> {
             Outcome::Cancelled => return None,
             Outcome::NotNeeded if self.verbose => {
                 let why = if self.servers.contains(recipe) {
-                    "nothing that depends on it ran"
+                    "nothing that runs depends on it"
                 } else {
                     "nothing changed for it"
                 };

@@ -5,6 +5,9 @@
 //!   ▲                          └─ wait ─► look ─┬─ an input, or outputs are not as the run left them ─► run
 //!   └──── the configuration changed ◄───────────┴─ nothing that matters ─► wait
 //! ```
+//! The project's folder may be renamed or removed: then its path is watched until there is a project again, which is opened anew unless it is the same folder. No
+//! path is relative to the folder of the process, which went with it.
+//!
 //! What is watched and how it is looked at is `larder_run::watch`. No edit is missed: every look begins after its bell was silenced, and a run begins after the look that
 //! it is compared with.
 //!
@@ -12,7 +15,7 @@
 //! which is said; a file that is only written again as it was, twice in a row, is passed over.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,7 +26,7 @@ use larder::run::process::CancelToken;
 use larder::run::recipe::RecipeId;
 use larder::run::template::Execution;
 use larder::run::watch::{
-    Asked, Bell, Change, Folders, How, Look, Sight, Woken, files_of, is_remote, look_around,
+    Asked, Bell, Change, Folders, How, Look, Sight, Woken, files_of, is_remote, look_around, until_there,
 };
 use larder::run::worktree::{FsTime, Worktree};
 
@@ -38,6 +41,8 @@ use crate::signals;
 const POLL: Duration = Duration::from_secs(2);
 /// How often one looks whether what could not be read can be.
 const BLIND: Duration = Duration::from_secs(2);
+/// How often one looks whether the project is still where it was: no watch tells when a folder above it is renamed.
+const ROOT: Duration = Duration::from_secs(1);
 /// After so many runs that followed each other at once there is a pause before each.
 const PATIENCE: u32 = 6;
 /// What changes so soon after a run may have been changed by it.
@@ -59,6 +64,8 @@ struct Loaded {
 /// Why the runs of a configuration end.
 enum Over {
     Cancelled,
+    /// The project's folder is not at its path any more.
+    Gone,
     Redefined(Vec<Change>),
 }
 
@@ -66,6 +73,8 @@ struct Watcher<'c> {
     context: &'c Context,
     args: &'c RunArgs,
     around: &'c Surroundings,
+    /// Where the project is.
+    root: PathBuf,
     cancel: CancelToken,
     signals: signals::Watch,
     stage: Arc<Stage>,
@@ -101,6 +110,7 @@ pub(super) fn watch(context: &Context, args: &RunArgs, around: &Surroundings) ->
         context,
         args,
         around,
+        root,
         cancel,
         signals,
         stage,
@@ -164,16 +174,17 @@ impl Watcher<'_> {
                 readings = 0;
                 self.runs(&loaded, look, begun)?
             };
-            let Over::Redefined(changes) = over else { break };
-            if readings == 0 {
-                self.stage.changed(&changes, &[]);
+            match over {
+                Over::Cancelled => break,
+                Over::Redefined(changes) if readings == 0 => self.stage.changed(&changes, &[]),
+                Over::Redefined(_) | Over::Gone => {}
             }
             // While it is read, and as long as it is wrong, nobody looks at other files.
             self.lasting.disturb_all();
-            let (root, known) = (loaded.open.project.root.clone(), files_of(&loaded.open.project));
+            let known = files_of(&loaded.open.project);
             // What it was is not needed any more; its worktree is.
             drop(loaded);
-            match self.reload(&root, &worktree, &known) {
+            match self.reload(worktree, &known) {
                 Some(next) => (loaded, begun) = next,
                 None => break,
             }
@@ -182,35 +193,66 @@ impl Watcher<'_> {
     }
 
     /// Reads the configuration again until it is good. With it: when it began to. `None`: cancelled.
-    fn reload(
-        &mut self,
-        root: &Path,
-        worktree: &Arc<Worktree>,
-        known: &[PathBuf],
-    ) -> Option<(Loaded, Instant)> {
-        let sight = Sight::of_definitions(root, known);
+    fn reload(&mut self, mut worktree: Arc<Worktree>, known: &[PathBuf]) -> Option<(Loaded, Instant)> {
+        let sight = Sight::of_definitions(&self.root, known);
         loop {
+            if !worktree.is_at(&self.root) {
+                worktree = self.until_back(worktree)?;
+            }
             self.folders.bell().hush();
-            let mut before = look_around(&sight, worktree, &mut self.folders, true);
+            let mut before = look_around(&sight, &worktree, &mut self.folders, true);
             let (since, begun) = (worktree.now(), Instant::now());
             if self.cancel.is_cancelled() {
                 return None;
             }
-            let open = OpenProject::open_in(self.around, Execution::Run, Arc::clone(worktree), root);
+            let open = self.open(&worktree);
             if let Ok(loaded) = load(self.context, self.args, open, since) {
                 return Some((loaded, begun));
             }
             self.say_watching(&before);
             loop {
-                if self.wait(self.poll) == Woken::Cancelled {
-                    return None;
+                match self.wait(&worktree, self.poll) {
+                    Waited::Look => {}
+                    Waited::Gone => break,
+                    Waited::Cancelled => return None,
                 }
-                let now = look_around(&sight, worktree, &mut self.folders, true);
+                let now = look_around(&sight, &worktree, &mut self.folders, true);
                 if sight.is_redefined(&before, &now) {
                     self.stage.changed(&sight.changes(&before, &now), &[]);
                     break;
                 }
                 before = now;
+            }
+        }
+    }
+
+    fn open(&self, worktree: &Arc<Worktree>) -> Result<OpenProject, OpenError> {
+        // A link may have taken the folder's place.
+        let root = std::fs::canonicalize(&self.root)
+            .map_err(|source| OpenError::Io { path: self.root.clone(), source })?;
+        OpenProject::open_in(self.around, Execution::Run, Arc::clone(worktree), &root)
+    }
+
+    /// Waits until there is a project where `worktree` was; its worktree. `None`: cancelled.
+    fn until_back(&mut self, worktree: Arc<Worktree>) -> Option<Arc<Worktree>> {
+        self.stage.gone(&self.root);
+        loop {
+            if !until_there(&self.root, &self.cancel) {
+                return None;
+            }
+            self.folders.doubt();
+            if worktree.is_at(&self.root) {
+                self.stage.back();
+                return Some(worktree);
+            }
+            match OpenProject::worktree(&self.root) {
+                Ok(another) => {
+                    // Where they live is not the project any more.
+                    self.lasting.close();
+                    self.stage.back();
+                    return Some(another);
+                }
+                Err(error) => tracing::debug!(%error, "it went again"),
             }
         }
     }
@@ -225,13 +267,22 @@ impl Watcher<'_> {
         project::warn(&self.context.printer, &plan.warnings);
         let servers = plan.selected.iter().map(|&at| &plan.recipes[at]).filter(|recipe| recipe.persistent);
         self.stage.set(open.project.root.clone(), servers.map(|recipe| recipe.id.clone()).collect());
+        let root = self.root.clone();
+        let is_gone = || !worktree.is_at(&root);
         loop {
+            if is_gone() {
+                return Ok(Over::Gone);
+            }
             let report = self.run(loaded, begun)?;
             if self.cancel.is_cancelled() {
                 return Ok(Over::Cancelled);
             }
+            if is_gone() {
+                return Ok(Over::Gone);
+            }
             let mut sight = match loaded.sight.again(&open.project, plan) {
                 Ok(sight) => sight,
+                Err(_) if is_gone() => return Ok(Over::Gone),
                 Err(error) => return Err(project::fail(&self.context.printer, &error, None)),
             };
             sight.add_outputs(&report);
@@ -317,8 +368,10 @@ impl Watcher<'_> {
         let since = Instant::now();
         loop {
             let blind = before.is_blind().then_some(BLIND);
-            if self.wait(self.poll.or(blind)) == Woken::Cancelled {
-                return Next::Over(Over::Cancelled);
+            match self.wait(worktree, self.poll.or(blind)) {
+                Waited::Look => {}
+                Waited::Gone => return Next::Over(Over::Gone),
+                Waited::Cancelled => return Next::Over(Over::Cancelled),
             }
             self.tell_ended();
             let now = look_around(sight, worktree, &mut self.folders, false);
@@ -350,9 +403,22 @@ impl Watcher<'_> {
         }
     }
 
-    fn wait(&self, longest: Option<Duration>) -> Woken {
-        // Where nothing is announced, time rings.
-        self.folders.bell().wait(&self.cancel, longest)
+    /// Waits for a ring. Where nothing is announced, time rings: after `longest`.
+    fn wait(&self, worktree: &Worktree, longest: Option<Duration>) -> Waited {
+        let end = longest.map(|longest| Instant::now() + longest);
+        loop {
+            let left = end.map_or(ROOT, |end| end.saturating_duration_since(Instant::now()));
+            let woken = self.folders.bell().wait(&self.cancel, Some(left.min(ROOT)));
+            if woken == Woken::Cancelled {
+                return Waited::Cancelled;
+            }
+            if !worktree.is_at(&self.root) {
+                return Waited::Gone;
+            }
+            if woken == Woken::Rung || end.is_some_and(|end| end <= Instant::now()) {
+                return Waited::Look;
+            }
+        }
     }
 
     /// Between runs that follow each other at once. [`Woken::Rung`]: without a pause.
@@ -394,6 +460,14 @@ impl Watcher<'_> {
             poll: self.poll,
         });
     }
+}
+
+/// Why a wait ended.
+enum Waited {
+    /// Something may have changed.
+    Look,
+    Gone,
+    Cancelled,
 }
 
 /// What follows a wait.
