@@ -1,6 +1,7 @@
 //! A file that is written whole or not at all: beside its place first, then renamed. An interrupted program leaves nothing behind.
 //!
-//! What is there and is no plain file (a pipe, a device, a link) is written to, never replaced.
+//! What is there and is no plain file (a pipe, a device, a link) is written to, never replaced. A file that people wrote is put in place of what was
+//! read of it ([`replace`]), also behind a link.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -78,4 +79,28 @@ impl Drop for Watched {
     fn drop(&mut self) {
         self.0.close();
     }
+}
+
+/// Puts `after` into a file that is still `before`, what was read of it (`None`: nothing was). Its mode stays, and a link to it stays a link.
+pub(crate) fn replace(path: &Path, before: Option<&str>, after: &str) -> io::Result<()> {
+    let path = match path.canonicalize() {
+        Ok(path) => path,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
+        Err(error) => return Err(error),
+    };
+    let mode = path.metadata().ok().map(|found| found.permissions());
+    write(&path, std::convert::identity, |mut file| {
+        io::Write::write_all(&mut file, after.as_bytes())?;
+        if !file.metadata()?.is_file() {
+            return Ok(());
+        }
+        mode.map_or(Ok(()), |mode| file.set_permissions(mode))?;
+        file.sync_all()?;
+        match before {
+            Some(before) if fs::read(&path)? != before.as_bytes() => {
+                Err(io::Error::other("it was changed meanwhile, and is left as it is"))
+            }
+            _ => Ok(()),
+        }
+    })
 }

@@ -20,10 +20,14 @@ use larder_store::message::{encode, to_message};
 use std::os::unix::ffi::OsStrExt;
 
 use crate::recipe::{CacheSpec, Inputs, Recipe, RecipeId, Sandbox, TraceMode};
+use crate::secret::Secrets;
 use crate::state::KeyItem;
 
 /// Version of the key's format.
 pub const VERSION: &str = "larder-recipe-1";
+
+/// Stands in a list of items for the value of a declared variable that is not set.
+pub(crate) const UNSET: &str = "(unset)";
 
 /// What a key is computed from, beside the recipe.
 #[derive(Clone, Debug)]
@@ -174,7 +178,7 @@ fn item(kind: &str, name: impl Into<String>, value: impl Into<String>) -> KeyIte
     KeyItem { kind: kind.to_owned(), name: name.into(), value: value.into() }
 }
 
-/// The same key as a list that two runs can be compared by; `inputs` are (path, content) pairs.
+/// The same key as a list that two runs can be compared by, and that may be shown, kept and told: without secrets. `inputs` are (path, content) pairs.
 #[must_use]
 pub fn items(parts: &Parts<'_>, inputs: impl IntoIterator<Item = (String, String)>) -> Vec<KeyItem> {
     let recipe = parts.recipe;
@@ -191,7 +195,7 @@ pub fn items(parts: &Parts<'_>, inputs: impl IntoIterator<Item = (String, String
     }
     items.extend(recipe.sandbox.as_ref().map(|sandbox| item("sandbox", "what is seen", sandboxed(sandbox))));
     items.extend(parts.args.iter().enumerate().map(|(at, arg)| item("args", (at + 1).to_string(), arg)));
-    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(unset)".to_owned());
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| UNSET.to_owned());
     items.extend(recipe.environment.iter().map(|(name, set)| item("env", name, value(set))));
     items.extend(recipe.variables.iter().map(|(name, value)| item("variable", name, value)));
     items.extend(parts.tools.iter().map(|(name, digest)| item("tool", name, digest.to_string())));
@@ -202,6 +206,8 @@ pub fn items(parts: &Parts<'_>, inputs: impl IntoIterator<Item = (String, String
         recipe.cache.as_ref().map(|CacheSpec { outputs, .. }| outputs.as_slice()).unwrap_or_default();
     items.extend(outputs.iter().map(|pattern| item("output", pattern, "")));
     items.extend(inputs.into_iter().map(|(path, content)| item("input", path, content)));
+    let secrets = Secrets::of(&recipe.environment, &recipe.variables);
+    let mut items: Vec<KeyItem> = items.into_iter().map(|item| secrets.hide(item)).collect();
     items.sort();
     items
 }

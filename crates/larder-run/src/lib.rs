@@ -19,6 +19,7 @@
 //! | [`watch`] | waits until something changes that concerns a plan |
 //! | [`state`], [`history`] | `.larder/state/`: what this worktree remembers; its last runs |
 //! | [`records`], [`lines`] | what other machines are told of keys; differences of commands |
+//! | `secret` | values that are not shown |
 //! | [`profile`] | the course of a run: where its time went |
 
 pub mod affected;
@@ -40,6 +41,7 @@ pub mod profile;
 pub mod recipe;
 pub mod records;
 pub mod sandbox;
+mod secret;
 pub mod select;
 pub mod state;
 pub mod suggest;

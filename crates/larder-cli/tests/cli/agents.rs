@@ -47,6 +47,21 @@ fn line_ends_are_those_of_the_file() {
     assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
     let again = larder(&project, "init --agents").good();
     assert_eq!(again.stdout, "AGENTS.md is up to date\n");
+fn a_link_stays_one_and_what_it_leads_to_is_replaced_whole() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let project = small();
+    project.file("docs/CLAUDE.md", "# Ours\n");
+    let (file, link) = (project.path("docs/CLAUDE.md"), project.path("AGENTS.md"));
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).expect("a mode");
+    std::os::unix::fs::symlink("docs/CLAUDE.md", &link).expect("a link");
+    // Another name for what is there now: a file that is cut short and written again would change under both.
+    let kept = project.path("kept.md");
+    std::fs::hard_link(&file, &kept).expect("another name");
+    let _ = larder(&project, "init --agents").good();
+    assert_eq!(std::fs::read_link(&link).expect("still a link"), std::path::Path::new("docs/CLAUDE.md"));
+    assert!(project.read("docs/CLAUDE.md").starts_with("# Ours\n\n<!-- larder: begin"));
+    assert_eq!(std::fs::metadata(&file).expect("the file").mode() & 0o777, 0o640);
+    assert_eq!(project.read("kept.md"), "# Ours\n");
 }
 
 #[test]

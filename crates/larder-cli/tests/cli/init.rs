@@ -250,6 +250,64 @@ fn node_with_dependencies() {
     assert!(project.path("node_modules/part/part.js").exists());
 }
 
+/// Puts programs of the test's own before all others.
+fn programs(project: &mut Project, programs: &[(&str, &str)]) {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = project.user_folder().join("bin");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for (name, text) in programs {
+        let file = folder.join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{text}\n")).expect("a program");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("its mode");
+    }
+    let path = std::env::var("PATH").expect("a search path");
+    project.env("PATH", format!("{}:{path}", folder.display()));
+}
+
+/// The program that is found may only choose which version runs.
+#[test]
+fn another_version_behind_the_same_program_is_another_key() {
+    let cargo = "case $1 in generate-lockfile) : > Cargo.lock;; \
+                 build) mkdir -p target/release && echo > target/release/shown;; esac";
+    let says = "cat \"$HOME/version\"";
+    let check = |stand_ins: &[(&str, &str)], files: &[(&str, &str)], recipes: usize| {
+        let mut project = Project::new();
+        programs(&mut project, stand_ins);
+        for (name, text) in files {
+            project.file(name, text);
+        }
+        let version = project.user_folder().join("version");
+        std::fs::write(&version, "1.0\n").expect("the version");
+        works(&project, recipes);
+        std::fs::write(&version, "1.1\n").expect("the version");
+        let third = larder(&project, "run").good();
+        assert!(third.stdout.contains(&format!("0 cached, {recipes} run")), "{}", third.stdout);
+    };
+    check(
+        &[("cargo", cargo), ("rustc", says)],
+        &[("Cargo.toml", "[package]\nname = \"shown\"\n"), ("src/main.rs", "")],
+        3,
+    );
+    check(&[("go", says)], &[("go.mod", "module x\n")], 1);
+    check(&[("node", says)], &[("package.json", "{}"), ("a.js", "")], 1);
+    check(&[("python3", says)], &[("pyproject.toml", "")], 1);
+}
+
+#[test]
+fn what_npm_installs_depends_on_its_settings_and_on_npm() {
+    let mut project = Project::new();
+    let npm = "case $1 in install) mkdir -p node_modules && echo > node_modules/part;; esac";
+    programs(&mut project, &[("node", "echo 1"), ("npm", npm)]);
+    project.file("package.json", r#"{"dependencies": {"part": "1"}, "scripts": {"test": "true"}}"#);
+    works(&project, 2);
+    project.file(".npmrc", "registry=https://registry.example.org\n");
+    let third = larder(&project, "run install").good();
+    assert!(third.stdout.contains("miss: .npmrc is new"), "{}", third.stdout);
+    programs(&mut project, &[("npm", &format!("{npm} # another"))]);
+    let fourth = larder(&project, "run install").good();
+    assert!(fourth.stdout.contains("miss: tool npm changed"), "{}", fourth.stdout);
+}
+
 #[test]
 fn several_languages_in_folders() {
     let project = Project::new();

@@ -139,6 +139,35 @@ fn frame(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[test]
+fn secrets_are_shown_nowhere() {
+    let mut project = Project::new();
+    project.file("larder.yml", "name: shown\n").file(
+        "cookbook.yml",
+        "name: app\nenvironment: [NPM_TOKEN, MODE]\nrecipes:\n  build:\n    variables: {db_password: '{{env.NPM_TOKEN}}'}\n    \
+         cache: {inputs: [], outputs: [out]}\n    run: ': {{env.NPM_TOKEN}}; echo $MODE > out'\n",
+    );
+    project.env("MODE", "dev").env("NPM_TOKEN", "hunter2-before");
+    let _ = larder(&project, "run").good();
+    project.env("MODE", "prod").env("NPM_TOKEN", "hunter2-after");
+    let why = larder(&project, "why build").good().stdout;
+    assert!(why.contains("dev → prod") && why.contains("NPM_TOKEN"), "{why}");
+    let shown = [
+        why,
+        larder(&project, "why build --json").good().stdout,
+        larder(&project, "run --json --report report.html").good().stdout,
+        project.read("report.html"),
+        larder(&project, "profile --json").good().stdout,
+    ];
+    assert!(shown[2].contains("NPM_TOKEN changed"), "{}", shown[2]);
+    for text in shown {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    let state = all_bytes(&project.path(".larder/state"));
+    let has = |text: &str| state.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("MODE") && has("prod") && !has("hunter2"));
+}
+
+#[test]
 fn a_record_that_nobody_signed_is_not_believed() {
     let tier = tempfile::tempdir().expect("a folder");
     let mut first = machine(tier.path());

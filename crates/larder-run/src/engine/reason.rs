@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::secret::{is_plain, is_secret_name};
 use crate::state::KeyItem;
 
 /// One difference between two keys.
@@ -45,12 +46,9 @@ pub fn compare(before: &[KeyItem], after: &[KeyItem]) -> Vec<Change> {
     }
 }
 
-fn short(value: &str) -> String {
-    if value.len() <= 24 {
-        value.to_owned()
-    } else {
-        format!("{}…", value.chars().take(23).collect::<String>())
-    }
+/// Whether values of an environment variable may go where everybody reads: into logs, reports, and what is kept of a run.
+fn may_show(name: &str, values: [&str; 2]) -> bool {
+    !is_secret_name(name) && values.into_iter().all(is_plain)
 }
 
 /// One line: the first two differences, and how many more there are.
@@ -59,7 +57,10 @@ pub(super) fn one_line(changes: &[Change]) -> String {
         ("input", None, _) => format!("{} is new", change.name),
         ("input", _, None) => format!("{} is gone", change.name),
         ("input", ..) => format!("{} changed", change.name),
-        ("env", Some(before), Some(after)) => format!("{} {}→{}", change.name, short(before), short(after)),
+        ("env", Some(before), Some(after)) if may_show(&change.name, [before, after]) => {
+            format!("{} {before}→{after}", change.name)
+        }
+        ("env", ..) => format!("{} changed", change.name),
         ("command", ..) => "the command changed".to_owned(),
         ("output", ..) => "`outputs` changed".to_owned(),
         ("dependency", ..) => format!("outputs of {} changed", change.name),
@@ -83,4 +84,24 @@ pub(super) fn one_line(changes: &[Change]) -> String {
         line.push_str(&format!(" (+{})", changes.len() - 2));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_only_where_they_are_no_secrets() {
+        let line = |name: &str, before: &str, after: &str| {
+            let (before, after) = (Some(before.to_owned()), Some(after.to_owned()));
+            one_line(&[Change { kind: "env".into(), name: name.into(), before, after }])
+        };
+        assert_eq!(line("NODE_ENV", "dev", "prod"), "NODE_ENV dev→prod");
+        assert_eq!(line("NODE_ENV", "(unset)", "prod"), "NODE_ENV (unset)→prod");
+        assert_eq!(line("NPM_TOKEN", "abc", "def"), "NPM_TOKEN changed");
+        assert_eq!(line("db_password", "old", "new"), "db_password changed");
+        assert_eq!(line("DEPLOY", "off", "gh0a1b2c3d4e5f"), "DEPLOY changed");
+        assert_eq!(line("DEPLOY", "gh0a1b2c3d4e5f", "off"), "DEPLOY changed");
+        assert_eq!(line("FLAGS", "-O2", "-O2 -g -Wall -Wextra"), "FLAGS changed");
+    }
 }

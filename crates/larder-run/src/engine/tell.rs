@@ -40,11 +40,7 @@ impl Session<'_> {
     /// Tells what the key of a result was computed from that was just recorded and offered to tiers.
     pub(super) fn tell_key(&self, recipe: &RecipeId, key: &Digest, items: &[KeyItem]) {
         let Some((store, upstream)) = self.cache.telling() else { return };
-        let mut salt = [0; 16];
-        if rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty()) != Ok(salt.len()) {
-            return;
-        }
-        let Some(record) = KeyRecord::new(items, salt) else { return };
+        let Some(record) = KeyRecord::new(items) else { return };
         match exchange::tell_key(store, upstream, recipe, key, &record) {
             Ok(()) => self.telling.is_news.store(true, Ordering::Relaxed),
             Err(error) => tracing::debug!(%error, "a key cannot be told of"),

@@ -149,16 +149,28 @@ fn toml_value(text: &str, section: &str, key: &str) -> Option<String> {
     None
 }
 
+/// The version of a tool as part of the key. The program that `PATH` finds may be a manager's stand-in (rustup, Volta, pyenv, asdf; `go` that fetches
+/// the toolchain of `go.mod`), a file that stays the same when another version is chosen.
+fn version(name: &str, command: &str) -> String {
+    format!(
+        "    # The program may only choose the version, which is then not in its file.\n    variables: {{{name}: '{{{{shell \"{command}\"}}}}'}}\n"
+    )
+}
+
 fn rust(folder: &Path, prefix: &str) -> String {
     let manifest = read(&folder.join("Cargo.toml"));
-    let around = "    environment: [CARGO_HOME, RUSTUP_HOME, RUSTFLAGS]\n    tools: [cargo]\n";
+    let around = format!(
+        "    environment: [CARGO_HOME, RUSTUP_HOME, RUSTUP_TOOLCHAIN, RUSTFLAGS]\n    tools: [cargo]\n{}",
+        version("rustc", "rustc -vV")
+    );
     let mut text = String::new();
     let mut after = String::new();
     let has_lock = folder.join("Cargo.lock").is_file();
     if !has_lock {
         text.push_str(&format!(
             "  {prefix}lock:\n    description: Writes Cargo.lock; remove this recipe once git has that file\n    \
-             run: cargo generate-lockfile\n{around}    cache:\n      inputs: ['**/Cargo.toml']\n      outputs: [Cargo.lock]\n"
+             run: cargo generate-lockfile\n{around}    cache:\n      \
+             inputs: ['**/Cargo.toml', rust-toolchain.toml, rust-toolchain]\n      outputs: [Cargo.lock]\n"
         ));
         after = format!("    dependencies: [{prefix}lock]\n");
     }
@@ -177,8 +189,10 @@ fn rust(folder: &Path, prefix: &str) -> String {
 }
 
 fn go(folder: &Path, prefix: &str) -> String {
-    let around =
-        "    environment: [GOPATH, GOCACHE, GOMODCACHE, GOFLAGS, GOPROXY, GOTOOLCHAIN]\n    tools: [go]\n";
+    let around = format!(
+        "    environment: [GOPATH, GOCACHE, GOMODCACHE, GOFLAGS, GOPROXY, GOTOOLCHAIN]\n    tools: [go]\n{}",
+        version("go", "go version")
+    );
     let inputs = "      inputs: ['**', '!bin/**']\n";
     let is_main = |path: &Path| {
         path.extension().is_some_and(|end| end == "go")
@@ -204,22 +218,29 @@ fn node(folder: &Path, prefix: &str) -> String {
     let manifest: serde_json::Value =
         serde_json::from_str(&read(&folder.join("package.json"))).unwrap_or_default();
     let has = |name: &str| folder.join(name).is_file();
-    let (manager, install, lock) = if has("pnpm-lock.yaml") {
-        ("pnpm", "pnpm install --frozen-lockfile", ", pnpm-lock.yaml")
+    // Settings count whether or not they are there.
+    let (manager, install, inputs) = if has("pnpm-lock.yaml") {
+        let inputs = "pnpm-lock.yaml, pnpm-workspace.yaml, .pnpmfile.cjs, .npmrc";
+        ("pnpm", "pnpm install --frozen-lockfile", inputs)
     } else if has("yarn.lock") {
-        ("yarn", "yarn install --frozen-lockfile", ", yarn.lock")
+        ("yarn", "yarn install --frozen-lockfile", "yarn.lock, .yarnrc, .yarnrc.yml, .npmrc")
     } else if has("package-lock.json") {
-        ("npm", "npm ci", ", package-lock.json")
+        ("npm", "npm ci", "package-lock.json, .npmrc")
     } else {
-        ("npm", "npm install --no-package-lock", "")
+        ("npm", "npm install --no-package-lock", ".npmrc")
     };
+    let patches = ["patches", ".yarn/patches", ".yarn/plugins", ".yarn/releases"];
+    let patches = patches.iter().filter(|name| folder.join(name).is_dir());
+    let patches = patches.map(|name| format!(", '{name}/**'")).collect::<String>();
+    let version = version("node", "node --version");
+    let around = format!("    tools: [node, {manager}]\n{version}");
     let mut text = String::new();
     let mut after = String::new();
     let is_full = |key: &str| manifest[key].as_object().is_some_and(|all| !all.is_empty());
     if is_full("dependencies") || is_full("devDependencies") {
         text.push_str(&format!(
-            "  {prefix}install:\n    run: {install}\n    tools: [node]\n    cache:\n      \
-             inputs: [package.json{lock}]\n      outputs: [node_modules]\n"
+            "  {prefix}install:\n    run: {install}\n{around}    cache:\n      \
+             inputs: [package.json, {inputs}{patches}]\n      outputs: [node_modules]\n"
         ));
         after = format!("    dependencies: [{prefix}install]\n");
     }
@@ -229,7 +250,7 @@ fn node(folder: &Path, prefix: &str) -> String {
         if manifest["scripts"][script].is_string() {
             count += 1;
             text.push_str(&format!(
-                "  {prefix}{script}:\n    run: {manager} run {script}\n{after}    tools: [node]\n    cache:\n\
+                "  {prefix}{script}:\n    run: {manager} run {script}\n{after}{around}    cache:\n\
                  {inputs}      outputs: {outputs}\n"
             ));
         }
@@ -238,7 +259,7 @@ fn node(folder: &Path, prefix: &str) -> String {
         text.push_str(&format!(
             "  {prefix}check:\n    description: Reads all files in JavaScript; add scripts to package.json\n    \
              run: find . -name '*.js' -not -path './node_modules/*' -exec node --check {{}} +\n{after}    \
-             tools: [node]\n    cache:\n{inputs}      outputs: []\n"
+             tools: [node]\n{version}    cache:\n{inputs}      outputs: []\n"
         ));
     }
     text
@@ -274,6 +295,7 @@ fn python(folder: &Path, prefix: &str) -> String {
         (false, _) => ("", "compileall -q ."),
     };
     let recipe = if has_python_tests(folder) { "test" } else { "check" };
+    let version = version("python", &format!("{python} -VV"));
     let note = if venv.is_some() {
         "    # What is installed there is told by the files that say what to install: they are inputs.\n"
     } else {
@@ -281,7 +303,7 @@ fn python(folder: &Path, prefix: &str) -> String {
     };
     format!(
         "  {prefix}{recipe}:\n{note}    run: {before}{python} -m {words}\n    environment: [PYTHONPATH, VIRTUAL_ENV]\n    \
-         tools: [{python}]\n    cache:\n      inputs: ['**', '!**/__pycache__/**', '!**/*.egg-info/**', '!.venv/**', '!venv/**']\n      outputs: []\n"
+         tools: [{python}]\n{version}    cache:\n      inputs: ['**', '!**/__pycache__/**', '!**/*.egg-info/**', '!.venv/**', '!venv/**']\n      outputs: []\n"
     )
 }
 

@@ -10,10 +10,12 @@
 //! The format is `docs/formats/key-record.md`.
 //!
 //! # Invariants
-//! - **No value leaves the machine.** Of an item goes its kind and its name, and of its value a tag: a keyed hash under a salt of
-//!   the record's own. Only what no secret can be in (the platform) goes as it is.
-//! - Tags of what may hold a secret (environment, variables, arguments, lines of the command) have 16 bits: enough to tell that
-//!   a value differs, too few to confirm a guess of it. Tags of content have 64.
+//! - **No value leaves the machine.** Of an item goes its kind and its name, and of its value a tag, which is a hash. Only what no secret can
+//!   be in (the platform) goes as it is.
+//! - Tags of what may hold a secret (environment, variables, arguments, patterns that `trace` looked at, lines of the command) have 16 bits: enough
+//!   to tell that a value differs, too few to confirm a guess of it. **A value has one tag in all records**: many records say no more of it than one.
+//!   Tags of content have 64.
+//! - Items come without secrets ([`crate::key::items`]), so that the same holds where one of them is in several items.
 //! - A record is at most [`MOST_BYTES`]; where there are more than [`MOST_INPUTS`] inputs they are told by folder.
 //! - What is read is hostile: it decides nothing, and its size is bounded before it is decoded.
 
@@ -37,6 +39,9 @@ pub const MOST_INPUTS: usize = 8_192;
 
 /// Stands in a [`Change`] for a value of another machine.
 pub const UNTOLD: &str = "(not told)";
+
+/// The salt of all records that are made here. Earlier ones had a fresh one each, and every record told 16 bits more; each is read with its own.
+const SALT: [u8; 16] = [0; 16];
 
 /// What is told of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,9 +78,9 @@ pub struct Differences {
 }
 
 impl KeyRecord {
-    /// The record of a key; `None` if it would be too large. `salt`: fresh for each.
+    /// The record of a key; `None` if it would be too large.
     #[must_use]
-    pub fn new(items: &[KeyItem], salt: [u8; 16]) -> Option<Self> {
+    pub fn new(items: &[KeyItem]) -> Option<Self> {
         let inputs = items.iter().filter(|item| item.kind == "input");
         let depth = if inputs.clone().count() <= MOST_INPUTS {
             None
@@ -83,7 +88,7 @@ impl KeyRecord {
             let fits = |depth: &u8| folded(inputs.clone(), *depth).len() <= MOST_INPUTS;
             Some((1..=8).rev().find(fits).unwrap_or(0))
         };
-        let record = Self { salt, depth, items: BTreeMap::new() };
+        let record = Self { salt: SALT, depth, items: BTreeMap::new() };
         let items = record.tell(items);
         let record = Self { items, ..record };
         record.encode().map(|_| record)
@@ -109,6 +114,8 @@ impl KeyRecord {
     fn told(&self, item: &KeyItem) -> Told {
         let tag = |value: &str| self.tag(&item.kind, &item.name, value.as_bytes());
         match (item.kind.as_str(), item.name.as_str()) {
+            // Patterns are rendered text.
+            ("platform", "trace") => Told::Short(cut(&tag(&item.value))),
             ("platform", _) | ("output", _) => Told::Clear(item.value.clone()),
             ("input" | "tool" | "dependency", _) => Told::Tag(cut(&tag(&item.value))),
             ("command", "run") => Told::Lines(item.value.lines().map(|line| cut(&tag(line))).collect()),
@@ -229,26 +236,50 @@ mod tests {
             item("input", "a.c", "b3:0123/4 644"),
             item("input", "b.c", "b3:4567/4 644"),
             item("platform", "os", "linux"),
+            item("platform", "trace", "strict\nreads conf/customer-acme/**"),
             item("variable", "mode", "\"debug\""),
         ]
     }
 
     #[test]
     fn no_value_is_in_a_record() {
-        let record = KeyRecord::new(&items(), [7; 16]).unwrap();
+        let record = KeyRecord::new(&items()).unwrap();
         let bytes = record.encode().unwrap();
         let has = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
         assert!(has("TOKEN") && has("a.c") && has("linux") && has("mode"));
-        for value in ["hunter2-secret", "debug", "0123", "strip", "cc -c"] {
+        for value in ["hunter2-secret", "debug", "0123", "strip", "cc -c", "acme", "conf"] {
             assert!(!has(value), "{value}");
         }
         assert_eq!(KeyRecord::decode(&bytes), Some(record));
-        assert_ne!(bytes, KeyRecord::new(&items(), [8; 16]).unwrap().encode().unwrap(), "the salt counts");
+    }
+
+    #[test]
+    fn many_records_say_no_more_of_a_value_than_one() {
+        let tags = |changed: &str| {
+            let mut items = items();
+            items[2].value = changed.to_owned();
+            let told = KeyRecord::new(&items).unwrap().items;
+            (told["env"]["TOKEN"].clone(), told["variable"]["mode"].clone(), told["command"]["run"].clone())
+        };
+        let first = tags("b3:0/4 644");
+        assert!((1..20).all(|n| tags(&format!("b3:{n}/4 644")) == first));
+    }
+
+    #[test]
+    fn records_of_another_salt_are_read_with_it() {
+        let record = KeyRecord { salt: [9; 16], depth: None, items: BTreeMap::new() };
+        let record = KeyRecord { items: record.tell(&items()), ..record };
+        assert_ne!(record, KeyRecord::new(&items()).unwrap());
+        let read = KeyRecord::decode(&record.encode().unwrap()).unwrap();
+        assert_eq!(read.differences(&items()).changes, []);
+        let mut mine = items();
+        mine[1].value = "other".into();
+        assert_eq!(read.differences(&mine).changes.len(), 1);
     }
 
     #[test]
     fn differences_are_named_without_values_of_the_other_machine() {
-        let record = KeyRecord::new(&items(), [7; 16]).unwrap();
+        let record = KeyRecord::new(&items()).unwrap();
         assert_eq!(record.differences(&items()).changes, []);
         let mut mine = items();
         mine[0].value = "cc -c a.c\nTOKEN=other make\nstrip a.o".into();
@@ -280,7 +311,7 @@ mod tests {
             let value = |n| if n == changed { "new" } else { "old" };
             (0..20_000).map(|n| item("input", &format!("src/d{}/e/f{n}.c", n % 50), value(n))).collect()
         };
-        let record = KeyRecord::new(&many(0), [0; 16]).unwrap();
+        let record = KeyRecord::new(&many(0)).unwrap();
         assert!(record.encode().unwrap().len() < 4_096);
         let names = |changed| -> Vec<String> {
             record.differences(&many(changed)).changes.into_iter().map(|change| change.name).collect()
@@ -288,18 +319,18 @@ mod tests {
         assert_eq!(names(0), Vec::<String>::new());
         assert_eq!(names(7), ["src/d0/e/", "src/d7/e/"]);
         let flat: Vec<KeyItem> = (0..20_000).map(|n| item("input", &format!("f{n}"), "x")).collect();
-        assert_eq!(KeyRecord::new(&flat, [0; 16]).unwrap().depth, Some(0));
+        assert_eq!(KeyRecord::new(&flat).unwrap().depth, Some(0));
     }
 
     #[test]
     fn what_is_no_record_is_none() {
-        let bytes = KeyRecord::new(&items(), [7; 16]).unwrap().encode().unwrap();
+        let bytes = KeyRecord::new(&items()).unwrap().encode().unwrap();
         for cut in 0..bytes.len() {
             assert_eq!(KeyRecord::decode(&bytes[..cut]), None);
         }
         assert_eq!(KeyRecord::decode(&[2, 0, 0]), None);
         assert_eq!(KeyRecord::decode(&vec![FORMAT; MOST_BYTES + 1]), None);
         let large = vec![item("env", &"x".repeat(MOST_BYTES), "")];
-        assert_eq!(KeyRecord::new(&large, [0; 16]), None);
+        assert_eq!(KeyRecord::new(&large), None);
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn agents(context: &Context, args: &InitArgs) -> Result<Exit, Exit> {
     let is_same = before.as_deref() == Some(&after);
     let is_written = !args.dry_run && !is_same;
     if is_written {
-        write_whole(printer, &root, Path::new(FILE), &after)?;
+        write_whole(printer, &root, Path::new(FILE), before.as_deref(), &after)?;
     }
     if args.json {
         printer.json(&json!({ "version": 1, "path": FILE, "text": after, "written": is_written }));

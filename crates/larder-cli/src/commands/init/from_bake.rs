@@ -46,7 +46,7 @@ pub(super) fn from_bake(context: &Context, args: &InitArgs) -> Result<Exit, Exit
     let is_written = !args.dry_run && (args.force || (over.is_empty() && conversion.by_hand.is_empty()));
     if is_written {
         for file in conversion.changed() {
-            write_whole(printer, folder, &file.path, &file.text)?;
+            write_whole(printer, folder, &file.path, file.before.as_deref(), &file.text)?;
         }
     }
     if args.json {

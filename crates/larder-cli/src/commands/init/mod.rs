@@ -21,17 +21,17 @@ use crate::{units, whole_file};
 /// Files that make a folder a project.
 const ROOT_FILES: [&str; 4] = ["larder.yml", "larder.yaml", "bake.yml", "bake.yaml"];
 
-/// Writes a file whole; one that is there keeps its mode.
-fn write_whole(printer: &Printer, folder: &Path, path: &Path, text: &str) -> Result<(), Exit> {
-    let place = folder.join(path);
-    let failed = |error: std::io::Error| {
+/// Puts `text` in place of `before`, what was read of a file.
+fn write_whole(
+    printer: &Printer,
+    folder: &Path,
+    path: &Path,
+    before: Option<&str>,
+    text: &str,
+) -> Result<(), Exit> {
+    whole_file::replace(&folder.join(path), before, text).map_err(|error| {
         printer.refuse(format_args!("`{}`: {error}", units::printable(&path.to_string_lossy())), None);
         Exit::Usage
-    };
-    let mode = place.metadata().ok().map(|found| found.permissions());
-    whole_file::write(&place, failed, |mut file| {
-        file.write_all(text.as_bytes()).map_err(failed)?;
-        mode.map_or(Ok(()), |mode| file.set_permissions(mode)).map_err(failed)
     })
 }
 

@@ -4,7 +4,6 @@
 //! replaced whole, and only if it is still what was read.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -70,7 +69,8 @@ pub(super) fn suggest(
         || !args.json && !edited.files.is_empty() && printer.ask("write it?").unwrap_or(false);
     if wanted {
         for file in &edited.files {
-            write(&ran.open.project.root, file).map_err(|reason| {
+            let path = ran.open.project.root.join(&file.file);
+            whole_file::replace(&path, Some(&file.before), &file.after).map_err(|reason| {
                 let hint = "what was written before it stays; run it again";
                 printer.refuse(format_args!("`{}`: {reason}", file.file.display()), Some(hint));
                 Exit::Usage
@@ -208,22 +208,6 @@ impl Ran<'_> {
         }
         Ok(())
     }
-}
-
-/// Replaces a file that is still what was read. Its mode stays, and a link to it stays a link.
-fn write(root: &Path, edit: &FileEdit) -> Result<(), String> {
-    let show = |error: std::io::Error| error.to_string();
-    let path = root.join(&edit.file).canonicalize().map_err(show)?;
-    let mode = path.metadata().map_err(show)?.permissions();
-    whole_file::write(&path, show, |mut file| {
-        file.write_all(edit.after.as_bytes()).map_err(show)?;
-        file.set_permissions(mode).map_err(show)?;
-        file.sync_all().map_err(show)?;
-        match std::fs::read(&path).map_err(show)? == edit.before.as_bytes() {
-            true => Ok(()),
-            false => Err("it was changed meanwhile, and is left as it is".to_owned()),
-        }
-    })
 }
 
 fn shown(path: &Path) -> String {
