@@ -8,7 +8,7 @@ use super::execute::{Failure, chain};
 use super::recipe::{Job, Now, find_tool};
 use crate::event::Event;
 use crate::process::SpawnError;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, with_root};
 use crate::sandbox::{self, Layout, Place, Sandbox, Seen};
 use crate::worktree::{Entry, EntryKind, InputError};
 
@@ -97,7 +97,7 @@ fn place<'p>(session: &'p Session<'_>, home: Option<&'p Path>, name: &'p str) ->
 fn home(session: &Session<'_>, recipe: &Recipe) -> Option<PathBuf> {
     let declared = recipe.environment.get("HOME");
     match declared {
-        Some(declared) => declared.as_ref().map(|value| super::execute::with_root(session, value).into()),
+        Some(declared) => declared.as_ref().map(|value| with_root(&session.root, value).into()),
         None => session.options.environment.get(std::ffi::OsStr::new("HOME")).map(PathBuf::from),
     }
 }
