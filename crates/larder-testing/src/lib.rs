@@ -10,6 +10,7 @@
 //! | [`strangers`] | what containerd, moby, podman and umoci make of them |
 //! | [`registry`] | a real OCI registry |
 //! | [`project`] | a project in a temporary folder, and the `larder` command run in it |
+//! | [`skipped`] | a test that cannot be run here says so |
 //! | [`proxy`] | a server as seen through a bad network, with requests and bytes counted |
 
 pub mod conformance;
@@ -18,8 +19,10 @@ pub mod layers;
 pub mod project;
 pub mod proxy;
 pub mod registry;
+mod skipped;
 pub mod strangers;
 pub mod strict;
 pub mod tables;
 
 pub use project::{Output, Project};
+pub use skipped::skipped;
