@@ -6,8 +6,8 @@
 //!          environment_variables   declared ones that are set
 //!          working_directory       the cookbook's folder        output_paths   the patterns, sorted
 //!          platform    OSFamily, ISA, and larder:… : project, cookbook, recipe, instance, variables,
-//!                      sandbox (if any), tools by content, digests of dependencies' outputs, exclusions' order,
-//!                      `trace: strict`
+//!                      sandbox (if any), tools by content, digests of dependencies' outputs, `trace: strict` (if so),
+//!                      spared (inputs that the output patterns cover and `!` takes out, if any)
 //! ```
 //! The project's real root is in none of it ([`crate::recipe::ROOT_PLACEHOLDER`]). Two recipes, cookbooks or projects
 //! never share a key by sharing a text. What is added here changes all keys: raise [`VERSION`] when the meaning of something

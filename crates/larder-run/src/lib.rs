@@ -9,6 +9,7 @@
 //! | [`select`], [`plan`], [`recipe`] | selectors → recipes; the graph; the resolved recipe |
 //! | [`worktree`], [`listing`] | what is on disk: stat table, walk, globs, digests; the same for the configuration |
 //! | [`init`] | a first configuration for a folder |
+//! | `installation` | which file a tool is, and what was installed with it |
 //! | [`changes`], [`affected`] | what git says has changed; the recipes that it concerns |
 //! | [`suggest`] | inputs and tools that a recipe should declare, from what its command touched |
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |
@@ -30,8 +31,10 @@ pub mod engine;
 pub mod event;
 pub mod history;
 pub mod init;
+mod installation;
 pub mod key;
 pub mod lines;
+mod links;
 pub mod listing;
 pub mod lock;
 pub mod outputs;

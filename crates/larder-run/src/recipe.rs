@@ -7,14 +7,27 @@
 //! never holds a value of the machine (the project's root is [`ROOT_PLACEHOLDER`] in every string).
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Stands for the project's absolute root in rendered strings, so that keys do not depend on where a clone lives.
 /// It is replaced by the real root just before a command is executed. Contains a control character, so that no
 /// honest text holds it by chance; configuration text that contains it is refused.
 pub const ROOT_PLACEHOLDER: &str = "\u{1}larder:root\u{1}";
+
+/// Puts the real root where its placeholder stands.
+pub(crate) fn with_root(root: &Path, text: &str) -> OsString {
+    let mut out = OsString::new();
+    for (at, part) in text.split(ROOT_PLACEHOLDER).enumerate() {
+        if at > 0 {
+            out.push(root.as_os_str());
+        }
+        out.push(part);
+    }
+    out
+}
 
 /// Names one recipe of a project: `cookbook:recipe`, or `cookbook:recipe[value]` for an instance of a matrix.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,9 +1,11 @@
-//! `.larder/state/`: what this worktree remembers. Nothing in it is ever an input, and losing it costs time only.
+//! `.larder/state/`: what this worktree remembers. Nothing in it is ever an input, and losing it makes no wrong hit. It costs time; what was kept for
+//! undo; which files are Larder's, so that outputs that are there count as somebody's; and which files recipes made beside their outputs, so that these
+//! count as inputs until they are removed (see `engine/spared.rs`).
 //!
 //! ```text
 //! .gitignore     "*": the folder ignores itself
 //! stat-table     the worktree's stat table            owned/ trash/ undo/ tmp/   see `outputs`
-//! recipes        what each recipe last left here      keys/HASH   items of each recipe's last key; HASH.scratch
+//! recipes        what each recipe last left here      keys/HASH   items of each recipe's last key; HASH.made
 //! locks/         one lock per recipe                  logs/HASH   each recipe's last log
 //! runs/N         the last runs, for `larder why` and `larder profile` (see `history`)
 //! cookbooks      parsed cookbooks (see `config::parsed`)
@@ -14,7 +16,7 @@
 //! Nothing here makes a hit: a hit is a trusted result of the store for the key computed now. The record only says
 //! which tree was put in place, so that an unchanged tree is recognised by its digest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -185,9 +187,10 @@ impl State {
         Ok(())
     }
 
-    /// Files beside the recipe's outputs that it made and that are no outputs; as bytes, relative to the project's root.
+    /// Files beside the recipe's outputs that it made and that are no outputs, each with what was in it: bytes relative to the project's root, and a text
+    /// that tells contents apart.
     #[must_use]
-    pub fn scratch(&self, recipe: &RecipeId) -> std::collections::BTreeSet<Vec<u8>> {
+    pub fn scratch(&self, recipe: &RecipeId) -> BTreeMap<Vec<u8>, String> {
         read(&self.scratch_path(recipe)).unwrap_or_default()
     }
 
@@ -195,16 +198,12 @@ impl State {
     ///
     /// # Errors
     /// When the folder cannot be written to.
-    pub fn set_scratch(
-        &self,
-        recipe: &RecipeId,
-        scratch: &std::collections::BTreeSet<Vec<u8>>,
-    ) -> io::Result<()> {
+    pub fn set_scratch(&self, recipe: &RecipeId, scratch: &BTreeMap<Vec<u8>, String>) -> io::Result<()> {
         write(&self.scratch_path(recipe), scratch)
     }
 
     fn scratch_path(&self, recipe: &RecipeId) -> PathBuf {
-        self.folder.join("keys").join(format!("{}.scratch", hash(recipe)))
+        self.folder.join("keys").join(format!("{}.made", hash(recipe)))
     }
 
     /// Items of the key that `recipe` had when it last ran or was restored here.
@@ -221,16 +220,19 @@ impl State {
         write(&self.folder.join("keys").join(hash(recipe)), &items)
     }
 
-    /// Forgets all about a recipe's outputs and key.
+    /// Forgets all about a recipe's outputs, what it made beside them, and its key.
     ///
     /// # Errors
     /// When the folder cannot be written to.
     pub fn forget(&self, recipe: &RecipeId) -> io::Result<()> {
         self.set_placed(recipe, None);
-        match fs::remove_file(self.folder.join("keys").join(hash(recipe))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        for path in [self.folder.join("keys").join(hash(recipe)), self.scratch_path(recipe)] {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Where the recipe's log is.

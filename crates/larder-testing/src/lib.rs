@@ -11,6 +11,7 @@
 //! | [`registry`] | a real OCI registry |
 //! | [`project`] | a project in a temporary folder, and the `larder` command run in it |
 //! | [`running`] | a program that goes on while the test does something, and waiting for what it does |
+//! | [`skipped`] | a test that cannot be run here says so |
 //! | [`proxy`] | a server as seen through a bad network, with requests and bytes counted |
 
 pub mod conformance;
@@ -20,9 +21,11 @@ pub mod project;
 pub mod proxy;
 pub mod registry;
 pub mod running;
+mod skipped;
 pub mod strangers;
 pub mod strict;
 pub mod tables;
 
 pub use project::{Output, Project};
 pub use running::Running;
+pub use skipped::skipped;

@@ -47,6 +47,9 @@ fn line_ends_are_those_of_the_file() {
     assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
     let again = larder(&project, "init --agents").good();
     assert_eq!(again.stdout, "AGENTS.md is up to date\n");
+}
+
+#[test]
 fn a_link_stays_one_and_what_it_leads_to_is_replaced_whole() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let project = small();

@@ -121,6 +121,42 @@ fn a_declared_tool_that_lies_elsewhere_is_there_with_its_installation() {
     });
 }
 
+/// Of a folder that many programs share a tool has its libraries, and neither settings nor the other programs.
+#[test]
+fn a_tool_from_a_shared_folder_comes_without_settings() {
+    let recipes = "  look:
+    cache: {inputs: [], outputs: []}
+    tools: [cargo, mine]
+    sandbox: true
+    run: cargo; mine; cd \"$HOME\"; find . -type f | sort
+";
+    World::each(recipes, &[], |world| {
+        let home = world.project.user_folder();
+        let script = "set -e; mkdir -p .cargo/bin .cargo/registry .local/bin .local/lib .local/share
+            printf '#!/bin/sh\n' > .cargo/bin/cargo; cp .cargo/bin/cargo .cargo/bin/other; cp .cargo/bin/cargo .local/bin/mine
+            touch .cargo/registry/x .cargo/config.toml .cargo/credentials.toml .cargo/.package-cache .local/lib/x .local/share/x
+            chmod +x .cargo/bin/* .local/bin/*";
+        let made = std::process::Command::new("sh")
+            .args(["-c", &format!("mkdir -p {0}; cd {0}; {script}", home.display())])
+            .status();
+        assert!(made.expect("sh is there").success());
+        let folders =
+            [home.join(".cargo/bin"), home.join(".local/bin")].map(|folder| folder.display().to_string());
+        let path = format!("{}:{}", folders.join(":"), std::env::var("PATH").expect("a PATH"));
+        let mut command = world.command(&["run", "look", "--output", "stream"]);
+        let output = command.env("PATH", path).output().expect("the binary starts");
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let seen: Vec<&str> =
+            said.lines().filter_map(|line| line.split_once("./")).map(|(_, file)| file).collect();
+        assert_eq!(
+            seen,
+            [".cargo/bin/cargo", ".cargo/registry/x", ".local/bin/mine", ".local/lib/x"],
+            "{said}"
+        );
+    });
+}
+
 #[test]
 fn folders_that_are_named_are_seen_read_only() {
     let recipes = "  look:

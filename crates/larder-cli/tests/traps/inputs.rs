@@ -337,6 +337,62 @@ fn a_file_that_outputs_exclude_is_an_input() {
     }
 }
 
+/// What a person saves beside the outputs while the command runs cannot be told from what the command makes there; what they save later can.
+#[test]
+fn a_file_that_came_during_a_run_is_an_input_once_it_is_edited() {
+    let project = Project::new(
+        "  make:
+    cache: {inputs: ['**'], outputs: [gen, '!gen/keep']}
+    run: |
+      echo >> $HOME/make
+      mkdir -p gen
+      test -e gen/keep || cat $HOME/saved > gen/keep
+      cat gen/keep in > gen/made
+",
+    );
+    project.file("in", "1\n");
+    project.file("../user/saved", "one\n");
+    project.good(&[]);
+    assert_eq!(project.good(&[]).executed(), 0, "it is the recipe's own");
+    project.file("gen/keep", "two\n");
+    assert_eq!(project.good(&[]).executed(), 1, "somebody edited it");
+    assert_eq!(project.read("gen/made"), "two\n1\n");
+    assert_eq!(project.good(&[]).executed(), 0, "and that is in the key");
+    project.file("gen/keep", "three\n");
+    assert_eq!(project.good(&[]).executed(), 1);
+    project.file("gen/keep", "two\n");
+    assert_eq!(project.good(&[]).executed(), 0, "as before");
+    assert_eq!(project.read("gen/made"), "two\n1\n");
+}
+
+/// A scratch file with another content each time is the recipe's all the same, and `larder clean` forgets whose it was.
+#[test]
+fn scratch_beside_outputs_is_nobodys_input() {
+    let project = Project::new(
+        "  make:
+    cache: {inputs: ['**'], outputs: [gen, '!gen/log']}
+    run: |
+      echo >> $HOME/make
+      mkdir -p gen
+      date +%N > gen/log
+      cp in gen/made
+",
+    );
+    for content in ["1", "2", "3"] {
+        project.file("in", content);
+        let ran = project.good(&[]);
+        assert!(ran.executed() == 1 && !ran.out.contains("not cached"), "{content}: {ran:#?}");
+        assert_eq!(project.good(&[]).executed(), 0, "{content}");
+    }
+    let cleaned = project.larder(&["clean", "make"]);
+    assert_eq!(cleaned.code, Some(0), "{cleaned:#?}");
+    let ran = project.good(&[]);
+    let why = "not cached: an input changed while it ran: `gen/log`, which is no output";
+    assert!(ran.out.contains(why), "{ran:#?}");
+    project.remove("gen/log");
+    assert_eq!(project.good(&[]).executed(), 0);
+}
+
 /// A name with brackets, braces or a leading `!` is a name, listed or from a matrix: `pages/[id].tsx` is common.
 #[test]
 fn odd_names_are_no_patterns() {

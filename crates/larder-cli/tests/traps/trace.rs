@@ -275,7 +275,7 @@ fn nothing_that_is_observed_survives_kill_9() {
 #[test]
 fn a_set_uid_program_does_what_it_does() {
     if !rustix::process::geteuid().is_root() {
-        return;
+        return larder_testing::skipped("observing a set-uid program: only root can make one");
     }
     let project = Project::new(
         "  make:
@@ -295,7 +295,8 @@ fn a_set_uid_program_does_what_it_does() {
         .current_dir(&project.root)
         .status();
     if !can.is_ok_and(|status| status.success()) {
-        return; // No such program, or a file system without set-uid.
+        let why = "there is no `setpriv`, or the folder for temporary files allows none";
+        return larder_testing::skipped(&format!("observing a set-uid program: {why}"));
     }
     assert!(base.exists());
     let ran = project.run_by(&by, &["make"]);
@@ -305,6 +306,37 @@ fn a_set_uid_program_does_what_it_does() {
         ran.out.contains("not cached: its trace is incomplete: it runs a program with privileges"),
         "{ran:#?}"
     );
+}
+
+/// `tools: [cargo]` says which program it is, and nothing of what somebody told it.
+#[test]
+fn settings_beside_a_tool_are_undeclared() {
+    let of = |reads: &str, ignore: &str| {
+        let project = Project::new(&format!(
+            "  make:
+    trace: {{mode: strict, ignore: [{ignore}]}}
+    tools: [cargo]
+    cache: {{inputs: [], outputs: []}}
+    run: cargo {reads}
+"
+        ));
+        project.file("../user/.cargo/bin/cargo", "#!/bin/sh\nfor f; do cat ~/.cargo/$f; done\n");
+        for file in ["registry/src/lib.rs", "config.toml", "credentials.toml", "bin/other"] {
+            project.file(format!("../user/.cargo/{file}"), "x");
+        }
+        project.shell("chmod +x ../user/.cargo/bin/cargo");
+        let path = std::env::var("PATH").unwrap();
+        let ran = project
+            .with("PATH", format!("{}:{path}", project.user().join(".cargo/bin").display()))
+            .good(&["make"]);
+        let text = ran.out.split("not cached: ").nth(1).unwrap_or_default();
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(of("registry/src/lib.rs", ""), "");
+    assert_eq!(of("config.toml", ""), "undeclared input `~/.cargo/config.toml`");
+    assert_eq!(of("credentials.toml", ""), "undeclared input `~/.cargo/credentials.toml`");
+    assert_eq!(of("bin/other", ""), "undeclared input `~/.cargo/bin/other`");
+    assert_eq!(of("config.toml", "'~/.cargo/config*'"), "");
 }
 
 /// The events say what was seen.

@@ -18,7 +18,7 @@ use crate::key;
 use crate::lock::RecipeLock;
 use crate::process::{self, CancelToken, CommandSpec, Enclosure, Exit, HeldLock, Stdin, Stop, Watch};
 use crate::profile::Phase;
-use crate::recipe::{ROOT_PLACEHOLDER, Recipe};
+use crate::recipe::{Recipe, with_root};
 
 /// Variables of the caller that every recipe sees, although they are in no key. `LANG` is always `C.UTF-8` unless it is
 /// declared, so that results do not depend on the caller's locale.
@@ -62,21 +62,6 @@ pub(super) fn is_tried_again(session: &Session<'_>, recipe: &Recipe, failure: &F
     again
 }
 
-/// Puts the real root where its placeholder stands.
-pub(super) fn with_root(session: &Session<'_>, text: &str) -> OsString {
-    if !text.contains(ROOT_PLACEHOLDER) {
-        return text.into();
-    }
-    let mut out = OsString::new();
-    for (at, part) in text.split(ROOT_PLACEHOLDER).enumerate() {
-        if at > 0 {
-            out.push(session.root.as_os_str());
-        }
-        out.push(part);
-    }
-    out
-}
-
 fn is_own(name: &OsStr) -> bool {
     let name = name.as_bytes();
     name.starts_with(b"LARDER_") || name.starts_with(b"BAKE_")
@@ -101,7 +86,7 @@ pub(super) fn environment(session: &Session<'_>, recipe: &Recipe) -> Vec<(OsStri
     }
     for (name, value) in &recipe.environment {
         match value {
-            Some(value) => out.insert(name.into(), with_root(session, value)),
+            Some(value) => out.insert(name.into(), with_root(&session.root, value)),
             None => out.remove(OsStr::new(name)),
         };
     }
@@ -127,7 +112,7 @@ pub(super) fn execute(
     bounds: Bounds<'_>,
 ) -> Result<(Exit, Option<std::io::Error>), Failure> {
     let mut arguments: Vec<OsString> =
-        key::arguments(recipe, args).iter().map(|argument| with_root(session, argument)).collect();
+        key::arguments(recipe, args).iter().map(|argument| with_root(&session.root, argument)).collect();
     let spec = CommandSpec {
         program: arguments.remove(0),
         args: arguments,

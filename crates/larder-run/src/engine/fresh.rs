@@ -189,8 +189,12 @@ impl Job<'_> {
             return Some("a tool changed while it ran".into());
         }
         match Spared::look(session, self.recipe, self.cache, &self.spec) {
-            Ok(after) if now.spared.settle(session, self.recipe, &after) => {}
-            Ok(_) => return Some("an input changed while it ran".into()),
+            Ok(after) => {
+                if let Err(path) = now.spared.settle(session, self.recipe, &after) {
+                    let path = path.display();
+                    return Some(format!("an input changed while it ran: `{path}`, which is no output"));
+                }
+            }
             Err(error) => return Some(chain(&error)),
         }
         let disturbed = |(_, made): &(_, &Made)| {

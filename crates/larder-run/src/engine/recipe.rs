@@ -30,6 +30,7 @@ use super::spared::Spared;
 use super::timing;
 use super::{Session, reason};
 use crate::event::{Event, Outcome};
+use crate::installation;
 use crate::key::{self, Key, Parts};
 use crate::lock::{Acquired, RecipeLock, single_flight};
 use crate::outputs::OutputSpec;
@@ -37,7 +38,7 @@ use crate::plan::Plan;
 use crate::profile::Phase;
 use crate::recipe::{CacheSpec, Inputs, Recipe, RecipeId};
 use crate::state::State;
-use crate::worktree::{EntryKind, PathSpec, Worktree};
+use crate::worktree::{PathSpec, Worktree};
 use larder_core::error::chain;
 
 /// A recipe's end, for the schedule.
@@ -449,12 +450,7 @@ impl Job<'_> {
     pub(super) fn items(&self, now: &Now) -> Vec<crate::state::KeyItem> {
         let mut inputs = self.session.worktree.entries(&now.inputs).unwrap_or_default();
         inputs.extend(now.spared.entries().iter().cloned());
-        let value = |kind: &EntryKind| match kind {
-            EntryKind::File { digest, mode } => format!("{digest} {mode:o}"),
-            EntryKind::Symlink { target } => format!("→ {}", target.display()),
-            EntryKind::Directory { mode } => format!("folder {mode:o}"),
-        };
-        let inputs = inputs.iter().map(|entry| (entry.path.display().to_string(), value(&entry.kind)));
+        let inputs = inputs.iter().map(|entry| (entry.path.display().to_string(), entry.kind.to_string()));
         let dependencies = dependency_digests(self.recipe, self.dependencies).unwrap_or_default();
         let parts = Parts {
             project: self.session.project,
@@ -477,14 +473,9 @@ impl Job<'_> {
 
 /// Where a tool of the recipe is.
 pub(super) fn find_tool(session: &Session<'_>, recipe: &Recipe, tool: &str) -> Option<PathBuf> {
-    let file = if tool.contains('/') {
-        Some(session.root.join(&recipe.folder).join(tool))
-    } else {
-        let path = session.options.environment.get(std::ffi::OsStr::new("PATH"));
-        let mut files = path.into_iter().flat_map(std::env::split_paths).map(|folder| folder.join(tool));
-        files.find(|file| file.is_file())
-    };
-    file.filter(|file| file.is_file())
+    let path = session.options.environment.get(std::ffi::OsStr::new("PATH"));
+    let search: Vec<PathBuf> = path.into_iter().flat_map(std::env::split_paths).collect();
+    installation::find_tool(&session.root, recipe, &search, tool)
 }
 
 /// How long the recorded run took.

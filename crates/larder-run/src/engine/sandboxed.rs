@@ -8,7 +8,7 @@ use super::execute::Failure;
 use super::recipe::{Job, Now, find_tool};
 use crate::event::Event;
 use crate::process::SpawnError;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, with_root};
 use crate::sandbox::{self, Collected, Layout, Place, Sandbox, Seen};
 use crate::worktree::{Entry, EntryKind, InputError};
 use larder_core::error::chain;
@@ -88,7 +88,7 @@ pub(super) fn not_started(error: &SpawnError) -> Failure {
 fn home(session: &Session<'_>, recipe: &Recipe) -> Option<PathBuf> {
     let declared = recipe.environment.get("HOME");
     match declared {
-        Some(declared) => declared.as_ref().map(|value| super::execute::with_root(session, value).into()),
+        Some(declared) => declared.as_ref().map(|value| with_root(&session.root, value).into()),
         None => session.options.environment.get(std::ffi::OsStr::new("HOME")).map(PathBuf::from),
     }
 }

@@ -1,6 +1,9 @@
 //! Who goes next. A recipe is ready when all its dependencies are done; ready recipes start in the plan's order. What
 //! depends on something that failed is skipped; after a failure with fail-fast, and after a cancellation, nothing begins.
+//!
+//! A panic in one thread (a mistake of Larder's) cancels the run as a failure does, so that all others come to their end, and then goes on: [`Turn`].
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -91,8 +94,8 @@ pub(super) fn run(session: &Session<'_>, plan: &Plan) -> Report {
         for lane in 1..workers {
             scope.spawn(move || schedule.work(lane));
         }
+        let _closing = Closing(&schedule.servers);
         schedule.work(0);
-        schedule.servers.close();
     });
     let mut board = schedule.board.into_inner().unwrap_or_else(PoisonError::into_inner);
     if session.options.dry_run {
@@ -124,13 +127,56 @@ fn began_at(took: Duration) -> u64 {
     micros(now.saturating_sub(took))
 }
 
+/// Ends the servers when nothing else is left, however that came to be.
+struct Closing<'s>(&'s Servers<'s>);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// A thread's part in the run. If it panics nobody waits for it: what it had begun counts no longer, and the run is stopped.
+/// To be declared before the board is locked, so that the board is free again when this is dropped.
+struct Turn<'s> {
+    schedule: &'s Schedule<'s>,
+    /// Its own server.
+    server: Option<usize>,
+    /// It counts in `running`.
+    counts: Cell<bool>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let schedule = self.schedule;
+        let had_turn =
+            self.server.is_some_and(|at| schedule.servers.break_down(at) && schedule.servers.holds(at));
+        let mut board = schedule.lock();
+        if self.counts.get() || had_turn {
+            board.running = board.running.saturating_sub(1);
+        }
+        board.stopped = true;
+        schedule.session.cancel.cancel();
+        drop(board);
+        schedule.changed.notify_all();
+    }
+}
+
 impl Schedule<'_> {
+    fn turn(&self, server: Option<usize>) -> Turn<'_> {
+        Turn { schedule: self, server, counts: Cell::new(false) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Board> {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A worker's life: takes what is ready until nothing is left.
     fn work(&self, lane: usize) {
+        let turn = self.turn(None);
         let mut board = self.lock();
         loop {
             if self.session.cancel.is_cancelled() {
@@ -152,12 +198,14 @@ impl Schedule<'_> {
                 continue;
             };
             board.running += 1;
+            turn.counts.set(true);
             let dependencies: Vec<Made> = self.plan.dependencies[at]
                 .iter()
                 .map(|&on| board.made[on].clone().expect("ready only when its dependencies are made"))
                 .collect();
             if self.plan.recipes[at].persistent {
                 self.release_server(&mut board, at, &dependencies);
+                turn.counts.set(false);
                 continue;
             }
             drop(board);
@@ -168,6 +216,7 @@ impl Schedule<'_> {
             let (took, spent) = (ended.saturating_duration_since(begun), timing::end(ended));
             board = self.lock();
             board.running -= 1;
+            turn.counts.set(false);
             board.timings[at] = Some(self.timing(board.ready_at[at], lane, (begun, took), spent));
             self.finish(&mut board, at, done, took);
             self.changed.notify_all();
@@ -238,6 +287,7 @@ impl Schedule<'_> {
 
     /// A server's thread.
     fn serve(&self, at: usize, lane: usize) {
+        let _turn = self.turn(Some(at));
         let Some((done, took)) = self.servers.serve(at) else { return };
         let ended = Instant::now();
         let recipe = &self.plan.recipes[at].id;

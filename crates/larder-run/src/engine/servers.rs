@@ -225,6 +225,12 @@ impl<'s> Servers<'s> {
         self.changed.notify_all();
     }
 
+    /// Its thread is no more: nobody can rely on it. Whether its turn had come, so that the run may wait for it.
+    pub(super) fn break_down(&self, at: usize) -> bool {
+        self.set(at, State::Ended(Some("Larder failed".to_owned())));
+        self.lock().get(&at).is_some_and(|server| server.has_turn)
+    }
+
     fn run(&self, at: usize) -> Done {
         let (session, recipe) = (self.session, &self.plan.recipes[at]);
         if let Err(reason) = self.ensure(at) {

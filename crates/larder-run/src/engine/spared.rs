@@ -3,9 +3,15 @@
 //! Such a file is no output, so it is an input like any other if the input patterns cover it. One that the recipe itself
 //! makes (a scratch file beside its outputs) is neither: which these are is noted when a run made them where nothing
 //! was, and only then. One that was there and is changed by the run is an input that changed.
+//!
+//! It is noted with what is in it. With any other content that no run of the recipe left there, it is an input: somebody edited it.
+//!
+//! Not promised: to tell what the command made from what somebody saved while it ran. That counts as made until it is changed or
+//! `larder clean` forgets it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use larder_core::Digest;
 
@@ -40,7 +46,8 @@ impl Spared {
         let mut entries = session.worktree.entries(&all)?;
         entries.retain(|entry| {
             let folder = matches!(entry.kind, EntryKind::Directory { .. });
-            !folder && outputs.is_excluded(path(entry)) && !scratch.contains(path(entry))
+            let is_made = scratch.get(path(entry)).is_some_and(|made| *made == entry.kind.to_string());
+            !folder && outputs.is_excluded(path(entry)) && !is_made
         });
         Ok(Self(entries))
     }
@@ -55,23 +62,22 @@ impl Spared {
         &self.0
     }
 
-    /// Compares with `after`, what is there after a run: whether what was there is unchanged. What was not is the recipe's scratch from now on.
-    pub(super) fn settle(&self, session: &Session<'_>, recipe: &Recipe, after: &Self) -> bool {
-        let now: BTreeMap<&[u8], &Entry> = after.0.iter().map(|entry| (path(entry), entry)).collect();
-        let same = |entry: &Entry| now.get(path(entry)).is_some_and(|found| found.kind == entry.kind);
-        if !self.0.iter().all(same) {
-            return false;
+    /// Compares with `after`, what is there after a run. `Err`: a path that was there and is not what it was. What was not there, or was the recipe's
+    /// scratch, is its scratch from now on.
+    pub(super) fn settle(&self, session: &Session<'_>, recipe: &Recipe, after: &Self) -> Result<(), PathBuf> {
+        let mut made: BTreeMap<&[u8], &Entry> = after.0.iter().map(|entry| (path(entry), entry)).collect();
+        for entry in &self.0 {
+            if made.remove(path(entry)).is_none_or(|found| found.kind != entry.kind) {
+                return Err(entry.path.clone());
+            }
         }
-        let before: BTreeSet<&[u8]> = self.0.iter().map(path).collect();
-        let made: Vec<Vec<u8>> =
-            now.keys().filter(|path| !before.contains(*path)).map(|path| path.to_vec()).collect();
         if !made.is_empty() {
             let mut scratch = session.state.scratch(&recipe.id);
-            scratch.extend(made);
+            scratch.extend(made.into_iter().map(|(path, entry)| (path.to_vec(), entry.kind.to_string())));
             if let Err(error) = session.state.set_scratch(&recipe.id, &scratch) {
                 tracing::debug!(%error, "scratch files could not be noted; they count as inputs");
             }
         }
-        true
+        Ok(())
     }
 }

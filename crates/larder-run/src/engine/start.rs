@@ -5,7 +5,9 @@
 //! command does not see what its recipe owns, so that this stays until the command has ended well and has made what
 //! it declares: whatever fails leaves the project, and what is remembered of it, as it was.
 
-use super::execute::{Failure, chain};
+use larder_core::error::chain;
+
+use super::execute::Failure;
 use super::recipe::Job;
 use super::timing;
 use crate::event::Event;

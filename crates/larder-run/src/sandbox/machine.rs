@@ -1,14 +1,14 @@
 //! [`Machine`]: what of the machine is seen in a sandbox: the system's folders, tools that lie elsewhere, folders that the
 //! recipe names, and where `HOME` is.
 //!
-//! A tool that lies outside of what is seen anyway brings its installation: for `DIR/bin/NAME` that is `DIR`, unless `DIR`
-//! is shared by many (`HOME`, `~/.local`, what holds the project); then it is the file alone. A link to a tool is
+//! A tool that lies outside of what is seen anyway brings what was installed with it (`crate::installation`). A link to a tool is
 //! seen as a link to where it leads.
 
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use super::{Error, Layout, Seen};
+use crate::installation::installation;
 
 /// Folders of the root that are the system. What is a link there is a link in the sandbox.
 const SYSTEM: &[&str] =
@@ -155,10 +155,19 @@ impl Machine {
         let name = file.file_name().unwrap_or_default();
         if let Ok(inside) = real.strip_prefix(root) {
             layout.add(inside.as_os_str().as_bytes(), Seen::File);
-        } else if let Some(folder) = self.installation(root, &real) {
-            self.add(Shown::Folder(folder));
         } else {
-            self.add(Shown::File(real.clone()));
+            for place in installation(file, root, self.home.as_deref()) {
+                if place.is_symlink() {
+                    continue;
+                }
+                // A tool's notes about its downloads are made anew in there.
+                match place.canonicalize() {
+                    Ok(place) if place.starts_with(root) || root.starts_with(&place) => {}
+                    Ok(place) if place.is_dir() => self.add(Shown::Folder(place)),
+                    Ok(place) if place == real => self.add(Shown::File(place)),
+                    _ => {}
+                }
+            }
         }
         // The name by which it is found, where that is a link or lies behind one.
         let inside = lies.as_deref().and_then(|lies| lies.strip_prefix(root).ok());
@@ -172,15 +181,5 @@ impl Machine {
             None if file != real => self.add(Shown::Link { path: file.to_owned(), target: real }),
             None => {}
         }
-    }
-
-    fn installation(&self, root: &Path, real: &Path) -> Option<PathBuf> {
-        let folder = real.parent()?;
-        let above = folder.parent().filter(|_| folder.ends_with("bin"))?;
-        let is_shared = above.components().count() < 2
-            || root.starts_with(above)
-            || self.home.as_deref().is_some_and(|home| home.starts_with(above))
-            || above.ends_with(".local");
-        (!is_shared).then(|| above.to_owned())
     }
 }

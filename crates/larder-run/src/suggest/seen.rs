@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::{Note, Observed, Place, tools};
+use super::{Note, Observed, Place};
+use crate::installation::installation;
 use crate::outputs::OutputSpec;
 use crate::recipe::{Inputs, Recipe, RecipeId};
 use crate::trace::AccessKind;
@@ -212,10 +213,12 @@ impl Seen {
     /// What was touched in the user's own folder and does not belong to these programs: for each name in it, the folder that has it all.
     pub(super) fn homes(&self, place: &Place<'_>, tools: &[PathBuf]) -> BTreeSet<Note> {
         let Some(home) = place.home else { return BTreeSet::new() };
+        let installed: Vec<PathBuf> =
+            tools.iter().flat_map(|tool| installation(tool, place.root, Some(home))).collect();
         let mut groups: BTreeMap<Component<'_>, (PathBuf, usize)> = BTreeMap::new();
         for path in &self.at_home {
             let Some(first) = path.components().next() else { continue };
-            if tools.iter().any(|tool| tools::belongs(tool, &home.join(path), home)) {
+            if installed.iter().any(|place| home.join(path).starts_with(place)) {
                 continue;
             }
             let (common, count) = groups.entry(first).or_insert_with(|| (path.clone(), 0));

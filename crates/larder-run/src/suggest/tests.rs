@@ -276,7 +276,8 @@ fn programs_that_a_result_depends_on_are_tools() {
     assert_eq!(proposal.inputs, ["tools/gen.py"]);
     assert_eq!(proposal.notes, []);
     let idle = World::new("name: a\nrecipes:\n  build: {run: x, tools: [cc], cache: {inputs: []}}\n");
-    std::fs::write(idle.path[0].join("cc"), "").unwrap();
+    let idle = idle.file("../bin/cc", "");
+    std::fs::set_permissions(idle.path[0].join("cc"), std::fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(idle.proposal().notes, [Note::NeverRun { tool: "cc".into() }]);
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{Observed, Place};
+use crate::installation::find_tool;
 use crate::recipe::Recipe;
 use crate::trace::AccessKind;
 
@@ -147,10 +148,7 @@ fn executed<'a>(observed: &Observed<'a>) -> impl Iterator<Item = &'a Path> + use
 
 /// The file that this name means.
 fn find(place: &Place<'_>, recipe: &Recipe, tool: &str) -> Option<PathBuf> {
-    if tool.contains('/') {
-        return Some(place.root.join(&recipe.folder).join(tool));
-    }
-    place.path.iter().map(|folder| folder.join(tool)).find(|file| file.is_file())
+    find_tool(place.root, recipe, place.path, tool)
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {
@@ -191,20 +189,6 @@ pub(super) fn used(place: &Place<'_>, observed: &Observed<'_>) -> Vec<String> {
 /// Where the programs of these names are.
 pub(super) fn files(place: &Place<'_>, recipe: &Recipe, tools: &[String]) -> Vec<PathBuf> {
     recipe.tools.iter().chain(tools).filter_map(|tool| find(place, recipe, tool)).collect()
-}
-
-/// Whether the path is in the folder that a program is installed in, if that is one of its own in the user's folder: `~/.go` of `~/.go/bin/go`.
-pub(super) fn belongs(tool: &Path, path: &Path, home: &Path) -> bool {
-    let real = tool.canonicalize().ok();
-    std::iter::once(tool).chain(real.as_deref()).any(|program| {
-        let folder = program.parent().filter(|folder| folder.file_name().is_some_and(|name| name == "bin"));
-        let prefix = folder.and_then(Path::parent);
-        prefix.is_some_and(|prefix| {
-            path.starts_with(prefix)
-                && !home.starts_with(prefix)
-                && prefix.file_name().is_some_and(|n| n != ".local")
-        })
-    })
 }
 
 /// Declared tools that were not run.

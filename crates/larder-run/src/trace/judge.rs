@@ -20,16 +20,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::access::{Access, AccessKind, Trace};
+use crate::installation::installation;
+use crate::links::follow;
 use crate::outputs::{OutputSpec, is_within};
 use crate::worktree::Cover;
 
-/// Links that one path may lead through.
-const MOST_LINKS: usize = 40;
 /// Where a repository begins.
 const REPOSITORIES: [&[u8]; 7] = [b".git", b".hg", b".svn", b".bzr", b".jj", b"_FOSSIL_", b".fslckout"];
 
@@ -148,7 +148,7 @@ impl<'a> Judge<'a> {
         );
         zones.extend(declared.exempt.iter().map(|path| (path.clone(), Zone::Free)));
         for tool in &declared.tools {
-            let installed = installation(tool, declared);
+            let installed = installation(tool, &declared.root, declared.home.as_deref());
             zones.extend(installed.into_iter().map(|path| (path, Zone::Free)));
         }
         // The innermost first; of equals the one that is in question.
@@ -377,35 +377,15 @@ impl<'a> Judge<'a> {
 
     /// The links on the way, and where the path leads in the end. What is not there stays as it is named.
     fn resolve(&mut self, path: &Path) -> (Vec<PathBuf>, PathBuf) {
-        let mut passed = Vec::new();
-        let mut at = PathBuf::from("/");
-        let mut rest: Vec<std::ffi::OsString> = names(path);
-        while let Some(name) = rest.pop() {
-            if name == ".." {
-                at.pop();
-                continue;
+        let links = &mut self.links;
+        follow(path, |path| {
+            if let Some(known) = links.get(path) {
+                return known.clone();
             }
-            let next = at.join(&name);
-            let link = match self.links.get(&next) {
-                Some(known) => known.clone(),
-                None => {
-                    let link = std::fs::read_link(&next).ok();
-                    self.links.insert(next.clone(), link.clone());
-                    link
-                }
-            };
-            match link {
-                Some(target) if passed.len() < MOST_LINKS => {
-                    if target.is_absolute() {
-                        at = PathBuf::from("/");
-                    }
-                    rest.extend(names(&target));
-                    passed.push(next);
-                }
-                _ => at = next,
-            }
-        }
-        (passed, at)
+            let link = std::fs::read_link(path).ok();
+            links.insert(path.to_owned(), link.clone());
+            link
+        })
     }
 }
 
@@ -414,16 +394,6 @@ impl FromDependency {
     fn wrote(&self, below: &[u8]) -> bool {
         self.paths.iter().any(|path| is_within(below, path)) && !self.spec.is_excluded(below)
     }
-}
-
-/// Components, the last one first.
-fn names(path: &Path) -> Vec<std::ffi::OsString> {
-    let name = |part: Component<'_>| match part {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some(std::ffi::OsString::from("..")),
-        _ => None,
-    };
-    path.components().rev().filter_map(name).collect()
 }
 
 /// Whether the set holds the path, or something below it.
@@ -444,32 +414,6 @@ fn is_repository(path: &Path, kind: AccessKind) -> bool {
 /// Compilers ask of each argument whether it is a file, of `-lc` too.
 fn is_option(path: &Path, kind: AccessKind) -> bool {
     kind == AccessKind::Missing && path.file_name().unwrap_or_default().as_bytes().starts_with(b"-")
-}
-
-/// What belongs to a tool: its files, and the folder that it is installed in, if it is one of its own outside the project.
-fn installation(tool: &Path, declared: &Declared) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for program in std::iter::once(tool.to_owned()).chain(std::fs::canonicalize(tool)) {
-        let folder = program.parent().unwrap_or(Path::new("/"));
-        let holds_programs = folder
-            .file_name()
-            .is_some_and(|name| matches!(name.as_bytes(), b"bin" | b"sbin" | b"libexec" | b"shims"));
-        if let Some(prefix) = folder.parent().filter(|_| holds_programs) {
-            let is_shared = declared.root.starts_with(prefix)
-                || prefix.starts_with(&declared.root)
-                || declared.home.as_ref().is_some_and(|home| home.starts_with(prefix));
-            if prefix.file_name() == Some(OsStr::new(".local")) {
-                // Shared by all that the user installed; the rest of it is data.
-                found.extend(["bin", "lib", "lib64", "libexec", "include"].map(|name| prefix.join(name)));
-            } else if !is_shared {
-                found.push(prefix.to_owned());
-            }
-        }
-        if !program.starts_with(&declared.root) {
-            found.push(program);
-        }
-    }
-    found
 }
 
 fn globs<'p>(patterns: impl Iterator<Item = &'p str>) -> GlobSet {

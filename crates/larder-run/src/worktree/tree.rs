@@ -48,6 +48,17 @@ pub enum EntryKind {
     },
 }
 
+/// What it is and what is in it, for a person and to be compared.
+impl std::fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File { digest, mode } => write!(f, "{digest} {mode:o}"),
+            Self::Symlink { target } => write!(f, "→ {}", target.display()),
+            Self::Directory { mode } => write!(f, "folder {mode:o}"),
+        }
+    }
+}
+
 /// The digest of a set of paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TreeSummary {

@@ -15,7 +15,7 @@ use larder::run::event::{Event, Outcome};
 use larder::run::plan::Plan;
 use larder::run::recipe::{Recipe, RecipeId};
 use larder::run::select::Selection;
-use larder::run::suggest::{self, Edited, FileEdit, Note, Observed, Place, Proposal};
+use larder::run::suggest::{self, Edited, Note, Observed, Place, Proposal};
 use larder::run::template::Execution;
 use larder::run::trace::{Trace, Undeclared};
 use serde_json::json;
