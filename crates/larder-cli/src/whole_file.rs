@@ -104,3 +104,26 @@ pub(crate) fn replace(path: &Path, before: Option<&str>, after: &str) -> io::Res
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_was_changed_meanwhile_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "edited by somebody").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        for path in [&file, &link] {
+            let error = replace(path, Some("as it was read"), "new").unwrap_err();
+            assert!(error.to_string().contains("changed meanwhile"), "{error}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), "edited by somebody");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left behind");
+        replace(&link, Some("edited by somebody"), "new").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+    }
+}
