@@ -32,7 +32,9 @@ impl<'a> WorktreeListing<'a> {
 
 fn to_io(error: InputError) -> io::Error {
     match error {
-        InputError::Unreadable { source, .. } => source,
+        InputError::Unreadable { path, source } => {
+            io::Error::new(source.kind(), format!("`{}` cannot be read: {source}", path.display()))
+        }
         other => io::Error::new(io::ErrorKind::InvalidInput, other),
     }
 }

@@ -247,6 +247,7 @@ fn an_input_that_cannot_be_read_is_an_error() {
         set("src", 0o000);
         let ran = world.run(&["make"]);
         set("src", 0o755);
-        assert!(ran.code() != 0 && all(&ran).contains("Permission denied"), "{}", all(&ran));
+        let message = "`src` cannot be read: Permission denied";
+        assert!(ran.code() != 0 && all(&ran).contains(message), "{}", all(&ran));
     });
 }
