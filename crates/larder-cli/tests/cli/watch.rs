@@ -52,10 +52,14 @@ impl Watching {
         self.running.id()
     }
 
-    /// Ctrl-C; the exit code.
-    pub(crate) fn stop(&mut self) -> Option<i32> {
+    /// Ctrl-C: exit code 4.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
         self.running.signal(&["INT"]);
-        self.running.end().status.code()
+        let output = self.running.end();
+        let events: Vec<&str> = output.stdout.lines().collect();
+        let last = &events[events.len().saturating_sub(12)..];
+        assert_eq!(output.code(), 4, "{}\n{}", last.join("\n"), output.stderr);
     }
 }
 
@@ -99,7 +103,7 @@ fn an_edit_is_followed_by_a_run() {
     project.file("src/in.txt", "3\n");
     watching.idle_after(5);
     assert_eq!(project.read("out.txt"), "3\n");
-    assert_eq!(watching.stop(), Some(4));
+    watching.stop();
 }
 
 /// Who edits an output finds it as the recipe made it.
@@ -238,7 +242,7 @@ recipes:
     assert_eq!(pid(&project, "database.pid"), database);
     let heard = |events: &[Value]| events.iter().any(|event| event["text"] == "hello\n");
     watching.wait("what a selected server says is told", heard);
-    assert_eq!(watching.stop(), Some(4));
+    watching.stop();
     assert!(!is_alive(&third) && !is_alive(&database));
 }
 
@@ -351,7 +355,7 @@ fn a_second_signal_is_not_needed_and_nothing_lives_on() {
         .file("cookbook.yml", "name: app\nrecipes:\n  slow: {run: 'echo $$ > slow.pid; exec sleep 60'}\n");
     let mut watching = Watching::start(&project, "slow");
     let running = pid(&project, "slow.pid");
-    assert_eq!(watching.stop(), Some(4));
+    watching.stop();
     assert!(!is_alive(&running));
 }
 
@@ -408,7 +412,7 @@ fn a_project_that_is_renamed_away_and_back_is_watched_on() {
     std::fs::rename(&away, &above).expect("it is back");
     project.file("src/in.txt", "5\n");
     watching.wait("it is seen", |_| is("5\n"));
-    assert_eq!(watching.stop(), Some(4));
+    watching.stop();
 }
 
 /// The folder of the program and of its servers is none any more; all that is relative would be wrong.
@@ -449,7 +453,7 @@ fn a_project_that_is_removed_and_made_again_is_watched_on() {
     project.file("src/in.txt", "3\n");
     watching.wait("an edit is seen", |_| is("3\n"));
     assert_eq!(pid(&project, "server.pid"), second);
-    assert_eq!(watching.stop(), Some(4));
+    watching.stop();
     assert!(!is_alive(&second));
 }
 

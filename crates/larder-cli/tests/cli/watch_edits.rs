@@ -192,7 +192,7 @@ fn random_edits(edits: usize, seed: u64) {
     assert!(late < early + 8 * 1024, "memory grows: {early} → {late} KiB after {runs} runs");
     assert!(runs >= bursts);
     std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(watching.stop(), Some(4));
+    watching.stop();
     // A fresh build elsewhere, from the same files alone.
     let fresh = self::project();
     for cookbook in ["lib", "app"] {

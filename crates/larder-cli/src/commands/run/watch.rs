@@ -64,7 +64,7 @@ struct Loaded {
 /// Why the runs of a configuration end.
 enum Over {
     Cancelled,
-    /// The project's folder is not at its path any more.
+    /// The project's folder is not at its path any more, or is on its way: it cannot be used.
     Gone,
     Redefined(Vec<Change>),
 }
@@ -282,8 +282,10 @@ impl Watcher<'_> {
             }
             let mut sight = match loaded.sight.again(&open.project, plan) {
                 Ok(sight) => sight,
-                Err(_) if is_gone() => return Ok(Over::Gone),
-                Err(error) => return Err(project::fail(&self.context.printer, &error, None)),
+                Err(error) => {
+                    tracing::debug!(%error, "what is wrong is said if it still is when all is read again");
+                    return Ok(Over::Gone);
+                }
             };
             sight.add_outputs(&report);
             self.folders.bell().hush();
