@@ -115,9 +115,9 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::recipe::ROOT_PLACEHOLDER;
     use crate::config::discover::WalkListing;
     use crate::config::{LoadOptions, Project};
+    use crate::recipe::ROOT_PLACEHOLDER;
     use crate::template::Execution;
 
     /// A home with a project in it.
@@ -169,7 +169,8 @@ mod tests {
     fn a_folder_of_ones_own_is_free_and_one_that_many_share_is_not() {
         let world = World::new();
         let own = ["sdk/bin/tool", "sdk/go/bin/go", ".rustup/toolchains/stable/bin/rustc", ".venv/bin/black"];
-        let shared = [".cargo/bin/cargo", ".local/bin/tool", "go/bin/lint", ".bun/bin/bun", ".pyenv/shims/python"];
+        let shared =
+            [".cargo/bin/cargo", ".local/bin/tool", "go/bin/lint", ".bun/bin/bun", ".pyenv/shims/python"];
         for program in own.iter().chain(&shared) {
             world.file(program, 0o755);
         }
@@ -183,7 +184,15 @@ mod tests {
             let prefix = program.split('/').next().unwrap();
             assert!(world.has(program, program), "{program}");
             assert!(world.has(program, &format!("{prefix}/lib/x.so")), "{program}");
-            let others = ["config.toml", "config", "credentials.toml", "version", "etc/settings", "bin/other", "versions/3/bin/python"];
+            let others = [
+                "config.toml",
+                "config",
+                "credentials.toml",
+                "version",
+                "etc/settings",
+                "bin/other",
+                "versions/3/bin/python",
+            ];
             for other in others {
                 assert!(!world.has(program, &format!("{prefix}/{other}")), "{program}: {other}");
             }
@@ -226,7 +235,10 @@ mod tests {
         assert_eq!(find_tool(&world.root, &recipe, &search, "tool"), Some(good));
         // A name with a folder is that file, which another program may read.
         let script = world.file("work/project/app/run.py", 0o644);
-        assert_eq!(find_tool(&world.root, &recipe, &search, "./run.py").map(|file| file.canonicalize().unwrap()), Some(script));
+        assert_eq!(
+            find_tool(&world.root, &recipe, &search, "./run.py").map(|file| file.canonicalize().unwrap()),
+            Some(script)
+        );
     }
 
     #[test]

@@ -9,10 +9,7 @@ use std::path::{Component, Path, PathBuf};
 const MOST: usize = 40;
 
 /// The links on the way of an absolute path, and where it leads in the end. `read`: a link's text, or `None` if there is no link.
-pub(crate) fn follow(
-    path: &Path,
-    mut read: impl FnMut(&Path) -> Option<PathBuf>,
-) -> (Vec<PathBuf>, PathBuf) {
+pub(crate) fn follow(path: &Path, mut read: impl FnMut(&Path) -> Option<PathBuf>) -> (Vec<PathBuf>, PathBuf) {
     let mut passed = Vec::new();
     let mut at = PathBuf::from("/");
     let mut rest = names(path);

@@ -140,14 +140,20 @@ fn a_tool_from_a_shared_folder_comes_without_settings() {
             .args(["-c", &format!("mkdir -p {0}; cd {0}; {script}", home.display())])
             .status();
         assert!(made.expect("sh is there").success());
-        let folders = [home.join(".cargo/bin"), home.join(".local/bin")].map(|folder| folder.display().to_string());
+        let folders =
+            [home.join(".cargo/bin"), home.join(".local/bin")].map(|folder| folder.display().to_string());
         let path = format!("{}:{}", folders.join(":"), std::env::var("PATH").expect("a PATH"));
         let mut command = world.command(&["run", "look", "--output", "stream"]);
         let output = command.env("PATH", path).output().expect("the binary starts");
         let said =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        let seen: Vec<&str> = said.lines().filter_map(|line| line.split_once("./")).map(|(_, file)| file).collect();
-        assert_eq!(seen, [".cargo/bin/cargo", ".cargo/registry/x", ".local/bin/mine", ".local/lib/x"], "{said}");
+        let seen: Vec<&str> =
+            said.lines().filter_map(|line| line.split_once("./")).map(|(_, file)| file).collect();
+        assert_eq!(
+            seen,
+            [".cargo/bin/cargo", ".cargo/registry/x", ".local/bin/mine", ".local/lib/x"],
+            "{said}"
+        );
     });
 }
 

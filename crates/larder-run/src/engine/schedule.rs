@@ -148,7 +148,8 @@ impl Drop for Turn<'_> {
             return;
         }
         let schedule = self.schedule;
-        let had_turn = self.server.is_some_and(|at| schedule.servers.break_down(at) && schedule.servers.holds(at));
+        let had_turn =
+            self.server.is_some_and(|at| schedule.servers.break_down(at) && schedule.servers.holds(at));
         let mut board = schedule.lock();
         if self.counts.get() || had_turn {
             board.running = board.running.saturating_sub(1);
