@@ -2,7 +2,7 @@
 //!
 //! Owned are literal outputs, whole, and the glob matches that an earlier result recorded here. Everything is moved into
 //! a staging folder by rename. Whatever comes of the run, [`Cleaned::finish`] then removes what the store holds and keeps
-//! the rest for undo; what a failed run made stays in the tree for inspection (of a sandbox, see [`super::exchange`]). Excluded paths, inputs and files that git
+//! the rest for undo; what a failed run made stays in the tree for inspection (of a sandbox, see `exchange.rs`). Excluded paths, inputs and files that git
 //! tracks stay where they are. The parents of literal outputs are made, so that `cc -o build/main` needs no `mkdir`.
 
 use std::collections::BTreeSet;

@@ -318,3 +318,113 @@ fn revert(scope: &Scope<'_>, change: &Change) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::{OutputSpec, Owned, Root, Tracked, undo};
+    use super::*;
+
+    struct Nothing;
+
+    impl Tracked for Nothing {
+        fn is_tracked(&self, _: &[u8], _: bool) -> Result<bool> {
+            Ok(false)
+        }
+    }
+
+    /// Runs `test` with what would have to go for `out` and `gen/*`, and with the places of the project and of its state.
+    fn with_room(test: impl FnOnce(Room<'_>, &Path, &Root)) {
+        let folder = tempfile::tempdir().unwrap();
+        let (project, state) = (folder.path().join("project"), folder.path().join("state"));
+        for path in [project.join("out/old"), project.join("gen"), state.join("tmp/new/folder")] {
+            fs::create_dir_all(path).unwrap();
+        }
+        for (path, text) in [("out/old/file", "old"), ("gen/mine", "mine")] {
+            fs::write(project.join(path), text).unwrap();
+        }
+        fs::write(state.join("tmp/new/folder/file"), "new").unwrap();
+        fs::write(state.join("tmp/new/file"), "new").unwrap();
+        let (root, state) = (Root::open(&project).unwrap(), Root::open(&state).unwrap());
+        let spec = OutputSpec::new(Path::new(""), &["out".into(), "gen/**".into()]).unwrap();
+        let owned = Owned::default();
+        let scope = Scope {
+            root: &root,
+            state: &state,
+            spec: &spec,
+            owned: &owned,
+            tracked: &Nothing,
+            is_input: &|_| false,
+            run: "run",
+            recipe: "recipe",
+        };
+        test(Room::look(scope).unwrap(), &project, &state);
+    }
+
+    fn entry(from: &str, path: &str) -> Arrival {
+        Arrival::Entry { from: from.into(), path: path.into() }
+    }
+
+    /// What is in the project, with the content of files.
+    fn seen(project: &Path) -> Vec<String> {
+        let find =
+            "find . -printf '%y %m %i %p ' -type f -exec cat {} ';' -printf '\\n' -o -printf '\\n' | sort";
+        let output = std::process::Command::new("sh").args(["-c", find]).current_dir(project).output();
+        String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn everything_is_where_it_was_after_rolling_back() {
+        with_room(|room, project, _| {
+            let before = seen(project);
+            let arrivals = [
+                entry("tmp/new/folder", "out"),
+                entry("tmp/new/file", "gen/mine"),
+                Arrival::Folder { path: b"gen/a/b".to_vec(), mode: 0o500 },
+                Arrival::Folder { path: b"gen".to_vec(), mode: 0o700 },
+            ];
+            assert_eq!(room.missing(&arrivals).unwrap(), [""; 0].map(PathBuf::from));
+            assert_eq!(room.missing(&arrivals[1..]).unwrap(), [PathBuf::from("out")]);
+            let mut exchange = room.clear(&arrivals).unwrap();
+            exchange.put(&arrivals).unwrap();
+            assert!(exchange.displaces());
+            assert_eq!(fs::read(project.join("out/file")).unwrap(), b"new");
+            assert_eq!(fs::read(project.join("gen/mine")).unwrap(), b"new");
+            assert!(exchange.roll_back().unwrap().is_none());
+            assert_eq!(seen(project), before);
+        });
+    }
+
+    #[test]
+    fn what_comes_to_stand_there_meanwhile_is_not_replaced_and_the_old_is_kept() {
+        with_room(|room, project, state| {
+            let arrivals = [entry("tmp/new/folder", "out"), entry("tmp/new/file", "gen/mine")];
+            let mut exchange = room.clear(&arrivals).unwrap();
+            fs::write(project.join("gen/mine"), "newer").unwrap();
+            let error = exchange.put(&arrivals).unwrap_err();
+            assert!(matches!(error, Error::Changed { path } if path == Path::new("gen/mine")));
+            let kept = exchange.roll_back().unwrap().unwrap();
+            assert_eq!(fs::read(project.join("gen/mine")).unwrap(), b"newer");
+            assert_eq!(fs::read(project.join("out/old/file")).unwrap(), b"old");
+            let all = undo::list(state).unwrap();
+            assert_eq!((all.len(), &all[0].id, &all[0].paths), (1, &kept, &vec![b"gen/mine".to_vec()]));
+        });
+    }
+
+    #[test]
+    fn nothing_is_moved_for_a_file_where_a_folder_is() {
+        with_room(|room, project, _| {
+            let before = seen(project);
+            fs::remove_file(project.join("gen/mine")).unwrap();
+            fs::create_dir(project.join("gen/mine")).unwrap();
+            let result = room.clear(&[entry("tmp/new/folder", "out"), entry("tmp/new/file", "gen/mine")]);
+            assert!(matches!(result, Err(Error::Io { path, .. }) if path == Path::new("gen/mine")));
+            assert_eq!(seen(project).len(), before.len());
+            assert_eq!(fs::read(project.join("out/old/file")).unwrap(), b"old");
+        });
+    }
+}
