@@ -16,7 +16,6 @@ mod html;
 mod page;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -25,7 +24,6 @@ use larder::run::recipe::RecipeId;
 use larder::run::state;
 
 use crate::commands::tail_of_log;
-use crate::whole_file;
 
 /// Bytes of one log that are shown.
 const MOST_OF_A_LOG: usize = 16 << 10;
@@ -89,10 +87,9 @@ impl<'a> Page<'a> {
         Self { project, profile, run, logs }
     }
 
-    /// Writes the file.
-    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        let text = page::page(self);
-        whole_file::write(path, |error| error, |mut file| file.write_all(text.as_bytes()))
+    /// What the file says.
+    pub(crate) fn text(&self) -> String {
+        page::page(self)
     }
 }
 

@@ -215,7 +215,7 @@ fn write(root: &Path, edit: &FileEdit) -> Result<(), String> {
     let show = |error: std::io::Error| error.to_string();
     let path = root.join(&edit.file).canonicalize().map_err(show)?;
     let mode = path.metadata().map_err(show)?.permissions();
-    whole_file::write(&path, show, |mut file| {
+    whole_file::write_in_run(&path, show, |mut file| {
         file.write_all(edit.after.as_bytes()).map_err(show)?;
         file.set_permissions(mode).map_err(show)?;
         file.sync_all().map_err(show)?;
