@@ -25,10 +25,28 @@ pub(crate) fn is_foreign(path: &Path, mark: &str) -> bool {
     }
 }
 
-/// Writes `path` with `write`; `failed` makes the caller's error of the file's own.
+/// Writes `path` with `write`; `failed` makes the caller's error of the file's own. A signal ends the program.
 pub(crate) fn write<T, E>(
     path: &Path,
     failed: impl Fn(io::Error) -> E,
+    write: impl FnOnce(&File) -> Result<T, E>,
+) -> Result<T, E> {
+    whole(path, failed, |file| Watched::start(file).map(Some), write)
+}
+
+/// As [`write`] in a run, which answers signals itself ([`crate::signals`]) and goes on to its end.
+pub(crate) fn write_in_run<T, E>(
+    path: &Path,
+    failed: impl Fn(io::Error) -> E,
+    write: impl FnOnce(&File) -> Result<T, E>,
+) -> Result<T, E> {
+    whole(path, failed, |_| Ok(None), write)
+}
+
+fn whole<T, E>(
+    path: &Path,
+    failed: impl Fn(io::Error) -> E,
+    watch: impl FnOnce(&Path) -> io::Result<Option<Watched>>,
     write: impl FnOnce(&File) -> Result<T, E>,
 ) -> Result<T, E> {
     let is_plain = fs::symlink_metadata(path).map_or(true, |found| found.is_file());
@@ -40,7 +58,7 @@ pub(crate) fn write<T, E>(
     // Readable as any new file of this user would be.
     let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(folder);
     let file = file.map_err(|error| failed(unnamed(error)))?;
-    let watched = Watched::start(file.path()).map_err(&failed)?;
+    let watched = watch(file.path()).map_err(&failed)?;
     let written = write(file.as_file())?;
     file.persist(path).map_err(|error| failed(error.error))?;
     drop(watched);

@@ -56,7 +56,10 @@ pub(super) fn profile(context: &Context, args: &ProfileArgs) -> Result<Exit, Exi
     if let Some(file) = &args.report {
         Page::check(context, file)?;
         let page = Page::new(&course.profile.project, &course.profile, Some(course.run), &root);
-        wrote(context, file, "open it in a browser", &|path| page.write(path))?;
+        let text = page.text();
+        wrote(context, file, "open it in a browser", &|path| {
+            whole_file::write(path, |error| error, |mut file| file.write_all(text.as_bytes()))
+        })?;
     }
     if args.json {
         printer.json(&to_json(&course, args.top));

@@ -184,7 +184,7 @@ fn many(cookbooks: usize, inputs: usize) -> Project {
             many.file(file, format!("{book} {input}\n"));
         }
         let text = format!(
-            "name: c{book}\nrecipes: {{build: {{cache: {{inputs: ['src/**'], outputs: [out]}}, run: mkdir out && find src -type f -exec cat {{}} + > out/all}}}}\n"
+            "name: c{book}\nrecipes: {{build: {{cache: {{inputs: ['src/**'], outputs: [out]}}, run: 'mkdir out && find src -type f -exec cat {{}} + > out/all'}}}}\n"
         );
         many.file(format!("pkgs/c{book}/cookbook.yml"), text);
     }

@@ -134,10 +134,16 @@ pub static PROJECT: Table = Table {
         key("env_file", Kind::TextOrTexts, "Files of `NAME=value` lines; what they define is declared"),
         key("config", Kind::Map(&CONFIG), "How recipes are run, and where results are kept"),
     ],
-    elsewhere: &[(
-        "recipes",
-        "recipes belong into a `cookbook.yml`, beside this file or in a folder below: `name: NAME`, and then `recipes:`",
-    )],
+    elsewhere: &[
+        (
+            "recipes",
+            "recipes belong into a `cookbook.yml`, beside this file or in a folder below: `name: NAME`, and then `recipes:`",
+        ),
+        (
+            "cookbooks",
+            "leave it out: cookbooks are found by their names, `cookbook.yml` and `NAME.cookbook.yml`",
+        ),
+    ],
     ..Table::PLAIN
 };
 

@@ -291,6 +291,10 @@ impl Round<'_> {
         }
         let exit = exit(&report);
         view.end(plan, &report, begun.elapsed(), exit);
+        if args.report.is_some() {
+            // A signal leaves no half of a page.
+            signals.be_gentle();
+        }
         let exit = page::write(context, args, open, plan, &report, exit);
         Ok((report, exit))
     }

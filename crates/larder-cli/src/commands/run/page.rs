@@ -1,5 +1,6 @@
 //! `--report FILE`: the run as a page, whatever came of it.
 
+use std::io::Write;
 use std::path::Path;
 
 use larder::project::OpenProject;
@@ -11,7 +12,7 @@ use crate::cli::RunArgs;
 use crate::commands::Context;
 use crate::exit::Exit;
 use crate::report::Page;
-use crate::units;
+use crate::{units, whole_file};
 
 /// Refused before anything runs: a page is never written over something else.
 pub(super) fn check(context: &Context, args: &RunArgs) -> Result<(), Exit> {
@@ -36,7 +37,9 @@ pub(super) fn write(
     let path = &context.machine.folder().join(file);
     let profile = Profile::of(plan, report);
     let page = Page::new(&open.project.name, &profile, report.course.run, &open.project.root);
-    let Err(error) = page.write(path) else {
+    let text = page.text();
+    let written = whole_file::write_in_run(path, |error| error, |mut file| file.write_all(text.as_bytes()));
+    let Err(error) = written else {
         warn_of_input(context, path, open, plan);
         return exit;
     };

@@ -210,6 +210,25 @@ impl Ran<'_> {
     }
 }
 
+<<<<<<< HEAD
+=======
+/// Replaces a file that is still what was read. Its mode stays, and a link to it stays a link.
+fn write(root: &Path, edit: &FileEdit) -> Result<(), String> {
+    let show = |error: std::io::Error| error.to_string();
+    let path = root.join(&edit.file).canonicalize().map_err(show)?;
+    let mode = path.metadata().map_err(show)?.permissions();
+    whole_file::write_in_run(&path, show, |mut file| {
+        file.write_all(edit.after.as_bytes()).map_err(show)?;
+        file.set_permissions(mode).map_err(show)?;
+        file.sync_all().map_err(show)?;
+        match std::fs::read(&path).map_err(show)? == edit.before.as_bytes() {
+            true => Ok(()),
+            false => Err("it was changed meanwhile, and is left as it is".to_owned()),
+        }
+    })
+}
+
+>>>>>>> wat
 fn shown(path: &Path) -> String {
     units::printable(&path.to_string_lossy()).into_owned()
 }
