@@ -10,7 +10,7 @@
 //! | [`strangers`] | what containerd, moby, podman and umoci make of them |
 //! | [`registry`] | a real OCI registry |
 //! | [`project`] | a project in a temporary folder, and the `larder` command run in it |
-//! | [`skipped`] | a test that cannot be run here says so |
+//! | [`skipped()`] | a test that cannot be run here says so |
 //! | [`proxy`] | a server as seen through a bad network, with requests and bytes counted |
 
 pub mod conformance;
