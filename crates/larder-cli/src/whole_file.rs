@@ -31,7 +31,7 @@ pub(crate) fn write<T, E>(
     failed: impl Fn(io::Error) -> E,
     write: impl FnOnce(&File) -> Result<T, E>,
 ) -> Result<T, E> {
-    whole(path, failed, |file| Watched::start(file).map(Some), write)
+    whole(path, OnSignal::End, failed, write)
 }
 
 /// As [`write`] in a run, which answers signals itself ([`crate::signals`]) and goes on to its end.
@@ -40,13 +40,22 @@ pub(crate) fn write_in_run<T, E>(
     failed: impl Fn(io::Error) -> E,
     write: impl FnOnce(&File) -> Result<T, E>,
 ) -> Result<T, E> {
-    whole(path, failed, |_| Ok(None), write)
+    whole(path, OnSignal::GoOn, failed, write)
+}
+
+/// What a signal does while a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnSignal {
+    /// It ends the program, and what was begun is removed.
+    End,
+    /// Somebody else answers it, and the file is written to its end.
+    GoOn,
 }
 
 fn whole<T, E>(
     path: &Path,
+    on_signal: OnSignal,
     failed: impl Fn(io::Error) -> E,
-    watch: impl FnOnce(&Path) -> io::Result<Option<Watched>>,
     write: impl FnOnce(&File) -> Result<T, E>,
 ) -> Result<T, E> {
     let is_plain = fs::symlink_metadata(path).map_or(true, |found| found.is_file());
@@ -58,7 +67,8 @@ fn whole<T, E>(
     // Readable as any new file of this user would be.
     let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(folder);
     let file = file.map_err(|error| failed(unnamed(error)))?;
-    let watched = watch(file.path()).map_err(&failed)?;
+    let is_watched = on_signal == OnSignal::End;
+    let watched = is_watched.then(|| Watched::start(file.path())).transpose().map_err(&failed)?;
     let written = write(file.as_file())?;
     file.persist(path).map_err(|error| failed(error.error))?;
     drop(watched);
@@ -100,14 +110,14 @@ impl Drop for Watched {
 }
 
 /// Puts `after` into a file that is still `before`, what was read of it (`None`: nothing was). Its mode stays, and a link to it stays a link.
-pub(crate) fn replace(path: &Path, before: Option<&str>, after: &str) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, on_signal: OnSignal, before: Option<&str>, after: &str) -> io::Result<()> {
     let path = match path.canonicalize() {
         Ok(path) => path,
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
         Err(error) => return Err(error),
     };
     let mode = path.metadata().ok().map(|found| found.permissions());
-    write(&path, std::convert::identity, |mut file| {
+    whole(&path, on_signal, std::convert::identity, |mut file| {
         io::Write::write_all(&mut file, after.as_bytes())?;
         if !file.metadata()?.is_file() {
             return Ok(());
@@ -136,12 +146,12 @@ mod tests {
         fs::write(&file, "edited by somebody").unwrap();
         std::os::unix::fs::symlink("file", &link).unwrap();
         for path in [&file, &link] {
-            let error = replace(path, Some("as it was read"), "new").unwrap_err();
+            let error = replace(path, OnSignal::End, Some("as it was read"), "new").unwrap_err();
             assert!(error.to_string().contains("changed meanwhile"), "{error}");
             assert_eq!(fs::read_to_string(&file).unwrap(), "edited by somebody");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left behind");
-        replace(&link, Some("edited by somebody"), "new").unwrap();
+        replace(&link, OnSignal::End, Some("edited by somebody"), "new").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "new");
     }
 }

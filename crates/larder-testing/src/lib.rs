@@ -11,7 +11,7 @@
 //! | [`registry`] | a real OCI registry |
 //! | [`project`] | a project in a temporary folder, and the `larder` command run in it |
 //! | [`running`] | a program that goes on while the test does something, and waiting for what it does |
-//! | [`skipped`] | a test that cannot be run here says so |
+//! | [`skipped()`] | a test that cannot be run here says so |
 //! | [`proxy`] | a server as seen through a bad network, with requests and bytes counted |
 
 pub mod conformance;

@@ -23,13 +23,9 @@ use larder::run::profile::{Ended, Profile};
 use larder::run::recipe::RecipeId;
 use larder::run::state;
 
-<<<<<<< HEAD
 use crate::commands::{Context, tail_of_log};
 use crate::exit::Exit;
 use crate::{units, whole_file};
-=======
-use crate::commands::tail_of_log;
->>>>>>> wat
 
 /// Bytes of one log that are shown.
 const MOST_OF_A_LOG: usize = 16 << 10;
@@ -93,21 +89,14 @@ impl<'a> Page<'a> {
         Self { project, profile, run, logs }
     }
 
-<<<<<<< HEAD
     /// Refuses to write over a file that is there and no page.
     pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Exit> {
         spare(context, path, "generator content=larder", "page")
     }
 
-    /// Writes the file.
-    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
-        let text = page::page(self);
-        whole_file::write(path, |error| error, |mut file| file.write_all(text.as_bytes()))
-=======
     /// What the file says.
     pub(crate) fn text(&self) -> String {
         page::page(self)
->>>>>>> wat
     }
 }
 

@@ -16,6 +16,7 @@ use super::Context;
 use crate::cli::InitArgs;
 use crate::exit::Exit;
 use crate::printer::{Printer, Style};
+use crate::whole_file::OnSignal;
 use crate::{units, whole_file};
 
 /// Files that make a folder a project.
@@ -29,7 +30,7 @@ fn write_whole(
     before: Option<&str>,
     text: &str,
 ) -> Result<(), Exit> {
-    whole_file::replace(&folder.join(path), before, text).map_err(|error| {
+    whole_file::replace(&folder.join(path), OnSignal::End, before, text).map_err(|error| {
         printer.refuse(format_args!("`{}`: {error}", units::printable(&path.to_string_lossy())), None);
         Exit::Usage
     })

@@ -24,6 +24,7 @@ use crate::cli::RunArgs;
 use crate::commands::{Context, project};
 use crate::exit::Exit;
 use crate::printer::{Printer, Style};
+use crate::whole_file::OnSignal;
 use crate::{diff, units, whole_file};
 
 /// So many notes of one kind are shown for a recipe.
@@ -70,11 +71,13 @@ pub(super) fn suggest(
     if wanted {
         for file in &edited.files {
             let path = ran.open.project.root.join(&file.file);
-            whole_file::replace(&path, Some(&file.before), &file.after).map_err(|reason| {
-                let hint = "what was written before it stays; run it again";
-                printer.refuse(format_args!("`{}`: {reason}", file.file.display()), Some(hint));
-                Exit::Usage
-            })?;
+            whole_file::replace(&path, OnSignal::GoOn, Some(&file.before), &file.after).map_err(
+                |reason| {
+                    let hint = "what was written before it stays; run it again";
+                    printer.refuse(format_args!("`{}`: {reason}", file.file.display()), Some(hint));
+                    Exit::Usage
+                },
+            )?;
         }
     }
     if args.json {
@@ -210,25 +213,6 @@ impl Ran<'_> {
     }
 }
 
-<<<<<<< HEAD
-=======
-/// Replaces a file that is still what was read. Its mode stays, and a link to it stays a link.
-fn write(root: &Path, edit: &FileEdit) -> Result<(), String> {
-    let show = |error: std::io::Error| error.to_string();
-    let path = root.join(&edit.file).canonicalize().map_err(show)?;
-    let mode = path.metadata().map_err(show)?.permissions();
-    whole_file::write_in_run(&path, show, |mut file| {
-        file.write_all(edit.after.as_bytes()).map_err(show)?;
-        file.set_permissions(mode).map_err(show)?;
-        file.sync_all().map_err(show)?;
-        match std::fs::read(&path).map_err(show)? == edit.before.as_bytes() {
-            true => Ok(()),
-            false => Err("it was changed meanwhile, and is left as it is".to_owned()),
-        }
-    })
-}
-
->>>>>>> wat
 fn shown(path: &Path) -> String {
     units::printable(&path.to_string_lossy()).into_owned()
 }
