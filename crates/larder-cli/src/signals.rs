@@ -62,7 +62,11 @@ impl Watch {
         let with = Arc::clone(&self.with);
         self.ends_at_once.store(false, Ordering::Release);
         std::thread::spawn(move || {
-            for _ in signals.forever() {
+            for (before, _) in signals.forever().enumerate() {
+                if before > 0 {
+                    // It came before the first was answered.
+                    signal_hook::low_level::exit(Exit::Cancelled as i32);
+                }
                 ends_at_once.store(true, Ordering::Release);
                 cancel.cancel();
                 let with = with.lock().unwrap_or_else(PoisonError::into_inner);
