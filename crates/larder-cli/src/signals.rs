@@ -46,6 +46,14 @@ impl Watch {
         }
     }
 
+    /// While a person is asked nothing runs, and a signal ends the program at once.
+    pub(crate) fn while_asking<T>(&self, asking: impl FnOnce() -> T) -> T {
+        let before = self.ends_at_once.swap(true, Ordering::AcqRel);
+        let answer = asking();
+        self.ends_at_once.store(before, Ordering::Release);
+        answer
+    }
+
     /// From now on the first signal cancels. Cheap when called again.
     pub(crate) fn be_gentle(&self) {
         if self.gentle.swap(true, Ordering::AcqRel) {

@@ -231,7 +231,8 @@ fn execute(
         Round { context, args, around, open, plan: &plan, signals: &signals, lasting: None, observing };
     let exit = round.run(cancel, args.force || args.suggest_inputs, begun).and_then(|(report, exit)| {
         if args.suggest_inputs && !report.cancelled {
-            let ran = suggest::Ran { around, open, selection, plan: &plan, report: &report };
+            let ran =
+                suggest::Ran { around, open, selection, plan: &plan, report: &report, signals: &signals };
             suggest::suggest(context, args, &ran, &observed)?;
         }
         Ok(exit)

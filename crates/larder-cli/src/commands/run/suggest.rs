@@ -24,6 +24,7 @@ use crate::cli::RunArgs;
 use crate::commands::{Context, project};
 use crate::exit::Exit;
 use crate::printer::{Printer, Style};
+use crate::signals::Watch;
 use crate::whole_file::OnSignal;
 use crate::{diff, units, whole_file};
 
@@ -51,6 +52,7 @@ pub(super) struct Ran<'a> {
     pub(super) selection: &'a Selection,
     pub(super) plan: &'a Plan,
     pub(super) report: &'a Report,
+    pub(super) signals: &'a Watch,
 }
 
 /// Shows what should be declared, and writes it if that is wanted.
@@ -66,8 +68,8 @@ pub(super) fn suggest(
     if !args.json {
         text(printer, &proposals, &edited, &failed);
     }
-    let wanted = args.yes && !edited.files.is_empty()
-        || !args.json && !edited.files.is_empty() && printer.ask("write it?").unwrap_or(false);
+    let ask = || ran.signals.while_asking(|| printer.ask("write it?")).unwrap_or(false);
+    let wanted = !edited.files.is_empty() && (args.yes || !args.json && ask());
     if wanted {
         for file in &edited.files {
             let path = ran.open.project.root.join(&file.file);
