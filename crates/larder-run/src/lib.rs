@@ -9,7 +9,7 @@
 //! | [`select`], [`plan`], [`recipe`] | selectors → recipes; the graph; the resolved recipe |
 //! | [`worktree`], [`listing`] | what is on disk: stat table, walk, globs, digests; the same for the configuration |
 //! | [`init`] | a first configuration for a folder |
-//! | `installation` | which file a tool is, and what was installed with it |
+//! | `installation`, `links` | which file a tool is, and what was installed with it; links on the way to a path |
 //! | [`changes`], [`affected`] | what git says has changed; the recipes that it concerns |
 //! | [`suggest`] | inputs and tools that a recipe should declare, from what its command touched |
 //! | [`key`] | recipe + inputs + dependencies → REAPI `Action` |

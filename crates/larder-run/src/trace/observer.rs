@@ -33,6 +33,14 @@ pub struct Observation {
     pub hindered: bool,
 }
 
+/// What the call at hand does.
+struct Pending {
+    path: Vec<u8>,
+    note: Note,
+    /// The path is the command's own. Asked before the call goes on: afterwards what stands there may be gone.
+    is_own: bool,
+}
+
 /// Makes a trace of what it sees, and sends it at the end.
 pub struct TraceObserver {
     shapes: Shapes,
@@ -41,7 +49,7 @@ pub struct TraceObserver {
     begun: bool,
     /// Look-ups that are noted: their texts as they were found.
     known: HashSet<Vec<u8>>,
-    pending: Vec<(Vec<u8>, Note)>,
+    pending: Vec<Pending>,
     /// Why the call at hand means that not all is seen.
     missed: Option<&'static str>,
     /// Programs lose privileges of their own while Larder has none.
@@ -141,7 +149,7 @@ impl TraceObserver {
             Some(Shape::Remove { at, path }) => {
                 let path = self.path(call, at, path, false)?;
                 match self.locator.stat(&path) {
-                    Ok(stat) => self.pending.push((path, Note::Removed(Box::new(stat)))),
+                    Ok(stat) => self.push(path, Note::Removed(Box::new(stat))),
                     Err(_) => self.touch(path, AccessKind::Missing),
                 }
                 Ok(())
@@ -171,7 +179,7 @@ impl TraceObserver {
                     found => found?,
                 };
                 match self.locator.stat(&found) {
-                    Ok(stat) => self.pending.push((found, Note::Changed(Box::new(stat)))),
+                    Ok(stat) => self.push(found, Note::Changed(Box::new(stat))),
                     Err(_) => self.touch(found, AccessKind::Missing),
                 }
                 Ok(())
@@ -185,10 +193,16 @@ impl TraceObserver {
         Ok(self.seen.through_links(path, follows, &self.locator))
     }
 
+    /// Notes what changes something.
+    fn push(&mut self, path: Vec<u8>, note: Note) {
+        let is_own = self.seen.is_made(&path, &self.locator);
+        self.pending.push(Pending { path, note, is_own });
+    }
+
     /// Notes something that changes nothing, unless it is the command's own or noted already.
     fn touch(&mut self, path: Vec<u8>, kind: AccessKind) {
         if !self.seen.has(&path, kind) && !self.seen.is_made(&path, &self.locator) {
-            self.pending.push((path, Note::Touched(kind)));
+            self.pending.push(Pending { path, note: Note::Touched(kind), is_own: false });
         }
     }
 
@@ -245,11 +259,11 @@ impl TraceObserver {
             Ok(_) if exclusive || !writes => self.touch(path, AccessKind::Read),
             // A device, a pipe: nothing of it lasts.
             Ok(stat) if is_special(&stat) => {}
-            Ok(stat) if has(libc::O_TRUNC) => self.pending.push((path, Note::Made(Some(Box::new(stat))))),
+            Ok(stat) if has(libc::O_TRUNC) => self.push(path, Note::Made(Some(Box::new(stat)))),
             Ok(stat) => {
                 // What is there stays, beside what is written.
                 self.touch(path.clone(), AccessKind::Read);
-                self.pending.push((path, Note::Changed(Box::new(stat))));
+                self.push(path, Note::Changed(Box::new(stat)));
             }
             Err(_) if has(libc::O_CREAT) => self.make(path, |_| Note::Made(None)),
             Err(_) => self.touch(path, AccessKind::Missing),
@@ -266,7 +280,7 @@ impl TraceObserver {
             return self.touch(path, AccessKind::Missing);
         }
         let note = note(self);
-        self.pending.push((path, note));
+        self.push(path, note);
     }
 
     fn link(&mut self, call: &SystemCall, target: usize, at: At, path: usize) -> Result<(), NoPath> {
@@ -315,15 +329,15 @@ impl TraceObserver {
             }
             self.touch(from.clone(), AccessKind::Read);
             if !keeps {
-                self.pending.push((from, Note::Removed(Box::new(stat))));
+                self.push(from, Note::Removed(Box::new(stat)));
             }
         }
         self.known.clear();
         match self.locator.stat(&to) {
             Ok(_) if keeps => self.touch(to.clone(), AccessKind::Read),
-            Ok(stat) => self.pending.push((to.clone(), Note::Moved { over: Some(Box::new(stat)), link })),
+            Ok(stat) => self.push(to.clone(), Note::Moved { over: Some(Box::new(stat)), link }),
             Err(_) if self.locator.exists(parent(&to)) => {
-                self.pending.push((to.clone(), Note::Moved { over: None, link }));
+                self.push(to.clone(), Note::Moved { over: None, link });
             }
             Err(_) => {
                 self.pending.clear();
@@ -412,8 +426,8 @@ impl Observer for TraceObserver {
         if let Some(reason) = self.missed.take() {
             self.seen.miss(reason);
         }
-        for (path, note) in self.pending.drain(..) {
-            self.seen.note(path, note, &self.locator);
+        for Pending { path, note, is_own } in self.pending.drain(..) {
+            self.seen.note(path, note, is_own);
         }
     }
 

@@ -131,8 +131,8 @@ impl Seen {
     }
 
     /// From now on the path is the command's, if something else stands there than `stood`.
-    fn claim(&mut self, path: &[u8], stood: Option<&Stat>, locator: &Locator) {
-        if !self.owns(path, locator) {
+    fn claim(&mut self, path: &[u8], stood: Option<&Stat>) {
+        if !matches!(self.made.get(path), Some(Claim::Sure)) {
             self.made.insert(path.to_vec(), Claim::Unless(stand(stood)));
         }
     }
@@ -182,8 +182,8 @@ impl Seen {
         self.links.extend(moved);
     }
 
-    /// Notes what is about to happen.
-    pub(super) fn note(&mut self, path: Vec<u8>, note: Note, locator: &Locator) {
+    /// Notes what happens; `is_own`: before it, the path was the command's ([`Self::is_made`]). Looks at nothing, since the call goes on.
+    pub(super) fn note(&mut self, path: Vec<u8>, note: Note, is_own: bool) {
         if self.kinds.len() >= MOST {
             return self.miss("it touched more than a million paths");
         }
@@ -193,30 +193,28 @@ impl Seen {
                 self.links.insert(path.clone(), target);
             }
             Note::Moved { over, link } => {
-                self.keep(&path, over.as_deref(), locator);
+                self.keep(&path, over.as_deref(), is_own);
                 self.moved.push(path.clone());
                 self.links.remove(&path);
                 self.links.extend(link.map(|target| (path.clone(), target)));
-                self.claim(&path, over.as_deref(), locator);
+                self.claim(&path, over.as_deref());
             }
             Note::Made(stood) => {
-                self.keep(&path, stood.as_deref(), locator);
-                self.claim(&path, stood.as_deref(), locator);
+                self.keep(&path, stood.as_deref(), is_own);
+                self.claim(&path, stood.as_deref());
             }
-            Note::Changed(stood) => self.keep(&path, Some(&*stood), locator),
+            Note::Changed(stood) => self.keep(&path, Some(&*stood), is_own),
             Note::Removed(stood) => {
-                self.keep(&path, Some(&*stood), locator);
+                self.keep(&path, Some(&*stood), is_own);
                 self.links.remove(&path);
-                self.claim(&path, Some(&*stood), locator);
+                self.claim(&path, Some(&*stood));
             }
         }
         self.put(path, AccessKind::Written);
     }
 
-    fn keep(&mut self, path: &[u8], stood: Option<&Stat>, locator: &Locator) {
-        if let Some(stat) = stood
-            && !self.is_made(path, locator)
-        {
+    fn keep(&mut self, path: &[u8], stood: Option<&Stat>, is_own: bool) {
+        if let Some(stat) = stood.filter(|_| !is_own) {
             self.changed.entry(path.to_vec()).or_insert_with(|| before(stat));
         }
     }
