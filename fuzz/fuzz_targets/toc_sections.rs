@@ -18,7 +18,8 @@ libfuzzer_sys::fuzz_target!(|input: Sections<'_>| {
         "compression": compression, "span": 1 << 20, "rule": 1, "entries": entries, "spans": spans,
     });
     let digests = vec![0; usize::from(spans) * 32];
-    let sections = [info.to_string().as_bytes(), entry_bytes, span_bytes, &digests, windows];
+    let info = info.to_string();
+    let sections = [info.as_bytes(), entry_bytes, span_bytes, &digests, windows];
     let sections = (1..).zip(sections).map(|(kind, bytes)| Section { kind, layer: 0, bytes: bytes.to_vec() });
     let file = tables::assemble(LAYER, &sections.collect::<Vec<_>>(), FRAME);
     let Ok(toc) = LayerToc::open(Arc::new(bytes::Bytes::from(file))) else { return };
